@@ -1,0 +1,95 @@
+"""Schedules to JSON and back, in Keras's form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmsprop.schedules._base import LearningRateSchedule
+from rmsprop.schedules.cosine import CosineDecay, CosineDecayRestarts
+from rmsprop.schedules.decay import ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay
+
+_KNOWN: dict[str, type[LearningRateSchedule]] = {
+    schedule.__name__: schedule
+    for schedule in (
+        CosineDecay,
+        CosineDecayRestarts,
+        ExponentialDecay,
+        InverseTimeDecay,
+        PiecewiseConstantDecay,
+        PolynomialDecay,
+    )
+}
+
+
+def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
+    """Return a schedule as a dictionary that JSON can hold.
+
+    Args:
+        schedule: The schedule.
+
+    Returns:
+        ``{"class_name": ..., "config": {...}}``.
+
+    Raises:
+        TypeError: If `schedule` is no :class:`LearningRateSchedule`.
+
+    Example:
+        >>> serialize(PiecewiseConstantDecay([10], [0.1, 0.01]))["config"]
+        {'boundaries': [10], 'values': [0.1, 0.01], 'name': None}
+
+    Source:
+        ``tf.keras.optimizers.schedules.serialize`` in the Keras 2 documentation.
+    """
+    if not isinstance(schedule, LearningRateSchedule):
+        raise TypeError(f"schedule must be a LearningRateSchedule, got {schedule!r} of type {type(schedule).__name__}")
+    return {"class_name": type(schedule).__name__, "config": schedule.get_config()}
+
+
+def deserialize(
+    config: Mapping[str, Any], custom_objects: Mapping[str, type[LearningRateSchedule]] | None = None
+) -> LearningRateSchedule:
+    """Build a schedule from what :func:`serialize` returned, or tf_keras's function of that name.
+
+    Args:
+        config: A dictionary with the entries ``"class_name"`` and ``"config"``; tf_keras's ``"registered_name"`` is
+            looked up too, other entries are not needed.
+        custom_objects: Your own classes by name. A name given here goes before a schedule of ours.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        TypeError: If `config` is not a dictionary, or a custom object is no subclass of LearningRateSchedule.
+        ValueError: If an entry is missing or the class is not known.
+
+    Example:
+        >>> deserialize({"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [9], "values": [0.1, 0.01]}})
+        PiecewiseConstantDecay(boundaries=[9], values=[0.1, 0.01], name=None)
+
+    Source:
+        ``tf.keras.optimizers.schedules.deserialize`` in the Keras 2 documentation.
+    """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a dictionary, got {config!r} of type {type(config).__name__}")
+    if not {"class_name", "config"} <= config.keys():
+        raise ValueError(f"config must have the entries 'class_name' and 'config', got {dict(config)!r}")
+    classes = {**_KNOWN, **(custom_objects or {})}
+    names = (config["class_name"], config.get("registered_name"))
+    found = next((name for name in names if name in classes), None)
+    if found is None:
+        raise ValueError(
+            f"class_name must be one of {', '.join(sorted(classes))}, got {config['class_name']!r}; "
+            "pass a class of your own as custom_objects={name: class}"
+        )
+    schedule = classes[found]
+    if not (isinstance(schedule, type) and issubclass(schedule, LearningRateSchedule)):
+        raise TypeError(f"custom_objects[{found!r}] must be a subclass of LearningRateSchedule, got {schedule!r}")
+    return schedule.from_config({name: _plain(value) for name, value in config["config"].items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return a config's value without the wrapping that tf_keras puts around tensors and arrays."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping) and value.get("class_name") in ("__tensor__", "__numpy__"):
+        return value["config"]["value"]
+    return value
