@@ -17,14 +17,9 @@ from numba.extending import intrinsic, overload
 
 from rmsprop import _rule
 from rmsprop.compilers._cache import cached
+from rmsprop.compilers._layout import CHUNK, LANES
 from rmsprop.compilers._memory import advance, load, pointer, store
 from rmsprop.compilers._scatter import gather, gather_rows, scatter
-
-#: Numbers in a chunk: the operands of one fit a core's second-level cache together.
-CHUNK = 16384
-
-#: A sum of squares runs in this many partial sums, element i in lane i % LANES, folded in halves at the end.
-LANES = 128
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 

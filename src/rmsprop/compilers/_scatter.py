@@ -10,7 +10,7 @@ are (-1: the gradient is dense), and how many elements a row holds. The row numb
 
 import numba
 
-from rmsprop.compilers._memory import load, pointer, store
+from rmsprop.compilers._memory import advance, load, pointer, store
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -78,7 +78,7 @@ def gather_rows(scratch, count, start, address, storage, compute, rows, numbers)
             end = middle
     while row < first + many and numbers[row] * length < start + count:
         place = numbers[row] * length - start
-        source = pointer(address + (row - first) * length * storage.itemsize, storage, compute, "outside")
+        source = advance(pointer(address, storage, compute, "outside"), (row - first) * length)
         for i in range(max(0, -place), min(length, count - place)):
             store(scratch, place + i, load(source, i))
         row += 1

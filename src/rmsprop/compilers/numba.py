@@ -5,41 +5,18 @@ and scalars into its tables and calls `run`. Nothing of a parameter's size is al
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
-from rmsprop.compilers._kernels import CHUNK, LANES
+from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, Storage
 from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import share_out
 
 _Integers = NDArray[numpy.int64]
-_DType = numpy.dtype[Any]
-
-#: The columns of addresses, in the kernels' order.
-OPERANDS = ("gradient", "variable", "velocity", "momentum", "average_gradient", "average")
-
 _DOUBLE = numpy.dtype(numpy.float64)
-
-
-class Storage(NamedTuple):
-    """How the numbers of a bucket are stored, and the type they are computed in."""
-
-    gradient: _DType
-    variable: _DType
-    slots: _DType
-    compute: _DType
-
-
-class Scattered(NamedTuple):
-    """Where the numbers of tensors lie that are not contiguous; see `rmsprop.compilers._scatter`."""
-
-    layouts: _Integers
-    rows: _Integers
-    numbers: _Integers
 
 
 class Launch:
@@ -50,18 +27,19 @@ class Launch:
         storage: how all of them are stored.
         operands: those of `OPERANDS` that are on.
         scalars: those of `rmsprop._rule.SCALARS` that are on.
+        threads: how many may share the work; the results do not depend on it.
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
         scalars: scalar -> array of the compute type, a row a tensor; likewise.
-        scattered: None where variables and gradients are contiguous.
     """
 
     def __init__(
-        self, sizes: Sequence[int], storage: Storage, operands: Sequence[str], scalars: Sequence[str]
+        self, sizes: Sequence[int], storage: Storage, operands: Sequence[str], scalars: Sequence[str], threads: int
     ) -> None:
-        self.storage = storage
-        self.scattered: Scattered | None = None
+        self._threads = threads
+        self._compute = storage.compute
+        self._scattered: tuple[_Integers, _Integers, _Integers] | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes)
         self._count = self._chunks[0].size
@@ -76,33 +54,37 @@ class Launch:
             self._dtypes,
         )
 
-    def run(self, threads: int) -> None:
+    def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
+        """Tell where the numbers of tensors lie that are not contiguous; see `rmsprop.compilers._scatter`."""
+        self._scattered = layouts, rows, numbers
+
+    def run(self) -> None:
         """Do the step of every tensor in the bucket."""
-        arguments = self._arguments
-        if self.scattered is None:
-            share_out(lambda first, last: _kernels.step(first, last, *arguments), self._count, threads)
-            return
-        layouts, rows, numbers = self.scattered
+        arguments, scattered = self._arguments, self._scattered
 
         def work(first: int, last: int) -> None:
-            scratch = numpy.empty(2 * CHUNK, self.storage.compute)
-            _kernels.step_scattered(first, last, *arguments, layouts, rows, numbers, scratch)
+            if scattered is None:
+                _kernels.step(first, last, *arguments)
+            else:
+                scratch = numpy.empty(2 * CHUNK, self._compute)
+                _kernels.step_scattered(first, last, *arguments, *scattered, scratch)
 
-        share_out(work, self._count, threads)
+        share_out(work, self._count, self._threads)
 
-    def square_sums(self, threads: int) -> NDArray[numpy.float64]:
+    def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each tensor's gradient in float64, in an order that threads do not change."""
         partial = numpy.zeros(self._count)
+        scattered = self._scattered
         arguments = self._chunks, self._sizes, self.addresses["gradient"], (self._dtypes[0], _DOUBLE)
 
         def work(first: int, last: int) -> None:
-            if self.scattered is None:
+            if scattered is None:
                 _kernels.square_sums(first, last, *arguments, partial, numpy.empty(LANES))
             else:
                 scratch = numpy.empty(CHUNK + LANES)
-                _kernels.square_sums_scattered(first, last, *arguments, *self.scattered, partial, scratch)
+                _kernels.square_sums_scattered(first, last, *arguments, *scattered, partial, scratch)
 
-        share_out(work, self._count, threads)
+        share_out(work, self._count, self._threads)
         sums = numpy.zeros(self._sizes.size)
         _kernels.fold(partial, self._chunks[0], sums)
         return sums

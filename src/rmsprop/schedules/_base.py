@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Self
 
-import numpy as np
-
+from rmsprop.schedules._check import ARGUMENTS
 from rmsprop.schedules._namespace import Namespace, resolve
 
 
@@ -76,6 +75,11 @@ class LearningRateSchedule(ABC):
 class Formula(LearningRateSchedule):
     """A schedule of ours: a frozen dataclass with one formula, written for any namespace."""
 
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = ARGUMENTS[field.name](field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)  # the dataclass is frozen for everybody else
+
     @abstractmethod
     def _value(self, xp: Namespace, x: Any) -> Any:
         """Return the learning rate at `x`, the step as a floating-point value of the compute type."""
@@ -95,18 +99,13 @@ class Formula(LearningRateSchedule):
             TypeError: If `step` is neither, or holds no real numbers.
         """
         xp, x = resolve(step)
-        with np.errstate(all="ignore"):  # inf and NaN are the caller's to see, in the value
+        with xp.quiet():
             return xp.finish(self._value(xp, x))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments by name, as values that JSON can hold."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-    def _set(self, **checked: Any) -> None:
-        """Store checked arguments; only a constructor may call it, the dataclass is frozen."""
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
 
 
 def _frozen(value: Any) -> Any:

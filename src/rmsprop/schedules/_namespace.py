@@ -6,6 +6,8 @@ Arithmetic, comparison and powers need no adapter, they are operators everywhere
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +22,16 @@ class Namespace(NamedTuple):
     log: Callable[[Any], Any]
     full_like: Callable[[Any, float], Any]  # full_like(x, value): value in x's shape, type and place
     finish: Callable[[Any], Any]  # the computed value as the caller gets it
+    quiet: Callable[[], AbstractContextManager[Any]]  # within it, inf and NaN arise without a warning
     eps: float
     largest: float
 
 
 def resolve(step: Any) -> tuple[Namespace, Any]:
     """Return the namespace for a step, and the step in the type in which the schedule is computed."""
-    if isinstance(step, int | float) and not isinstance(step, bool | np.generic):
+    if isinstance(step, (int, float)) and not isinstance(step, (bool, np.generic)):
         return _NUMBER, np.float64(step)
-    if isinstance(step, np.ndarray | np.generic):
+    if isinstance(step, (np.ndarray, np.generic)):
         _refuse_unless_real(step)
         return _NUMPY, step.astype(np.float64)
     for framework, adapt in _FRAMEWORKS.items():
@@ -57,6 +60,10 @@ def _constant(x: Any, value: float) -> np.float64:
     return np.float64(value)
 
 
+def _scalar_if_0d(value: Any) -> Any:
+    return value[()]  # as NumPy's own functions do; np.where and np.full_like give 0-d arrays
+
+
 def _unchanged(value: Any) -> Any:
     return value
 
@@ -64,8 +71,9 @@ def _unchanged(value: Any) -> Any:
 _DOUBLE = (float(np.finfo(np.float64).eps), float(np.finfo(np.float64).max))
 _SINGLE = (float(np.finfo(np.float32).eps), float(np.finfo(np.float32).max))
 # Python numbers are computed as NumPy scalars: those go to inf and NaN as IEEE says, where Python's floats raise.
-_NUMBER = Namespace(_select, np.floor, np.cos, np.log, _constant, float, *_DOUBLE)
-_NUMPY = Namespace(np.where, np.floor, np.cos, np.log, np.full_like, _unchanged, *_DOUBLE)
+_QUIET = partial(np.errstate, all="ignore")
+_NUMBER = Namespace(_select, np.floor, np.cos, np.log, _constant, float, _QUIET, *_DOUBLE)
+_NUMPY = Namespace(np.where, np.floor, np.cos, np.log, np.full_like, _scalar_if_0d, _QUIET, *_DOUBLE)
 
 
 def _torch(torch: Any, step: Any) -> tuple[Namespace, Any] | None:
@@ -75,7 +83,7 @@ def _torch(torch: Any, step: Any) -> tuple[Namespace, Any] | None:
     wide = step.dtype == torch.float64
     limits = _DOUBLE if wide else _SINGLE
     functions = (torch.where, torch.floor, torch.cos, torch.log, torch.full_like)
-    return Namespace(*functions, _unchanged, *limits), step.to(torch.float64 if wide else torch.float32)
+    return Namespace(*functions, _unchanged, nullcontext, *limits), step.to(torch.float64 if wide else torch.float32)
 
 
 def _jax(jax: Any, step: Any) -> tuple[Namespace, Any] | None:
@@ -86,7 +94,7 @@ def _jax(jax: Any, step: Any) -> tuple[Namespace, Any] | None:
     dtype = jnp.result_type(float)
     limits = _DOUBLE if dtype == np.float64 else _SINGLE
     functions = (jnp.where, jnp.floor, jnp.cos, jnp.log, jnp.full_like)
-    return Namespace(*functions, _unchanged, *limits), step.astype(dtype)
+    return Namespace(*functions, _unchanged, nullcontext, *limits), step.astype(dtype)
 
 
 def _tensorflow(tf: Any, step: Any) -> tuple[Namespace, Any] | None:
@@ -104,7 +112,7 @@ def _tensorflow(tf: Any, step: Any) -> tuple[Namespace, Any] | None:
     def full_like(x: Any, value: float) -> Any:
         return tf.fill(tf.shape(x), tf.cast(value, x.dtype))
 
-    return Namespace(where, tf.floor, tf.cos, tf.math.log, full_like, _unchanged, *limits), x
+    return Namespace(where, tf.floor, tf.cos, tf.math.log, full_like, _unchanged, nullcontext, *limits), x
 
 
 _FRAMEWORKS = {"torch": _torch, "jax": _jax, "tensorflow": _tensorflow}

@@ -4,9 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
-from rmsprop.schedules import _check
 from rmsprop.schedules._base import Formula
 from rmsprop.schedules._namespace import Namespace
 from rmsprop.schedules._periods import equal, growing
@@ -62,17 +59,6 @@ class CosineDecay(Formula):
     name: str | None = None
     warmup_target: float | None = None
     warmup_steps: float = 0
-
-    def __post_init__(self) -> None:
-        if self.warmup_target is not None:
-            self._set(warmup_target=_check.not_negative("warmup_target", self.warmup_target))
-        self._set(
-            initial_learning_rate=_check.not_negative("initial_learning_rate", self.initial_learning_rate),
-            decay_steps=_check.positive("decay_steps", self.decay_steps),
-            alpha=_check.number("alpha", self.alpha),
-            name=_check.optional_text("name", self.name),
-            warmup_steps=_check.not_negative("warmup_steps", self.warmup_steps),
-        )
 
     def _value(self, xp: Namespace, x: Any) -> Any:
         start = float(self.initial_learning_rate)
@@ -134,20 +120,10 @@ class CosineDecayRestarts(Formula):
     alpha: float = 0.0
     name: str | None = None
 
-    def __post_init__(self) -> None:
-        self._set(
-            initial_learning_rate=_check.not_negative("initial_learning_rate", self.initial_learning_rate),
-            first_decay_steps=_check.positive("first_decay_steps", self.first_decay_steps),
-            t_mul=_check.positive("t_mul", self.t_mul),
-            m_mul=_check.number("m_mul", self.m_mul),
-            alpha=_check.number("alpha", self.alpha),
-            name=_check.optional_text("name", self.name),
-        )
-
     def _value(self, xp: Namespace, x: Any) -> Any:
         length, alpha = float(self.first_decay_steps), float(self.alpha)
         # A factor that float32 cannot tell from 1 would divide by 0 in `growing`.
-        if np.float32(self.t_mul) == 1.0:
+        if abs(self.t_mul - 1.0) <= 1e-7:
             restarts, fraction = equal(xp, x, length)
         else:
             restarts, fraction = growing(xp, x, length, float(self.t_mul))

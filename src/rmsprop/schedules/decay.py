@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
-from rmsprop.schedules import _check
 from rmsprop.schedules._base import Formula
 from rmsprop.schedules._namespace import Namespace
 from rmsprop.schedules._periods import whole
@@ -47,15 +47,6 @@ class ExponentialDecay(Formula):
     staircase: bool = False
     name: str | None = None
 
-    def __post_init__(self) -> None:
-        self._set(
-            initial_learning_rate=_check.not_negative("initial_learning_rate", self.initial_learning_rate),
-            decay_steps=_check.positive("decay_steps", self.decay_steps),
-            decay_rate=_check.number("decay_rate", self.decay_rate),
-            staircase=_check.flag("staircase", self.staircase),
-            name=_check.optional_text("name", self.name),
-        )
-
     def _value(self, xp: Namespace, x: Any) -> Any:
         length = float(self.decay_steps)
         exponent = whole(xp, x, length) if self.staircase else x / length
@@ -96,20 +87,14 @@ class PiecewiseConstantDecay(Formula):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        boundaries = _check.items("boundaries", self.boundaries)
-        values = _check.items("values", self.values)
-        if len(values) != len(boundaries) + 1:
+        super().__post_init__()
+        if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
-                f"values must hold one number more than boundaries, got {len(values)} values {values!r} "
-                f"for {len(boundaries)} boundaries {boundaries!r}"
+                f"values must hold one number more than boundaries, got {len(self.values)} values {self.values!r} "
+                f"for {len(self.boundaries)} boundaries {self.boundaries!r}"
             )
-        self._set(
-            boundaries=tuple(_check.number(f"boundaries[{i}]", boundary) for i, boundary in enumerate(boundaries)),
-            values=tuple(_check.not_negative(f"values[{i}]", value) for i, value in enumerate(values)),
-            name=_check.optional_text("name", self.name),
-        )
-        if any(left >= right for left, right in zip(self.boundaries, self.boundaries[1:], strict=False)):
-            raise ValueError(f"boundaries must be strictly increasing, got {boundaries!r}")
+        if any(left >= right for left, right in pairwise(self.boundaries)):
+            raise ValueError(f"boundaries must be strictly increasing, got {self.boundaries!r}")
 
     def _value(self, xp: Namespace, x: Any) -> Any:
         rate = xp.full_like(x, float(self.values[0]))
@@ -161,16 +146,6 @@ class PolynomialDecay(Formula):
     cycle: bool = False
     name: str | None = None
 
-    def __post_init__(self) -> None:
-        self._set(
-            initial_learning_rate=_check.not_negative("initial_learning_rate", self.initial_learning_rate),
-            decay_steps=_check.positive("decay_steps", self.decay_steps),
-            end_learning_rate=_check.not_negative("end_learning_rate", self.end_learning_rate),
-            power=_check.number("power", self.power),
-            cycle=_check.flag("cycle", self.cycle),
-            name=_check.optional_text("name", self.name),
-        )
-
     def _value(self, xp: Namespace, x: Any) -> Any:
         length, end = float(self.decay_steps), float(self.end_learning_rate)
         if self.cycle:
@@ -220,15 +195,6 @@ class InverseTimeDecay(Formula):
     decay_rate: float
     staircase: bool = False
     name: str | None = None
-
-    def __post_init__(self) -> None:
-        self._set(
-            initial_learning_rate=_check.not_negative("initial_learning_rate", self.initial_learning_rate),
-            decay_steps=_check.positive("decay_steps", self.decay_steps),
-            decay_rate=_check.number("decay_rate", self.decay_rate),
-            staircase=_check.flag("staircase", self.staircase),
-            name=_check.optional_text("name", self.name),
-        )
 
     def _value(self, xp: Namespace, x: Any) -> Any:
         length = float(self.decay_steps)

@@ -1,0 +1,194 @@
+"""Every argument of the optimizer: its default, its check, its error text, and its way into a checkpoint.
+
+All front ends take the same arguments and hand them to `Options`, which checks them once, at construction.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, Final, Self
+
+from rmsprop import schedules
+from rmsprop.schedules import LearningRateSchedule
+
+#: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
+LearningRate = float | LearningRateSchedule | Callable[..., Any]
+
+SLOT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
+
+#: Words of other libraries, and what to write instead.
+_OTHER_WORDS: Final = {
+    "lr": "use learning_rate",
+    "alpha": "use rho (torch's alpha is the same decay of the average of squares)",
+    "decay_rate": "use rho",
+    "beta": "use rho",
+    "eps": "use epsilon (it stands inside the square root here, so torch's value does not carry over)",
+    "decay": "use weight_decay, or rmsprop.schedules.InverseTimeDecay as learning_rate if it was the old decay of that",
+    "l2": "use weight_decay",
+    "nesterov": "momentum is plain here, as in Keras",
+    "initial_scale": "use initial_velocity",
+    "clip_norm": "use clipnorm",
+    "clip_value": "use clipvalue",
+    "global_clip_norm": "use global_clipnorm",
+}
+
+#: Entries of configs that tf_keras wrote which say nothing about the update.
+_SWALLOWED: Final = ("is_legacy_optimizer",)
+
+_CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The checked arguments; numbers are Python floats, so they reach a kernel by one rounding."""
+
+    learning_rate: LearningRate = 0.001
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int | None = 100
+    jit_compile: bool = True
+    name: str = "RMSprop"
+    initial_velocity: float = 0.0
+    slot_dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        self._set("learning_rate", check_learning_rate(self.learning_rate))
+        for argument in ("rho", "momentum", "ema_momentum"):
+            self._set(argument, _number(argument, getattr(self, argument), high=1.0))
+        for argument in ("epsilon", "initial_velocity"):
+            self._set(argument, _number(argument, getattr(self, argument)))
+        for argument in ("weight_decay", *_CLIPS):
+            value = getattr(self, argument)
+            if value is not None:
+                self._set(argument, _number(argument, value, zero=argument == "weight_decay"))
+        for argument in ("centered", "use_ema", "jit_compile"):
+            self._set(argument, _flag(argument, getattr(self, argument)))
+        self._check_clips()
+        self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
+        if not isinstance(self.name, str):
+            raise TypeError(f"name={self.name!r} is not a string")
+        if self.slot_dtype is not None and self.slot_dtype not in SLOT_DTYPES:
+            raise ValueError(f"slot_dtype={self.slot_dtype!r} is not None or one of {', '.join(SLOT_DTYPES)}")
+
+    def _set(self, argument: str, value: Any) -> None:
+        object.__setattr__(self, argument, value)
+
+    def _check_clips(self) -> None:
+        given = [f"{clip}={getattr(self, clip)!r}" for clip in _CLIPS if getattr(self, clip) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} were given: at most one of {', '.join(_CLIPS)} is allowed")
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay is on: 0 means off, so that an infinite weight stays infinite."""
+        return bool(self.weight_decay)
+
+    @property
+    def clips_by_norm(self) -> bool:
+        """Whether a step must know a norm before it starts."""
+        return self.clipnorm is not None or self.global_clipnorm is not None
+
+    def overwrites(self, iteration: int) -> bool:
+        """Whether the step after `iteration` finished ones replaces the variables by their averages."""
+        frequency = self.ema_overwrite_frequency
+        return self.use_ema and frequency is not None and (iteration + 1) % frequency == 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments as values that JSON can hold."""
+        config = {field.name: getattr(self, field.name) for field in fields(self)}
+        rate = self.learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            config["learning_rate"] = schedules.serialize(rate)
+        elif callable(rate):
+            raise ValueError(
+                f"learning_rate={rate!r} is a plain function and cannot be written to a config: "
+                "make it a subclass of rmsprop.schedules.LearningRateSchedule with get_config"
+            )
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Make options from `get_config`'s result, or from a config that tf_keras wrote."""
+        arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
+        rate = arguments.get("learning_rate")
+        if isinstance(rate, Mapping):
+            arguments["learning_rate"] = schedules.deserialize(rate, custom_objects=custom_objects)
+        for clip in _CLIPS:
+            # tf_keras reads 0 and less as "no clip", and writes it back like that.
+            if isinstance(arguments.get(clip), Real) and arguments[clip] <= 0:
+                arguments[clip] = None
+        refuse_unknown({key: value for key, value in arguments.items() if key not in cls.__dataclass_fields__})
+        return cls(**arguments)
+
+
+def refuse_unknown(keywords: Mapping[str, Any]) -> None:
+    """Raise a TypeError that names the right argument if any keyword is left over."""
+    for keyword in keywords:
+        known = ", ".join(field.name for field in fields(Options))
+        advice = _OTHER_WORDS.get(keyword, f"the arguments are {known}")
+        raise TypeError(f"RMSprop has no argument {keyword}={keywords[keyword]!r}: {advice}")
+
+
+def check_learning_rate(value: Any) -> LearningRate:
+    """Check a learning rate given at construction or set later."""
+    if isinstance(value, LearningRateSchedule) or (callable(value) and not isinstance(value, type)):
+        return value
+    return _number("learning_rate", value, or_else=", or a schedule, or a function")
+
+
+def rate_function(value: LearningRate) -> Callable[[int], float]:
+    """Give the learning rate as a function of the iterations that are done."""
+    if not callable(value):
+        return lambda iterations: value
+    schedule = value
+    if not isinstance(schedule, LearningRateSchedule) and _needs_nothing(schedule):
+        return lambda iterations: float(schedule())
+    return lambda iterations: float(schedule(iterations))
+
+
+def _needs_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):  # it needs an argument, or its signature is unknown
+        return False
+    return True
+
+
+def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not isinstance(value, Real):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{argument}={value!r} is not a number{or_else}")
+    number = float(value)
+    inside = (0 <= number if zero else 0 < number) and number <= high and math.isfinite(number)
+    if not inside:
+        least = "at least 0" if zero else "greater than 0"
+        limit = f" and at most {high:g}" if math.isfinite(high) else ""
+        raise ValueError(f"{argument}={value!r} is not a finite number {least}{limit}")
+    return number
+
+
+def _flag(argument: str, value: Any) -> bool:
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{argument}={value!r} is not True or False")
+    return bool(value)
+
+
+def _frequency(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"ema_overwrite_frequency={value!r} is not a whole number or None")
+    if value < 1:
+        raise ValueError(f"ema_overwrite_frequency={value!r} is not a whole number of at least 1, or None")
+    return int(value)

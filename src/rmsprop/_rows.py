@@ -1,0 +1,91 @@
+"""Gradients of which only some rows are not zero, as an embedding table has them."""
+
+from typing import Any
+
+import numpy
+from numpy.typing import ArrayLike, NDArray
+
+
+class RowSparse:
+    r"""A gradient that is zero but for some rows.
+
+    It stands for the dense array :math:`G` of the given shape with
+    :math:`G_r = \sum_{k:\, \mathtt{indices}_k = r} \mathtt{values}_k`. The optimizer treats it exactly as that array:
+    untouched rows see a zero gradient, so their averages decay and their momentum goes on. The array is never made.
+
+    Args:
+        indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``; any order, repeats are summed.
+        values: the rows, floating point of shape ``(n, *shape[1:])``.
+        shape: shape of the variable, at least one axis.
+
+    Raises:
+        TypeError: an argument is not of the kind said above.
+        ValueError: a shape does not fit, or a row number is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from rmsprop import RowSparse
+        >>> gradient = RowSparse([2, 0, 2], np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), shape=(4, 2))
+        >>> gradient.to_dense()
+        array([[3., 4.],
+               [0., 0.],
+               [6., 8.],
+               [0., 0.]])
+
+    References:
+        The counterpart of `tf.IndexedSlices` and of a one-dimensional sparse COO tensor of torch.
+    """
+
+    __slots__ = ("indices", "shape", "values")
+
+    def __init__(self, indices: ArrayLike, values: ArrayLike, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(int(length) for length in shape)
+        if not self.shape:
+            raise ValueError(f"shape={shape!r} has no axis: a gradient of rows needs at least one")
+        self.values: NDArray[Any] = numpy.asarray(values)
+        self.indices: NDArray[Any] = numpy.asarray(indices)
+        self._check_indices()
+        wanted = (self.indices.size, *self.shape[1:])
+        if self.values.shape != wanted:
+            raise ValueError(f"values has the shape {self.values.shape}, not {wanted}, which indices and shape give")
+
+    def _check_indices(self) -> None:
+        indices = self.indices
+        if indices.size == 0 and indices.ndim == 1:
+            indices = self.indices = indices.astype(numpy.int64)
+        if indices.dtype.kind not in "iu":
+            raise TypeError(f"indices has the type {indices.dtype}, not an integer type")
+        if indices.ndim != 1:
+            raise ValueError(f"indices has the shape {indices.shape}, not one axis")
+        outside = indices[(indices < 0) | (indices >= self.shape[0])]
+        if outside.size:
+            raise ValueError(f"indices holds {outside[0]}, which is not from 0 to {self.shape[0] - 1}")
+
+    @property
+    def dtype(self) -> numpy.dtype[Any]:
+        """Type of the values."""
+        return self.values.dtype
+
+    def coalesce(self) -> tuple[NDArray[numpy.int64], NDArray[Any]]:
+        """Give ascending row numbers without repeats, and the sum of the rows of each, contiguous.
+
+        Repeats are summed in the order given; float16 and bfloat16 in float32, which is also what they come back as.
+        """
+        indices = self.indices.astype(numpy.int64, copy=False)
+        values = self.values.astype(numpy.float32) if self.dtype.itemsize == 2 else self.values
+        if numpy.all(indices[1:] > indices[:-1]):
+            return indices, numpy.ascontiguousarray(values)
+        order = numpy.argsort(indices, kind="stable")
+        indices = indices[order]
+        first = numpy.flatnonzero(numpy.r_[True, indices[1:] != indices[:-1]])
+        return indices[first], numpy.add.reduceat(values[order], first, axis=0)
+
+    def to_dense(self) -> NDArray[Any]:
+        """Give the array that this stands for."""
+        rows, values = self.coalesce()
+        dense = numpy.zeros(self.shape, self.dtype)
+        dense[rows] = values
+        return dense
+
+    def __repr__(self) -> str:
+        return f"RowSparse({self.indices.size} rows of {self.dtype}, shape={self.shape})"

@@ -1,0 +1,101 @@
+"""The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop.engines._arrays import FLOATS, address, first_overlap, is_float, overlaps_itself
+
+Array = NDArray[Any]
+
+
+def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
+    """Give variables by name; those of a list are called by their position, "0", "1", ..."""
+    if isinstance(variables, Mapping):
+        for name in variables:
+            if not isinstance(name, str):
+                raise TypeError(f"variables has the key {name!r}: names are strings")
+        return dict(variables)
+    if isinstance(variables, numpy.ndarray):
+        raise TypeError("variables is one array: pass a list of arrays, [w], or a mapping of names to arrays")
+    return {str(index): array for index, array in enumerate(variables)}
+
+
+class Variables:
+    """Arrays that a step may write to.
+
+    Args:
+        variables: a list of arrays, or a mapping of names to them.
+
+    Raises:
+        TypeError: something is not an array of float16, bfloat16, float32 or float64.
+        ValueError: an array is read-only, or shares memory with itself or with another, or there is none.
+    """
+
+    def __init__(self, variables: Sequence[Array] | Mapping[str, Array]) -> None:
+        found = named(variables)
+        for name, array in found.items():
+            _check(name, array)
+        self.names = list(found)
+        self.arrays = list(found.values())
+        if not self.arrays:
+            raise ValueError(f"variables={variables!r} holds no array")
+        self._refuse_overlap()
+        self._places = {id(array): index for index, array in enumerate(self.arrays)}
+        self._memory = {_memory(array): index for index, array in enumerate(self.arrays) if array.size}
+
+    def find(self, variable: Any) -> int:
+        """Give the number of a variable: the same array, or another view of exactly the same memory.
+
+        Raises:
+            ValueError: the optimizer was not built for it.
+        """
+        index = self._places.get(id(variable))
+        if index is None and isinstance(variable, numpy.ndarray):
+            index = self._memory.get(_memory(variable))
+        if index is None:
+            raise ValueError(
+                f"a variable {_describe(variable)} is not among those the optimizer was built for "
+                f"({', '.join(self.names)}): pass all variables to build() first, and change arrays in place "
+                "(w[...] = value) instead of making new ones"
+            )
+        return index
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        """Give names and arrays in order."""
+        return zip(self.names, self.arrays, strict=True)
+
+    def _refuse_overlap(self) -> None:
+        pair = first_overlap(self.arrays)
+        if pair is None:
+            return
+        one, other = (self.names[index] for index in pair)
+        if self.arrays[pair[0]] is self.arrays[pair[1]]:
+            raise ValueError(f"variables {one!r} and {other!r} are the same array: it would be stepped twice")
+        raise ValueError(f"variables {one!r} and {other!r} share memory: a step would update it twice")
+
+
+def _check(name: str, array: Any) -> None:
+    if not isinstance(array, numpy.ndarray) or isinstance(array, numpy.ma.MaskedArray):
+        raise TypeError(
+            f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: "
+            "make it numpy.array(value, dtype=float)"
+        )
+    if not is_float(array.dtype):
+        raise TypeError(f"variable {name!r} has the type {array.dtype}: it must be native {', '.join(FLOATS)}")
+    if not array.flags.writeable:
+        raise ValueError(f"variable {name!r} is read-only: pass a copy, or set array.flags.writeable")
+    if overlaps_itself(array):
+        raise ValueError(f"variable {name!r} repeats memory (strides {array.strides}), as broadcast arrays do: copy it")
+
+
+def _memory(array: Array) -> tuple[Any, ...]:
+    return address(array), array.shape, array.strides, array.dtype
+
+
+def _describe(variable: Any) -> str:
+    if isinstance(variable, numpy.ndarray):
+        return f"of shape {variable.shape} and type {variable.dtype}"
+    return f"that is a {type(variable).__name__}"

@@ -1,0 +1,162 @@
+"""The loop of ``rmsprop train``, and what its checkpoint knows of it.
+
+A checkpoint is written after every epoch and when Ctrl-C stops the loop. Its tensors are the network and the
+optimizer's state; its metadata is a `Record`. A training that was stopped and resumed ends with the same bits as one
+that was not.
+"""
+
+import json
+import math
+import signal
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+from rmsprop.cli import CommandError
+
+if TYPE_CHECKING:
+    from rmsprop.cli._digits import Array, Digits, Network
+    from rmsprop.cli._report import Clock, Display
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the numbers of a training; a resumed one keeps them."""
+
+    backend: str = "numpy"
+    hidden: tuple[int, ...] = (256, 128)
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    seed: int = 0
+
+
+@dataclass
+class Record:
+    """A training as its checkpoint knows it.
+
+    Attributes:
+        settings: what it runs with.
+        epochs: how many it shall have.
+        epoch: how many are done.
+        step: steps done of the epoch after those.
+        loss_sum: sum of the losses of these steps.
+        losses: mean loss of each epoch, of the distorted images.
+        test_losses: after each epoch, of the averaged weights.
+        accuracies: likewise.
+    """
+
+    settings: Settings
+    epochs: int = 60
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    test_losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Give the metadata of the checkpoint; JSON keeps every bit of a float."""
+        return {"training": json.dumps(asdict(self))}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> "Record":
+        """Undo `to_metadata`; KeyError, TypeError or ValueError if the metadata is something else."""
+        fields = json.loads(metadata["training"])
+        settings = fields.pop("settings")
+        return cls(Settings(**{**settings, "hidden": tuple(settings["hidden"])}), **fields)
+
+
+class Stop:
+    """Within a ``with`` block, the first Ctrl-C is a request to stop; the second raises KeyboardInterrupt.
+
+    Attributes:
+        requested: whether the first one has come.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> "Stop":
+        self._before = signal.getsignal(signal.SIGINT)
+        # Who started the program so that Ctrl-C passes it by (nohup, a shell's &) shall have it so.
+        if self._before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+class Training:
+    """A network on its way through the epochs.
+
+    Args:
+        record: how far it is; kept up to date.
+        digits: the data.
+        network: what is trained; as far as `record` says.
+        path: of the checkpoint.
+        clock: told where the time goes.
+    """
+
+    def __init__(self, record: Record, digits: "Digits", network: "Network", path: Path, clock: "Clock") -> None:
+        self.record = record
+        self._digits, self._network, self._path, self._clock = digits, network, path, clock
+        self.steps_an_epoch = math.ceil(len(digits.images) / record.settings.batch_size)
+        self._started = False
+
+    def run(self, display: "Display", stop: Stop) -> None:
+        """Train up to the last epoch, or up to the end of the step in which `stop` is requested."""
+        while self.record.epoch < self.record.epochs and not stop.requested:
+            self._epoch(display, stop)
+
+    def _epoch(self, display: "Display", stop: Stop) -> None:
+        """Do an epoch, or what is left of it, and write a checkpoint."""
+        record = self.record
+        size = record.settings.batch_size
+        with self._clock.measure("data"):
+            from rmsprop.cli._digits import shuffled_epoch
+
+            images, labels = shuffled_epoch(self._digits, record.settings.seed, record.epoch + 1)
+        while record.step < self.steps_an_epoch:
+            batch = slice(record.step * size, (record.step + 1) * size)
+            loss = self._step(images[batch], labels[batch])
+            record.step += 1
+            record.loss_sum += loss
+            display.step(record.step, loss)
+            if stop.requested:
+                break
+        if record.step == self.steps_an_epoch:
+            self._finish_epoch(display)
+        with self._clock.measure("checkpoints"):
+            self._network.save(self._path, record.to_metadata())
+
+    def _step(self, images: "Array", labels: "Array") -> float:
+        with self._clock.measure("gradients"):
+            loss, gradients = self._network.gradients(images, labels)
+        if not math.isfinite(loss):
+            raise CommandError(
+                f"the loss became {loss} in epoch {self.record.epoch + 1}: choose a --learning-rate "
+                f"below {self.record.settings.learning_rate:g}"
+            )
+        # The first step compiles a kernel or loads one: said apart, for it does not grow with the training.
+        with self._clock.measure("optimizer" if self._started else "first_step"):
+            self._network.step(gradients)
+        self._started = True
+        return loss
+
+    def _finish_epoch(self, display: "Display") -> None:
+        record = self.record
+        with self._clock.measure("evaluation"):
+            test_loss, accuracy = self._network.evaluate(self._digits.test_images, self._digits.test_labels)
+        record.losses.append(record.loss_sum / record.step)
+        record.test_losses.append(test_loss)
+        record.accuracies.append(accuracy)
+        record.epoch, record.step, record.loss_sum = record.epoch + 1, 0, 0.0
+        display.epoch(record.epoch, record.losses[-1], test_loss, accuracy)

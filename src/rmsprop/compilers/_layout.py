@@ -1,0 +1,28 @@
+"""What every launch agrees on: the operands, how they are stored, and how the work and the norms are cut up."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy
+
+#: The arrays of one tensor, in the order in which kernels take them.
+OPERANDS: Final = ("gradient", "variable", "velocity", "momentum", "average_gradient", "average")
+
+#: Numbers in a chunk: the operands of one fit a core's second-level cache together. Norms are summed by chunks.
+CHUNK: Final = 16384
+
+#: A chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
+LANES: Final = 128
+
+
+class Storage(NamedTuple):
+    """How the numbers of a bucket are stored, and the type they are computed in."""
+
+    gradient: numpy.dtype[Any]
+    variable: numpy.dtype[Any]
+    slots: numpy.dtype[Any]
+    compute: numpy.dtype[Any]
+
+
+def compute_type(variable: numpy.dtype[Any], slots: numpy.dtype[Any]) -> numpy.dtype[Any]:
+    """Give float64 if anything is kept in it, else float32: half types are storage."""
+    return numpy.dtype(numpy.float64 if 8 in (variable.itemsize, slots.itemsize) else numpy.float32)

@@ -1,0 +1,72 @@
+"""No compiler: the rule called on whole arrays, and the norms in the kernels' order.
+
+This is what ``jit_compile=False`` runs. It gives the same bits as the kernels and makes temporaries as NumPy does;
+it is for debugging, and for telling whether a surprise comes from a kernel.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop import _rule
+from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, Storage
+
+Array = NDArray[Any]
+
+
+class PlainLaunch:
+    """The counterpart of `rmsprop.compilers.numba.Launch`, over arrays instead of addresses.
+
+    Args:
+        states: operand -> the arrays of all tensors, for those of `OPERANDS` but the gradient that are on.
+        storage: how they are stored.
+        scalars: those of `rmsprop._rule.SCALARS` that are on.
+
+    Attributes:
+        gradients: dense arrays, set by the caller before `run`.
+        scalars: scalar -> array of the compute type, a row a tensor; likewise.
+    """
+
+    def __init__(self, states: Mapping[str, Sequence[Array]], storage: Storage, scalars: Sequence[str]) -> None:
+        self._states = states
+        self._compute = storage.compute
+        self.gradients: Sequence[Array] = ()
+        self.scalars = {name: numpy.zeros(len(states["variable"]), storage.compute) for name in scalars}
+
+    def run(self) -> None:
+        """Do the step of every tensor."""
+        for tensor, gradient in enumerate(self.gradients):
+            arrays = [self._states[name][tensor] if name in self._states else None for name in OPERANDS[1:]]
+            scalars = [self.scalars[name][tensor] if name in self.scalars else None for name in _rule.SCALARS]
+            # Like the kernels, the rule takes NaN, infinities and divisions by zero as numbers.
+            with numpy.errstate(all="ignore"):
+                new = _rule.update(self._wide(gradient), *map(self._wide, arrays), *scalars)
+                for array, value in zip(arrays, new, strict=True):
+                    if array is not None:
+                        array[...] = value
+
+    def square_sums(self) -> NDArray[numpy.float64]:
+        """Sum the squares of each gradient, with the kernels' lanes and chunks."""
+        with numpy.errstate(all="ignore"):
+            return numpy.array([_square_sum(gradient) for gradient in self.gradients], numpy.float64)
+
+    def _wide(self, array: Array | None) -> Array | None:
+        return None if array is None else array.astype(self._compute, copy=False)
+
+
+def _square_sum(gradient: Array) -> float:
+    numbers = numpy.asarray(gradient, order="C").reshape(-1).astype(numpy.float64)
+    total = 0.0
+    for start in range(0, numbers.size, CHUNK):
+        chunk = numbers[start : start + CHUNK]
+        rows = numpy.zeros((-(-chunk.size // LANES), LANES))
+        rows.reshape(-1)[: chunk.size] = chunk
+        lanes = numpy.zeros(LANES)
+        for row in rows:
+            lanes += row * row
+        while lanes.size > 1:
+            lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+        total += float(lanes[0])
+    return total

@@ -1,0 +1,161 @@
+"""A whole step on NumPy arrays: checks, norms, buckets and the launch.
+
+What holds for a pattern of gradients - which are there, how they are stored, how they lie - is worked out once and
+kept as a plan. A step then checks that the pattern is the same, writes addresses and scalars into the plan's tables
+and launches. Everything that can be refused is refused before anything is written.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop._options import Options
+from rmsprop._rows import RowSparse
+from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, shares_memory, span
+from rmsprop.engines._plan import FLAT, Kind, Plan
+
+Gradient = Array | RowSparse
+
+#: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
+_PLANS = 16
+
+
+class Target(NamedTuple):
+    """A variable as it was at build, to be compared at every step."""
+
+    name: str
+    array: Array
+    shape: tuple[int, ...]
+    dtype: numpy.dtype[Any]
+    address: int
+    nbytes: int
+    contiguous: bool
+
+
+class Engine:
+    """Steps on variables that were checked at build.
+
+    Args:
+        options: the checked arguments.
+        names: a name for each variable, for error texts.
+        variables: arrays that own disjoint memory.
+        slots: slot name -> a C-contiguous array for each variable.
+        decayed: for each variable, whether weight decay applies.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        names: Sequence[str],
+        variables: Sequence[Array],
+        slots: dict[str, list[Array]],
+        decayed: Sequence[bool],
+    ) -> None:
+        self._options = options
+        self._slots = slots
+        self._decayed = decayed
+        self._targets = [_target(name, array) for name, array in zip(names, variables, strict=True)]
+        self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
+        self._plans: dict[tuple[Kind, ...], Plan] = {}
+
+    def step(self, present: Sequence[int], gradients: Sequence[Any], learning_rate: float, overwrite: bool) -> None:
+        """Advance the variables numbered `present` by their gradients."""
+        kinds: list[Kind] = []
+        addresses: list[int] = []
+        # Arrays made on the way stay here until the kernel is done with their memory.
+        arrays: list[Gradient] = []
+        touches = self._memory.touches
+        for index, gradient in zip(present, gradients, strict=True):
+            target = self._targets[index]
+            name, array, shape, dtype, at, nbytes, contiguous = target
+            if address(array) != at or array.shape != shape or not array.flags.writeable:
+                _refuse_changed(target)
+            if (
+                type(gradient) is numpy.ndarray
+                and gradient.dtype is dtype
+                and gradient.shape == shape
+                and contiguous
+                and gradient.flags.c_contiguous
+                and not touches(start := address(gradient), start + nbytes)
+            ):
+                kinds.append((index, FLAT, dtype))
+                addresses.append(start)
+                arrays.append(gradient)
+            else:
+                kind, usable = self._admit(index, gradient)
+                kinds.append(kind)
+                addresses.append(address(usable.values if isinstance(usable, RowSparse) else usable))
+                arrays.append(usable)
+        plan = self._plan(tuple(kinds))
+        plan.set_gradients(addresses, arrays)
+        if self._options.clips_by_norm:
+            plan.set_clip_scales(self._clip_scales(plan.square_sums()))
+        plan.run(learning_rate, overwrite)
+
+    def _admit(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
+        """Check a gradient that is not of the usual kind, and bring it into a form that a kernel reads."""
+        target = self._targets[index]
+        if not isinstance(gradient, RowSparse):
+            gradient = numpy.asarray(gradient)
+        if not is_float(gradient.dtype.newbyteorder("=")):
+            raise TypeError(
+                f"the gradient of variable {target.name!r} has the type {gradient.dtype}: "
+                "float16, bfloat16, float32 or float64 is needed"
+            )
+        if gradient.shape != target.shape:
+            raise ValueError(
+                f"the gradient of variable {target.name!r} has the shape {gradient.shape}, the variable {target.shape}"
+            )
+        if isinstance(gradient, RowSparse):
+            rows, values = gradient.coalesce()
+            return (index, "rows", values.dtype), RowSparse(rows, values, gradient.shape)
+        if not gradient.dtype.isnative:
+            gradient = gradient.astype(gradient.dtype.newbyteorder("="))
+        if self._memory.touches(*span(gradient)) and self._is_ours(target, gradient):
+            gradient = gradient.copy()
+        if target.contiguous and gradient.flags.c_contiguous and not shares_memory(gradient, target.array):
+            return (index, FLAT, gradient.dtype), gradient
+        return (index, gradient.strides, gradient.dtype), gradient
+
+    def _is_ours(self, target: Target, gradient: Array) -> bool:
+        """Whether a step would write to this gradient's memory before all of it is read.
+
+        A gradient that lies exactly on its own variable is read element by element just before that is written.
+        """
+        same = address(gradient) == target.address and gradient.strides == target.array.strides
+        return not (same and gradient.dtype == target.dtype)
+
+    def _plan(self, kinds: tuple[Kind, ...]) -> Plan:
+        plan = self._plans.get(kinds)
+        if plan is None:
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            variables = [target.array for target in self._targets]
+            plan = self._plans[kinds] = Plan(self._options, kinds, variables, self._slots, self._decayed)
+        return plan
+
+    def _clip_scales(self, squares: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+        """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
+        options = self._options
+        if options.clipnorm is not None:
+            with numpy.errstate(invalid="ignore"):
+                return options.clipnorm / numpy.maximum(numpy.sqrt(squares), options.clipnorm)
+        assert options.global_clipnorm is not None
+        # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
+        norm = math.sqrt(numpy.add.accumulate(squares)[-1])
+        scale = options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan
+        return numpy.full(squares.size, scale)
+
+
+def _target(name: str, array: Array) -> Target:
+    at, contiguous = address(array), array.flags.c_contiguous
+    return Target(name, array, array.shape, array.dtype, at, array.nbytes, contiguous)
+
+
+def _refuse_changed(target: Target) -> None:
+    if not target.array.flags.writeable:
+        raise ValueError(f"variable {target.name!r} has become read-only; a step would have to write to it")
+    raise ValueError(f"variable {target.name!r} was resized or reshaped since build: its state no longer fits")

@@ -1,0 +1,390 @@
+"""RMSprop for NumPy arrays, updated in place."""
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from numbers import Integral
+from typing import Any, Self, final
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop import _checkpoint, _slots
+from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
+from rmsprop._rows import RowSparse
+from rmsprop._variables import Variables, named
+from rmsprop.engines.numpy import Engine
+
+Array = NDArray[Any]
+Gradient = Array | RowSparse | float | None
+Collection = Sequence[Array] | Mapping[str, Array]
+
+
+@final
+class RMSprop:
+    r"""RMSprop as Keras 2 defines it, for NumPy arrays.
+
+    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
+    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+
+    .. math::
+        v &\leftarrow \rho v + (1 - \rho) g^2 \\
+        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
+        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
+        w &\leftarrow w - m
+
+    without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
+    unlike in torch.
+
+    Args:
+        learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
+        rho: decay of the average of squared gradients, 0 to 1.
+        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipvalue: upper limit > 0 for the absolute value of each element.
+        global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
+        use_ema: keep an exponential moving average of each variable, starting at its initial value.
+        ema_momentum: decay of that average, 0 to 1.
+        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: only by
+            `finalize_variable_values`.
+        jit_compile: True runs one compiled kernel; False the same rule in plain NumPy, with the same bits.
+        name: kept in the config.
+        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
+
+    Raises:
+        TypeError: an argument is of the wrong type, or unknown; the error names the right one.
+        ValueError: a number is out of its range, or two clips were given.
+
+    Example:
+        >>> import numpy as np
+        >>> from rmsprop import RMSprop
+        >>> w = np.array(10.0)
+        >>> optimizer = RMSprop(learning_rate=0.1)
+        >>> optimizer.minimize(lambda: (w**2 / 2, [w]), [w])
+        50.0
+        >>> print(w.round(6))
+        9.683772
+
+    References:
+        `tf_keras.optimizers.RMSprop
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = 100,
+        jit_compile: bool = True,
+        name: str = "RMSprop",
+        *,
+        initial_velocity: float = 0.0,
+        slot_dtype: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_unknown(kwargs)
+        self._options = Options(
+            learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
+            use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype,
+        )  # fmt: skip
+        self._rate = rate_function(self._options.learning_rate)
+        self._iterations = 0
+        self._variables: Variables | None = None
+        self._slots: dict[str, list[Array]] = {}
+        self._engine: Engine | None = None
+        self._exclusion: tuple[list[Array], list[re.Pattern[str]]] = [], []
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step; assign a number or a schedule.
+
+        Raises:
+            TypeError: a number was assigned while a schedule rules.
+        """
+        return self._rate(self._iterations)
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        value, ruling = check_learning_rate(value), self._options.learning_rate
+        if callable(ruling) and not callable(value):
+            raise TypeError(
+                f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
+                "assign another schedule, or construct the optimizer with a number"
+            )
+        self._options = replace(self._options, learning_rate=value)
+        self._rate = rate_function(value)
+
+    @property
+    def iterations(self) -> int:
+        """How many steps are done; assign a whole number >= 0 to go on from there."""
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+            raise ValueError(f"iterations={value!r} is not a whole number of at least 0")
+        self._iterations = int(value)
+
+    @property
+    def variables(self) -> dict[str, Array]:
+        """The state by name: "iterations", then "<slot>/<variable>", in tf_keras's order; the arrays are live."""
+        state: dict[str, Array] = {"iterations": numpy.array(self._iterations, numpy.int64)}
+        for slot, arrays in self._slots.items():
+            names = self._variables.names if self._variables else []
+            state |= {_slots.key(slot, name): array for name, array in zip(names, arrays, strict=True)}
+        return state
+
+    def build(self, variables: Collection) -> None:
+        """Make the state for all variables; the first step does it for those it gets.
+
+        Args:
+            variables: a list of arrays, or a mapping of names to arrays: float16, bfloat16 (from ml_dtypes), float32 or
+                float64, of any shape and strides. They are kept and updated in place. A second call with the same
+                variables does nothing.
+
+        Raises:
+            TypeError: a variable is not such an array.
+            ValueError: a variable is read-only or shares memory, or the optimizer was built for others.
+        """
+        built = Variables(variables)
+        if self._variables is not None:
+            if [id(array) for array in built.arrays] != [id(array) for array in self._variables.arrays]:
+                raise ValueError(f"the optimizer is built already, for {', '.join(self._variables.names)}")
+            return
+        slots = {slot.name: [self._start(slot, array) for array in built.arrays] for slot in _slots.slots(self._options)}
+        self._attach(built, slots)
+
+    def _start(self, slot: _slots.Slot, variable: Array) -> Array:
+        state = numpy.empty(variable.shape, _slots.slot_dtype(self._options, variable.dtype))
+        state[...] = variable if slot.start is None else slot.start
+        return state
+
+    def _attach(self, variables: Variables, slots: dict[str, list[Array]]) -> None:
+        decayed = [self._options.decays and not self._excluded(*pair) for pair in variables.items()]
+        self._engine = Engine(self._options, variables.names, variables.arrays, slots, decayed)
+        self._variables, self._slots = variables, slots
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Array] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave variables out of weight decay; a second call replaces the first.
+
+        Args:
+            var_list: arrays.
+            var_names: regular expressions, searched in the variables' names.
+
+        Raises:
+            ValueError: the state is built already, or a name is not a regular expression.
+        """
+        if self._variables is not None:
+            raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
+        try:
+            patterns = [re.compile(name) for name in var_names or ()]
+        except re.error as error:
+            raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
+        self._exclusion = list(var_list or ()), patterns
+
+    def _excluded(self, name: str, array: Array) -> bool:
+        arrays, patterns = self._exclusion
+        return any(array is one for one in arrays) or any(pattern.search(name) for pattern in patterns)
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
+        """Do one step.
+
+        Args:
+            grads_and_vars: pairs of a gradient and its variable, as from ``zip(gradients, variables)``. A gradient is an
+                array of the variable's shape and any of the four float types, a `RowSparse`, or None, which leaves the
+                variable and its state as they are and warns. It may be the variable's own array. No pair: nothing
+                happens.
+
+        Returns:
+            The number of steps done, this one included.
+
+        Raises:
+            TypeError: a gradient or variable is not of a float type.
+            ValueError: a shape differs, a variable is unknown, given twice or has become read-only, or all gradients
+                are None. Nothing has changed then.
+        """
+        pairs = list(grads_and_vars)
+        if not pairs:
+            return self._iterations
+        if self._variables is None:
+            self.build([variable for _, variable in pairs])
+        assert self._variables is not None
+        assert self._engine is not None
+        present: dict[int, Gradient] = {}
+        missing: list[str] = []
+        for gradient, variable in pairs:
+            index = self._variables.find(variable)
+            if gradient is None:
+                missing.append(self._variables.names[index])
+            elif index in present:
+                raise ValueError(f"variable {self._variables.names[index]!r} is given twice in one step")
+            else:
+                present[index] = gradient
+        if missing:
+            _report_missing(missing, all_missing=not present)
+        options = self._options
+        rate, overwrite = self._rate(self._iterations), options.overwrites(self._iterations)
+        self._engine.step(list(present), list(present.values()), rate, overwrite)
+        self._iterations += 1
+        return self._iterations
+
+    def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
+        """Compute a loss and its gradients, and do one step.
+
+        Args:
+            loss: a function of nothing that returns ``(value, gradients)``: a list in the order of `variables`, or a
+                mapping of names if they are one.
+            variables: as for `build`.
+
+        Returns:
+            The value, as `loss` gave it: before the step.
+
+        Raises:
+            TypeError: `loss` is not such a function.
+            ValueError: there are more or fewer gradients than variables. Otherwise as `apply_gradients`.
+        """
+        if not callable(loss):
+            raise TypeError(f"loss={loss!r} is not a function; pass one that returns (value, gradients)")
+        if self._variables is None:
+            self.build(variables)
+        result = loss()
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"loss() returned {type(result).__name__}, not a tuple (value, gradients)")
+        value, gradients = result
+        self.apply_gradients(_pair(gradients, named(variables)))
+        return value
+
+    def finalize_variable_values(self, variables: Collection | None = None) -> None:
+        """Write the averages into the variables; without `use_ema` nothing happens.
+
+        Args:
+            variables: which; None: all.
+
+        Raises:
+            ValueError: a variable is not one of the optimizer's, or the optimizer is not built.
+        """
+        if not self._options.use_ema:
+            return
+        built = self._built("finalize_variable_values")
+        chosen = built.arrays if variables is None else named(variables).values()
+        for index in [built.find(array) for array in chosen]:
+            built.arrays[index][...] = self._slots["average"][index]
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments, with the learning rate as it is now, as values that JSON can hold."""
+        return self._options.get_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Make an optimizer from `get_config`'s result, or from one that tf_keras wrote.
+
+        Args:
+            config: the arguments.
+            custom_objects: class name -> class of your own schedules.
+        """
+        options = Options.from_config(config, custom_objects)
+        return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
+
+    def save(
+        self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the state to a safetensors file, whole or not at all.
+
+        Args:
+            path: the file; an older one is replaced.
+            variables: whether to write the variables too, so that file and model cannot fall apart.
+            metadata: texts of your own to keep with it, which `load` returns.
+
+        Raises:
+            OSError: the folder is missing or cannot be written.
+            ValueError: the optimizer is not built.
+        """
+        _checkpoint.write(path, self._tensors("save", variables), self._iterations, self._options, metadata or {})
+
+    def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
+        """Go on from a file that `save` wrote: state, iterations, and the learning rate unless a schedule rules.
+
+        Args:
+            path: the file.
+            variables: whether to read the variables too; the file must hold them.
+
+        Returns:
+            The texts that were given to `save`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the optimizer is not built, the file is damaged, or it holds other names, shapes, types or slots
+                than this optimizer needs; the error lists the differences. Nothing has changed then.
+        """
+        mine = self._tensors("load", variables)
+        found = _checkpoint.read(path, mine)
+        for name, array in mine.items():
+            array[...] = found.tensors[name]
+        self._iterations = found.iterations
+        if not callable(self._options.learning_rate) and isinstance(found.config["learning_rate"], float):
+            self.learning_rate = found.config["learning_rate"]
+        return found.metadata
+
+    def _built(self, method: str) -> Variables:
+        if self._variables is None:
+            raise ValueError(f"{method} needs the variables: call build(variables) first")
+        return self._variables
+
+    def _tensors(self, method: str, variables: bool) -> dict[str, Array]:
+        built = self._built(method)
+        tensors = {name: array for name, array in self.variables.items() if name != "iterations"}
+        if variables:
+            tensors |= {_slots.key("variable", name): array for name, array in built.items()}
+        return tensors
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Addresses and compiled plans belong to this process and these arrays.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_engine", "_rate")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._rate = rate_function(self._options.learning_rate)
+        self._engine = None
+        if self._variables is not None:
+            self._attach(Variables(dict(self._variables.items())), self._slots)
+
+    def __repr__(self) -> str:
+        default = Options()
+        given = ((field.name, getattr(self._options, field.name)) for field in fields(self._options))
+        return f"RMSprop({', '.join(f'{name}={value!r}' for name, value in given if value != getattr(default, name))})"
+
+
+def _pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient, Array]]:
+    if isinstance(gradients, Mapping):
+        unknown = [name for name in gradients if name not in variables]
+        if unknown:
+            raise ValueError(f"loss() returned gradients for {', '.join(map(repr, unknown))}, which are no variables")
+        return [(gradients.get(name), array) for name, array in variables.items()]
+    gradients = list(gradients)
+    if len(gradients) != len(variables):
+        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(variables)} variables")
+    return list(zip(gradients, variables.values(), strict=True))
+
+
+def _report_missing(names: Sequence[str], all_missing: bool) -> None:
+    if all_missing:
+        raise ValueError(f"no variable has a gradient: all of {', '.join(names)} came with None")
+    warnings.warn(f"variables without a gradient are left as they are: {', '.join(names)}", stacklevel=3)
