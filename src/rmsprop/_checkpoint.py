@@ -71,20 +71,21 @@ def read(path: PathLike, needed: Mapping[str, Array]) -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    name = os.fspath(path)
+    shown = os.fspath(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {name!r}")
+        raise FileNotFoundError(f"there is no checkpoint {shown!r}")
     try:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys() if key in needed or not _is_variable(key)}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names if name in needed or not _is_variable(name)}
     except SafetensorError as error:
-        raise ValueError(f"{name!r} is not a checkpoint, or is damaged: {error}") from error
+        raise ValueError(f"{shown!r} is not a checkpoint, or is damaged: {error}") from error
     if texts.get(_OURS + "format") != _FORMAT:
-        raise ValueError(f"{name!r} is a safetensors file, but not a checkpoint of this optimizer")
+        raise ValueError(f"{shown!r} is a safetensors file, but not a checkpoint of this optimizer")
     lines = _slots.differences(_summary(needed), _summary(tensors))
     if lines:
-        raise ValueError(f"{name!r} does not fit this optimizer:\n  " + "\n  ".join(lines))
+        raise ValueError(f"{shown!r} does not fit this optimizer:\n  " + "\n  ".join(lines))
     config = json.loads(texts[_OURS + "config"])
     metadata = {key: text for key, text in texts.items() if not key.startswith(_OURS)}
     return Checkpoint(tensors, int(texts[_OURS + "iterations"]), config, metadata)

@@ -170,8 +170,8 @@ def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = T
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument}={value!r} is not a number{or_else}")
     number = float(value)
-    inside = (0 <= number if zero else 0 < number) and number <= high and math.isfinite(number)
-    if not inside:
+    above = number >= 0 if zero else number > 0
+    if not (above and number <= high and math.isfinite(number)):
         least = "at least 0" if zero else "greater than 0"
         limit = f" and at most {high:g}" if math.isfinite(high) else ""
         raise ValueError(f"{argument}={value!r} is not a finite number {least}{limit}")

@@ -14,7 +14,8 @@ class RowSparse:
     untouched rows see a zero gradient, so their averages decay and their momentum goes on. The array is never made.
 
     Args:
-        indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``; any order, repeats are summed.
+        indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``, in any order; repeats are
+            summed.
         values: the rows, floating point of shape ``(n, *shape[1:])``.
         shape: shape of the variable, at least one axis.
 

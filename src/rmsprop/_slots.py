@@ -38,7 +38,8 @@ def slot_dtype(options: Options, variable: numpy.dtype[Any]) -> numpy.dtype[Any]
         # The one type that NumPy needs a package for; whoever has no bfloat16 arrays never imports it.
         import ml_dtypes
 
-        return numpy.dtype(ml_dtypes.bfloat16)
+        found: numpy.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
+        return found
     return numpy.dtype(options.slot_dtype)
 
 

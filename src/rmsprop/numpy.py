@@ -167,7 +167,9 @@ class RMSprop:
             if [id(array) for array in built.arrays] != [id(array) for array in self._variables.arrays]:
                 raise ValueError(f"the optimizer is built already, for {', '.join(self._variables.names)}")
             return
-        slots = {slot.name: [self._start(slot, array) for array in built.arrays] for slot in _slots.slots(self._options)}
+        slots = {
+            slot.name: [self._start(slot, array) for array in built.arrays] for slot in _slots.slots(self._options)
+        }
         self._attach(built, slots)
 
     def _start(self, slot: _slots.Slot, variable: Array) -> Array:
@@ -208,10 +210,10 @@ class RMSprop:
         """Do one step.
 
         Args:
-            grads_and_vars: pairs of a gradient and its variable, as from ``zip(gradients, variables)``. A gradient is an
-                array of the variable's shape and any of the four float types, a `RowSparse`, or None, which leaves the
-                variable and its state as they are and warns. It may be the variable's own array. No pair: nothing
-                happens.
+            grads_and_vars: pairs of a gradient and its variable, as from ``zip(gradients, variables)``. A gradient is
+                an array of the variable's shape and any of the four float types, a `RowSparse`, or None, which leaves
+                the variable and its state as they are and warns. It may be the variable's own array. No pair:
+                nothing happens.
 
         Returns:
             The number of steps done, this one included.

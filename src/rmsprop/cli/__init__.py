@@ -25,7 +25,7 @@ examples:
 """
 
 #: What the extra "cli" installs, by import name.
-_EXTRA: Final = frozenset({"autograd", "matplotlib", "rich", "sklearn"})
+_EXTRA: Final = frozenset({"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"})
 
 
 class CommandError(Exception):

@@ -139,9 +139,8 @@ def plot_curves(path: Path, losses: Sequence[float], test_losses: Sequence[float
     floor = min(0.95, *accuracies[len(accuracies) // 4 :], 1.0)
     right.set(title="Test accuracy", ylabel="images told right", ylim=(floor - 0.1 * (1 - floor), 1.002))
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
-    right.annotate(
-        f"{accuracies[-1]:.2%}", (epochs[-1], accuracies[-1]), (0, -14), textcoords="offset points", ha="right", va="top"
-    )
+    end, below = (epochs[-1], accuracies[-1]), (0, -14)
+    right.annotate(f"{accuracies[-1]:.2%}", end, below, textcoords="offset points", ha="right", va="top")
     for panel in (left, right):
         panel.set(xlabel="epoch", xlim=(min(1, len(losses) - 1), len(losses)))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -107,14 +107,16 @@ class Training:
 
     def __init__(self, record: Record, digits: "Digits", network: "Network", path: Path, clock: "Clock") -> None:
         self.record = record
-        self._digits, self._network, self._path, self._clock = digits, network, path, clock
+        self._digits, self.network, self._path, self._clock = digits, network, path, clock
         self.steps_an_epoch = math.ceil(len(digits.images) / record.settings.batch_size)
         self._started = False
 
     def run(self, display: "Display", stop: Stop) -> None:
         """Train up to the last epoch, or up to the end of the step in which `stop` is requested."""
-        while self.record.epoch < self.record.epochs and not stop.requested:
+        while self.record.epoch < self.record.epochs:
             self._epoch(display, stop)
+            if stop.requested:
+                return
 
     def _epoch(self, display: "Display", stop: Stop) -> None:
         """Do an epoch, or what is left of it, and write a checkpoint."""
@@ -135,28 +137,32 @@ class Training:
         if record.step == self.steps_an_epoch:
             self._finish_epoch(display)
         with self._clock.measure("checkpoints"):
-            self._network.save(self._path, record.to_metadata())
+            self.network.save(self._path, record.to_metadata())
 
     def _step(self, images: "Array", labels: "Array") -> float:
         with self._clock.measure("gradients"):
-            loss, gradients = self._network.gradients(images, labels)
-        if not math.isfinite(loss):
-            raise CommandError(
-                f"the loss became {loss} in epoch {self.record.epoch + 1}: choose a --learning-rate "
-                f"below {self.record.settings.learning_rate:g}"
-            )
+            loss, gradients = self.network.gradients(images, labels)
+        self._require_finite(loss)
         # The first step compiles a kernel or loads one: said apart, for it does not grow with the training.
         with self._clock.measure("optimizer" if self._started else "first_step"):
-            self._network.step(gradients)
+            self.network.step(gradients)
         self._started = True
         return loss
 
     def _finish_epoch(self, display: "Display") -> None:
         record = self.record
         with self._clock.measure("evaluation"):
-            test_loss, accuracy = self._network.evaluate(self._digits.test_images, self._digits.test_labels)
+            test_loss, accuracy = self.network.evaluate(self._digits.test_images, self._digits.test_labels)
+        self._require_finite(test_loss)
         record.losses.append(record.loss_sum / record.step)
         record.test_losses.append(test_loss)
         record.accuracies.append(accuracy)
         record.epoch, record.step, record.loss_sum = record.epoch + 1, 0, 0.0
         display.epoch(record.epoch, record.losses[-1], test_loss, accuracy)
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise CommandError(
+                f"the loss became {loss} in epoch {self.record.epoch + 1}: choose a --learning-rate "
+                f"below {self.record.settings.learning_rate:g}"
+            )

@@ -4,7 +4,7 @@ import argparse
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,3 +113,118 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
         return 130
     _finish(console, training, options, clock)
     return 0
+
+
+def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") -> Training:
+    """Load the data, and make or read the network."""
+    from rmsprop.cli._digits import load_digits, make_network
+
+    path = _paths(options)["checkpoint"]
+    record = _resumed(path, options) if options.resume else _fresh(options)
+    settings = record.settings
+    digits = load_digits(settings.seed)
+    if settings.batch_size > len(digits.images):
+        raise CommandError(f"--batch-size {settings.batch_size}: there are {len(digits.images)} training images")
+    network = make_network(settings.backend, settings.hidden, settings.learning_rate, settings.seed)
+    if options.resume:
+        try:
+            network.load(path)
+        except ValueError as problem:
+            raise CommandError(f"--resume: {' '.join(str(problem).split())}") from problem
+    elif path.exists():
+        _say(console, f"starts anew and will replace {path} (--resume goes on from it)")
+    for folder in (options.out, *([options.json.parent] if options.json else [])):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Training(record, digits, network, path, clock)
+
+
+def _paths(options: argparse.Namespace) -> dict[str, Path]:
+    return {"curves": options.out / "curves.png", "checkpoint": options.out / "checkpoint.safetensors"}
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the settings that the command line names."""
+    given = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
+    if given["hidden"] is not None:
+        given["hidden"] = tuple(given["hidden"])
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _fresh(options: argparse.Namespace) -> Record:
+    settings = Settings(**_given(options))
+    return Record(settings) if options.epochs is None else Record(settings, options.epochs)
+
+
+def _resumed(path: Path, options: argparse.Namespace) -> Record:
+    """Read how far the checkpoint is, and refuse what does not go with it."""
+    record = _read_record(path)
+    for name, value in _given(options).items():
+        if value != (kept := getattr(record.settings, name)):
+            option = "--" + name.replace("_", "-")
+            raise CommandError(f"{option} {_words(value)}: the checkpoint {path} was made with {option} {_words(kept)}")
+    if options.epochs is not None:
+        if options.epochs < record.epoch + bool(record.step):
+            done = f"{record.epoch} epochs" + (" and a part of the next" if record.step else "")
+            raise CommandError(f"--epochs {options.epochs}: the checkpoint {path} has {done} already")
+        record.epochs = options.epochs
+    return record
+
+
+def _read_record(path: Path) -> Record:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CommandError(f"--resume: there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="np") as file:
+            return Record.from_metadata(file.metadata() or {})
+    except SafetensorError as problem:
+        raise CommandError(f"--resume: {path} is not a checkpoint, or is damaged: {problem}") from problem
+    except (KeyError, TypeError, ValueError) as problem:
+        raise CommandError(f"--resume: {path} is not a checkpoint of `rmsprop train`") from problem
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _say(console: "Console", text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _say_how_to_resume(console: "Console", training: Training, options: argparse.Namespace) -> None:
+    record = training.record
+    where = f"after {record.epoch} of {record.epochs} epochs"
+    if record.step:
+        where += f" and {record.step} of {training.steps_an_epoch} steps"
+    command = ["rmsprop", "train", "--resume", "--out", str(options.out)]
+    command += ["--json", str(options.json)] if options.json else []
+    path = _paths(options)["checkpoint"]
+    _say(console, f"\nstopped {where}\ncheckpoint   {path}\ngo on with   {shlex.join(command)}")
+
+
+def _finish(console: "Console", training: Training, options: argparse.Namespace, clock: "Clock") -> None:
+    """Draw, print and write what came out."""
+    from rmsprop.cli import _report
+
+    record, paths = training.record, _paths(options)
+    with clock.measure("curves"):
+        _report.plot_curves(paths["curves"], record.losses, record.test_losses, record.accuracies)
+    seconds = clock.stop()
+    _report.print_report(console, record.accuracies[-1], seconds, paths)
+    if options.json:
+        figures = {
+            "rmsprop": __version__,
+            **asdict(record.settings),
+            "test_accuracy": record.accuracies[-1],
+            "epochs": record.epochs,
+            "steps": training.network.iterations,
+            "parameters": training.network.parameters,
+            "seconds": sum(seconds.values()),
+            **{f"seconds_{part}": value for part, value in seconds.items()},
+            "losses": record.losses,
+            "test_losses": record.test_losses,
+            "accuracies": record.accuracies,
+            "paths": {name: str(path) for name, path in paths.items()},
+        }
+        _report.write_figures(options.json, figures)

@@ -17,10 +17,9 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import llvmlite
 import numba
@@ -29,8 +28,6 @@ from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
 from rmsprop import _rule
-
-_Dispatcher = TypeVar("_Dispatcher", bound=Callable[..., Any])
 
 
 @cache
@@ -46,13 +43,13 @@ def cache_folder() -> Path | None:
     return base / f"kernels-{digest.hexdigest()[:16]}"
 
 
-def cached(dispatcher: _Dispatcher) -> _Dispatcher:
+def cached(dispatcher: Any) -> Any:
     """Let a Numba dispatcher look for its machine code on disk before it compiles."""
-    dispatcher._cache = _KernelCache(dispatcher.__name__)  # type: ignore[attr-defined]
+    dispatcher._cache = _KernelCache(dispatcher.__name__)
     return dispatcher
 
 
-class _KernelCache(_Cache):  # type: ignore[misc]  # Numba is untyped
+class _KernelCache(_Cache):
     """Numba's interface of a function's cache: one file a signature and processor."""
 
     def __init__(self, name: str) -> None:

@@ -38,19 +38,19 @@ _divide = _jit(lambda x, y: x / y)
 _update = _jit(_rule.bind(sqrt=_sqrt, divide=_divide, select=_select))
 
 
-def _entry(column, tensor):  # type: ignore[no-untyped-def]
+def _entry(column, tensor):
     """Take a tensor's row of a column; None where the column is off."""
 
 
 @overload(_entry)
-def _overload_entry(column, tensor):  # type: ignore[no-untyped-def]
+def _overload_entry(column, tensor):
     if column is types.none:
         return lambda column, tensor: None
     return lambda column, tensor: column[tensor]
 
 
 @_jit
-def _advance(count, gradient, variable, velocity, momentum, mean, average, scalars, tensor):  # type: ignore[no-untyped-def]
+def _advance(count, gradient, variable, velocity, momentum, mean, average, scalars, tensor):
     """Apply the rule to `count` consecutive numbers of one tensor."""
     # Read before the loop: LLVM cannot know that the stores below leave the table alone.
     learning_rate, clip_scale = _entry(scalars[0], tensor), _entry(scalars[1], tensor)
@@ -71,7 +71,7 @@ def _advance(count, gradient, variable, velocity, momentum, mean, average, scala
 
 
 @_jit
-def _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor):  # type: ignore[no-untyped-def]
+def _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor):
     """Find the tensor's slots at element `start`, which always lie contiguous, and apply the rule."""
     _advance(
         count,
@@ -88,7 +88,7 @@ def _advance_slots(count, start, gradient, variable, addresses, slots, compute, 
 
 @cached
 @_jit
-def step(first, last, chunks, sizes, addresses, scalars, dtypes):  # type: ignore[no-untyped-def]
+def step(first, last, chunks, sizes, addresses, scalars, dtypes):
     """Do chunks `first` to `last` of a bucket whose variables and gradients are contiguous.
 
     Args:
@@ -111,7 +111,7 @@ def step(first, last, chunks, sizes, addresses, scalars, dtypes):  # type: ignor
 
 @cached
 @_jit
-def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layouts, rows, numbers, scratch):  # type: ignore[no-untyped-def]
+def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layouts, rows, numbers, scratch):
     """Do the same for variables and gradients of any strides, and for gradients of few rows.
 
     Each chunk is gathered into scratch memory, stepped there, and the variable returned to its place. So a gradient
@@ -140,7 +140,7 @@ def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layou
 
 
 @_jit
-def _square_sum(count, numbers, lanes):  # type: ignore[no-untyped-def]
+def _square_sum(count, numbers, lanes):
     """Sum squares in float64: element i in lane i % LANES, lanes folded in halves."""
     for lane in range(LANES):
         store(lanes, lane, 0.0)
@@ -163,7 +163,7 @@ def _square_sum(count, numbers, lanes):  # type: ignore[no-untyped-def]
 
 @cached
 @_jit
-def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch):  # type: ignore[no-untyped-def]
+def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch):
     """Sum the squares of each chunk's gradient into ``partial[chunk]``, float64; arguments as for `step`."""
     gradients, double = dtypes
     lanes = pointer(scratch.ctypes.data, double, double, "lanes")
@@ -175,7 +175,7 @@ def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch)
 
 @cached
 @_jit
-def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts, rows, numbers, partial, scratch):  # type: ignore[no-untyped-def]
+def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts, rows, numbers, partial, scratch):
     """Do the same for gradients of any strides or of few rows: in row-major order, so the bits are the same."""
     gradients, double = dtypes
     lanes = pointer(scratch[CHUNK:].ctypes.data, double, double, "lanes")
@@ -192,7 +192,7 @@ def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts
 
 @cached
 @_jit
-def fold(partial, tensors, sums):  # type: ignore[no-untyped-def]
+def fold(partial, tensors, sums):
     """Add each chunk's sum to its tensor's, in the order of the chunks."""
     for chunk in range(partial.size):
         sums[tensors[chunk]] += partial[chunk]

@@ -35,7 +35,7 @@ def storage_tag(dtype: numpy.dtype[Any]) -> numpy.dtype[Any]:
     return numpy.dtype(numpy.uint16) if dtype.name == "bfloat16" else dtype
 
 
-class Pointer(types.Type):  # type: ignore[misc]  # Numba is untyped
+class Pointer(types.Type):
     """The Numba type of an address whose numbers are stored as `storage` and computed as `compute`."""
 
     def __init__(self, storage: str, compute: types.Float, operand: str) -> None:
@@ -54,7 +54,7 @@ class Pointer(types.Type):  # type: ignore[misc]  # Numba is untyped
 
 
 @register_model(Pointer)
-class _PointerModel(models.PrimitiveModel):  # type: ignore[misc]
+class _PointerModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Pointer) -> None:
         super().__init__(manager, fe_type, _BYTES)
 

@@ -16,7 +16,7 @@ _jit = numba.njit(error_model="numpy", nogil=True)
 
 
 @_jit
-def _place(number, layout, strides):  # type: ignore[no-untyped-def]
+def _place(number, layout, strides):
     """Give the byte offset of an element; `strides` is 1 for the variable's, 2 for the gradient's."""
     width = (layout.size - 1) // 3
     offset = 0
@@ -28,14 +28,14 @@ def _place(number, layout, strides):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _run(number, remaining, layout):  # type: ignore[no-untyped-def]
+def _run(number, remaining, layout):
     """Give how many elements from `number` on follow each other along the last axis."""
     length = layout[layout[0]]
     return min(remaining, length - number % length)
 
 
 @_jit
-def gather(scratch, count, start, address, storage, compute, layout, strides):  # type: ignore[no-untyped-def]
+def gather(scratch, count, start, address, storage, compute, layout, strides):
     """Copy elements `start` to ``start + count`` to scratch memory."""
     stride = layout[strides * ((layout.size - 1) // 3) + layout[0]]
     done = 0
@@ -48,7 +48,7 @@ def gather(scratch, count, start, address, storage, compute, layout, strides):  
 
 
 @_jit
-def scatter(scratch, count, start, address, storage, compute, layout, strides):  # type: ignore[no-untyped-def]
+def scatter(scratch, count, start, address, storage, compute, layout, strides):
     """Copy scratch memory to elements `start` to ``start + count``."""
     stride = layout[strides * ((layout.size - 1) // 3) + layout[0]]
     done = 0
@@ -61,7 +61,7 @@ def scatter(scratch, count, start, address, storage, compute, layout, strides): 
 
 
 @_jit
-def gather_rows(scratch, count, start, address, storage, compute, rows, numbers):  # type: ignore[no-untyped-def]
+def gather_rows(scratch, count, start, address, storage, compute, rows, numbers):
     """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros."""
     for i in range(count):
         store(scratch, i, 0.0)

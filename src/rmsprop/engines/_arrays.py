@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+#: Candidate solutions that NumPy may try before a question about shared memory counts as answered with yes.
+_MAX_WORK: Any = 1_000_000
+
 #: The types of numbers that a step updates in place.
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -32,7 +35,9 @@ def overlaps_itself(array: Array) -> bool:
     """Whether two elements may share memory, as in a broadcast array or a sliding window."""
     if array.flags.c_contiguous or array.size == 0:
         return False
-    axes = sorted((abs(stride), length) for length, stride in zip(array.shape, array.strides, strict=True) if length > 1)
+    axes = sorted(
+        (abs(stride), length) for length, stride in zip(array.shape, array.strides, strict=True) if length > 1
+    )
     needed = array.itemsize
     for stride, length in axes:
         if stride < needed:
@@ -57,7 +62,7 @@ def first_overlap(arrays: Sequence[Array]) -> tuple[int, int] | None:
 def shares_memory(one: Array, other: Array) -> bool:
     """Whether two arrays have a byte in common; an answer that would take too long to find counts as yes."""
     try:
-        return numpy.shares_memory(one, other, max_work=1_000_000)
+        return numpy.shares_memory(one, other, max_work=_MAX_WORK)
     except numpy.exceptions.TooHardError:
         return True
 

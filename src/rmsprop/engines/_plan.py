@@ -105,7 +105,9 @@ class _Bucket:
         states |= {name: [arrays[index] for index, _, _ in members] for name, arrays in slots.items()}
         constants = _constants(options, decays)
         scalars = [*constants, *_changing(options)]
-        self.launch = _launch(states, storage, scalars) if options.jit_compile else PlainLaunch(states, storage, scalars)
+        self.launch = (
+            _launch(states, storage, scalars) if options.jit_compile else PlainLaunch(states, storage, scalars)
+        )
         for name, value in constants.items():
             self.launch.scalars[name].fill(value)
         self._layouts = None if flat else _layout_table(states["variable"], members)
@@ -169,9 +171,9 @@ def _layout_table(variables: Sequence[Array], kinds: Sequence[Kind]) -> NDArray[
         merged.append(merge_axes(array.shape, array.strides, strides))
     width = max(len(shape) for shape, _ in merged)
     table = numpy.zeros((len(merged), 1 + 3 * width), numpy.int64)
-    for row, (shape, strides) in zip(table, merged, strict=True):
-        row[0] = len(shape)
-        for part, numbers in enumerate((shape, *strides)):
+    for row, (lengths, steps) in zip(table, merged, strict=True):
+        row[0] = len(lengths)
+        for part, numbers in enumerate((lengths, *steps)):
             row[1 + part * width : 1 + part * width + len(numbers)] = numbers
     return table
 

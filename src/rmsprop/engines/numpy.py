@@ -70,7 +70,7 @@ class Engine:
         touches = self._memory.touches
         for index, gradient in zip(present, gradients, strict=True):
             target = self._targets[index]
-            name, array, shape, dtype, at, nbytes, contiguous = target
+            _, array, shape, dtype, at, nbytes, contiguous = target
             if address(array) != at or array.shape != shape or not array.flags.writeable:
                 _refuse_changed(target)
             if (

@@ -105,12 +105,12 @@ def _tensorflow(tf: Any, step: Any) -> tuple[Namespace, Any] | None:
     limits = _DOUBLE if wide else _SINGLE
     x = tf.cast(step, tf.float64 if wide else tf.float32)
 
-    # tf.where in a graph takes a Python float for float32, whatever the other branch is.
+    # tf.where would take a Python float for float32, and so would tf.cast, whatever it then casts to.
     def where(condition: Any, this: Any, that: Any) -> Any:
-        return tf.where(condition, tf.cast(this, x.dtype), tf.cast(that, x.dtype))
+        return tf.where(condition, tf.convert_to_tensor(this, x.dtype), tf.convert_to_tensor(that, x.dtype))
 
     def full_like(x: Any, value: float) -> Any:
-        return tf.fill(tf.shape(x), tf.cast(value, x.dtype))
+        return tf.fill(tf.shape(x), tf.constant(value, x.dtype))
 
     return Namespace(where, tf.floor, tf.cos, tf.math.log, full_like, _unchanged, nullcontext, *limits), x
 
