@@ -71,7 +71,7 @@ _CLIP = {
     "": {},
     "clipnorm": {"clipnorm": 3.0},
     "clipvalue": {"clipvalue": 1.5},
-    "global_clipnorm": {"global_clipnorm": 50.0},
+    "global_clipnorm": {"global_clipnorm": 40.0},
 }
 _EMA = {
     "": {},

@@ -24,6 +24,7 @@ class Reference:
     Attributes:
         variables, velocity, momentum, average_gradient, average: name -> float64 array, all kept whether they are
             used or not.
+        increment: name -> what the last step added to the momentum, or took off the variable.
         iterations: steps done.
     """
 
@@ -33,17 +34,14 @@ class Reference:
         ema_overwrite_frequency=100, initial_velocity=0.0, exclude=(), scalars=numpy.float64,
     ):  # fmt: skip
         self.scalar = lambda value: float(scalars(value))
-        self.learning_rate, self.centered, self.weight_decay, self.exclude = (
-            learning_rate,
-            centered,
-            weight_decay,
-            exclude,
-        )
+        self.learning_rate, self.centered = learning_rate, centered
+        self.weight_decay, self.exclude = weight_decay, exclude
         self.rho, self.rho_c, self.mu, self.epsilon = map(self.scalar, (rho, 1 - rho, momentum, epsilon))
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         self.ema_momentum, self.ema_momentum_c = self.scalar(ema_momentum), self.scalar(1 - ema_momentum)
         self.use_ema, self.ema_overwrite_frequency = use_ema, ema_overwrite_frequency
         self.iterations = 0
+        self.increment = {}
         self.variables = {name: numpy.array(array, numpy.float64) for name, array in variables.items()}
         self.velocity = {name: numpy.full(w.shape, float(initial_velocity)) for name, w in self.variables.items()}
         self.momentum = {name: numpy.zeros(w.shape) for name, w in self.variables.items()}
@@ -60,10 +58,10 @@ class Reference:
         given = {name: numpy.array(g, numpy.float64) for name, g in gradients.items() if g is not None}
         if not given:
             raise ValueError("all gradients are None")
+        self.increment = {}
         lr = self.scalar(self.learning_rate(self.iterations) if callable(self.learning_rate) else self.learning_rate)
         with numpy.errstate(all="ignore"):  # NaN and inf are results here, not accidents
-            clipped = self._clip(given)
-            for name, gradient in clipped.items():
+            for name, gradient in self._clip(given).items():
                 self._decay(name, lr)
                 self._update(name, gradient, lr)
                 if self.use_ema:
@@ -104,10 +102,10 @@ class Reference:
             self.average_gradient[name] = self.rho * self.average_gradient[name] + self.rho_c * g
             variance = variance - self.average_gradient[name] ** 2
             variance = numpy.where(variance < 0, 0, variance)  # rounding can make it negative; a NaN stays
-        increment = lr * g / numpy.sqrt(variance + self.epsilon)
+        move = self.increment[name] = lr * g / numpy.sqrt(variance + self.epsilon)
         if self.mu:
-            self.momentum[name] = increment = self.mu * self.momentum[name] + increment
-        self.variables[name] = self.variables[name] - increment
+            move = self.momentum[name] = self.mu * self.momentum[name] + move
+        self.variables[name] = self.variables[name] - move
 
     def _average(self, name):
         self.average[name] = self.ema_momentum * self.average[name] + self.ema_momentum_c * self.variables[name]

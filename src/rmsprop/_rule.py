@@ -93,15 +93,14 @@ def update(
     return variable, velocity, increment, mean, smooth
 
 
-def bind(*, sqrt: Callable[..., Any], divide: Callable[..., Any], select: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `update` with a compiler's own spelling of the three functions; the code object is shared.
+def bind(**functions: Any) -> Callable[..., Any]:
+    """Give `update` with a compiler's own spelling of its functions; the code object is shared.
 
     Args:
-        sqrt: ``sqrt(x)``, correctly rounded where the compiler can.
-        divide: ``divide(x, y)``, likewise; no error for a zero divisor.
-        select: ``select(condition, x, y)``, element-wise; `x` may be the literal 0.0.
+        **functions: ``sqrt(x)`` and ``divide(x, y)``, correctly rounded where the compiler can and without an error
+            for a zero divisor; ``select(condition, x, y)``, element-wise, whose `x` may be the literal 0.0; and
+            whatever else the compiler looks for among a function's globals (Triton: ``tl``).
     """
-    namespace = {"sqrt": sqrt, "divide": divide, "select": select, "__name__": __name__}
-    bound = FunctionType(update.__code__, namespace, update.__name__)
+    bound = FunctionType(update.__code__, {"__name__": __name__, **functions}, update.__name__)
     bound.__module__ = __name__
     return bound

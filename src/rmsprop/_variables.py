@@ -1,14 +1,17 @@
 """The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
+from rmsprop._rows import RowSparse
 from rmsprop.engines._arrays import FLOATS, address, first_overlap, is_float, overlaps_itself
 
 Array = NDArray[Any]
+Gradient = Array | RowSparse | float | None
 
 
 def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
@@ -21,6 +24,19 @@ def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
     if isinstance(variables, numpy.ndarray):
         raise TypeError("variables is one array: pass a list of arrays, [w], or a mapping of names to arrays")
     return {str(index): array for index, array in enumerate(variables)}
+
+
+def pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient, Array]]:
+    """Join what a loss function returned with its variables: by name, or in order."""
+    if isinstance(gradients, Mapping):
+        unknown = ", ".join(repr(name) for name in gradients if name not in variables)
+        if unknown:
+            raise ValueError(f"loss() returned gradients for {unknown}, which are no variables")
+        return [(gradients.get(name), array) for name, array in variables.items()]
+    gradients = list(gradients)
+    if len(gradients) != len(variables):
+        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(variables)} variables")
+    return list(zip(gradients, variables.values(), strict=True))
 
 
 class Variables:
@@ -66,6 +82,29 @@ class Variables:
     def items(self) -> Iterator[tuple[str, Array]]:
         """Give names and arrays in order."""
         return zip(self.names, self.arrays, strict=True)
+
+    def match(self, pairs: Iterable[tuple[Gradient, Any]]) -> dict[int, Any]:
+        """Sort the gradients of a step by the numbers of their variables; None gradients are left out with a warning.
+
+        Raises:
+            ValueError: a variable is unknown or given twice, or all gradients are None.
+        """
+        present: dict[int, Any] = {}
+        missing: list[str] = []
+        for gradient, variable in pairs:
+            index = self.find(variable)
+            if gradient is None:
+                missing.append(self.names[index])
+            elif index in present:
+                raise ValueError(f"variable {self.names[index]!r} is given twice in one step")
+            else:
+                present[index] = gradient
+        if missing:
+            names = ", ".join(missing)
+            if not present:
+                raise ValueError(f"no variable has a gradient: all of {names} came with None")
+            warnings.warn(f"variables without a gradient are left as they are: {names}", stacklevel=3)
+        return present
 
     def _refuse_overlap(self) -> None:
         pair = first_overlap(self.arrays)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from numbers import Integral
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 
 from rmsprop import _checkpoint, _slots
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
-from rmsprop._rows import RowSparse
-from rmsprop._variables import Variables, named
+from rmsprop._variables import Gradient, Variables, named, pair
 from rmsprop.engines.numpy import Engine
 
 Array = NDArray[Any]
-Gradient = Array | RowSparse | float | None
 Collection = Sequence[Array] | Mapping[str, Array]
 
 
@@ -66,10 +63,9 @@ class RMSprop:
         >>> from rmsprop import RMSprop
         >>> w = np.array(10.0)
         >>> optimizer = RMSprop(learning_rate=0.1)
-        >>> optimizer.minimize(lambda: (w**2 / 2, [w]), [w])
-        50.0
-        >>> print(w.round(6))
-        9.683772
+        >>> loss = optimizer.minimize(lambda: (w**2 / 2, [w]), [w])
+        >>> print(loss, w.round(6))
+        50.0 9.683772
 
     References:
         `tf_keras.optimizers.RMSprop
@@ -230,21 +226,9 @@ class RMSprop:
             self.build([variable for _, variable in pairs])
         assert self._variables is not None
         assert self._engine is not None
-        present: dict[int, Gradient] = {}
-        missing: list[str] = []
-        for gradient, variable in pairs:
-            index = self._variables.find(variable)
-            if gradient is None:
-                missing.append(self._variables.names[index])
-            elif index in present:
-                raise ValueError(f"variable {self._variables.names[index]!r} is given twice in one step")
-            else:
-                present[index] = gradient
-        if missing:
-            _report_missing(missing, all_missing=not present)
-        options = self._options
-        rate, overwrite = self._rate(self._iterations), options.overwrites(self._iterations)
-        self._engine.step(list(present), list(present.values()), rate, overwrite)
+        present = self._variables.match(pairs)
+        rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
+        self._engine.step(present, rate, overwrite)
         self._iterations += 1
         return self._iterations
 
@@ -271,7 +255,7 @@ class RMSprop:
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"loss() returned {type(result).__name__}, not a tuple (value, gradients)")
         value, gradients = result
-        self.apply_gradients(_pair(gradients, named(variables)))
+        self.apply_gradients(pair(gradients, named(variables)))
         return value
 
     def finalize_variable_values(self, variables: Collection | None = None) -> None:
@@ -372,21 +356,3 @@ class RMSprop:
         default = Options()
         given = ((field.name, getattr(self._options, field.name)) for field in fields(self._options))
         return f"RMSprop({', '.join(f'{name}={value!r}' for name, value in given if value != getattr(default, name))})"
-
-
-def _pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient, Array]]:
-    if isinstance(gradients, Mapping):
-        unknown = [name for name in gradients if name not in variables]
-        if unknown:
-            raise ValueError(f"loss() returned gradients for {', '.join(map(repr, unknown))}, which are no variables")
-        return [(gradients.get(name), array) for name, array in variables.items()]
-    gradients = list(gradients)
-    if len(gradients) != len(variables):
-        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(variables)} variables")
-    return list(zip(gradients, variables.values(), strict=True))
-
-
-def _report_missing(names: Sequence[str], all_missing: bool) -> None:
-    if all_missing:
-        raise ValueError(f"no variable has a gradient: all of {', '.join(names)} came with None")
-    warnings.warn(f"variables without a gradient are left as they are: {', '.join(names)}", stacklevel=3)

@@ -141,7 +141,7 @@ def test_large_steps_stay_finite(schedule):
     assert all(math.isfinite(rate) and -1e-17 <= rate <= 1.0 for rate in rates)
 
 
-@pytest.mark.parametrize("t_mul", [1.0, 1 + 1e-9, 1 + 1e-6, 1.01, 2.0, 1e6, 1e200, 0.999, 1e-3])
+@pytest.mark.parametrize("t_mul", [1.0, 1 + 1e-9, 1 + 1e-6, 1.01, 2.0, 1e6, 1e200, 1e300, 0.999, 1e-3])
 def test_restarts_stay_within_their_range(t_mul):
     schedule = CosineDecayRestarts(0.1, 100, t_mul, alpha=0.1)
     rates = schedule(np.concatenate([np.arange(2000.0), 10.0 ** np.arange(4, 16)]))

@@ -1,25 +1,10 @@
 """What `tf_keras.optimizers.RMSprop` itself makes of a case: one graph a run, kept for every file that compares."""
 
-from typing import NamedTuple
-
 import cases
-import numpy
 import tensorflow as tf
 import tf_keras
 
 STEPS = 300
-
-
-class Run(NamedTuple):
-    """A run of the original.
-
-    Attributes:
-        path: name -> array with the variable after each step.
-        state: slot -> name -> array, after the last step.
-    """
-
-    path: dict
-    state: dict
 
 
 class _Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -51,48 +36,49 @@ def build(options, arrays):
 
 
 def state(original, variables):
-    """The slots, slot -> name -> array; only those that are on."""
+    """The variables and the slots that are on, slot -> name -> tensor, "variables" among them."""
     slots = {
+        "variables": list(variables.values()),
         "velocity": original._velocities,
         "momentum": original._momentums,
         "average_gradient": original._average_gradients,
         "average": original._model_variables_moving_average if original.use_ema else [],
     }
-    return {
-        slot: {name: value.numpy() for name, value in zip(variables, values, strict=True)}
-        for slot, values in slots.items()
-        if values
-    }
+    return {slot: dict(zip(variables, values, strict=True)) for slot, values in slots.items() if values}
 
 
-_runs = {}
-
-
-def run(case, dtype):
-    """Do `STEPS` steps of a case with the gradients of the table, in one graph."""
-    key = case.desc, numpy.dtype(dtype).name
-    if key not in _runs:
-        _runs[key] = _run(case, dtype)
-    return _runs[key]
-
-
-def _run(case, dtype):
-    original, variables = build(case.options, cases.variables(dtype))
-    gradients = {name: tf.constant(rows) for name, rows in cases.gradients(STEPS, dtype).items()}
+def follow(original, variables, stacked):
+    """Do a step for each row of `stacked`, in one graph; slot -> name -> array with what is there after each step."""
+    dtype = next(iter(variables.values())).dtype
+    given = {name: tf.constant(rows, dtype) for name, rows in stacked.items()}
+    steps = len(next(iter(stacked.values())))
+    slots = state(original, variables)
+    pieces = [(slot, name, tensor) for slot, tensors in slots.items() for name, tensor in tensors.items()]
 
     @tf.function(autograph=False)
-    def steps(gradients):
+    def loop(given):
         def body(i, rows):
-            original.apply_gradients([(gradients[name][i], variable) for name, variable in variables.items()])
-            flat = tf.concat([tf.reshape(variable, [-1]) for variable in variables.values()], 0)
-            return i + 1, rows.write(i, flat)
+            original.apply_gradients([(given[name][i], variable) for name, variable in variables.items()])
+            return i + 1, rows.write(i, tf.concat([tf.reshape(tensor, [-1]) for _, _, tensor in pieces], 0))
 
-        rows = tf.TensorArray(tf.as_dtype(dtype), STEPS)
-        return tf.while_loop(lambda i, rows: i < STEPS, body, (0, rows))[1].stack()
+        return tf.while_loop(lambda i, rows: i < steps, body, (0, tf.TensorArray(dtype, steps)))[1].stack()
 
-    flat = steps(gradients).numpy()
-    assert original.iterations.numpy() == STEPS
-    ends = numpy.cumsum([numpy.prod(shape, dtype=int) for shape in cases.SHAPES.values()])[:-1]
-    pieces = numpy.split(flat, ends, axis=1)
-    path = {name: rows.reshape(STEPS, *shape) for (name, shape), rows in zip(cases.SHAPES.items(), pieces, strict=True)}
-    return Run(path, state(original, variables))
+    flat, path, begin = loop(given).numpy(), {slot: {} for slot in slots}, 0
+    for slot, name, tensor in pieces:
+        end = begin + tensor.shape.num_elements()
+        path[slot][name] = flat[:, begin:end].reshape(steps, *tensor.shape)
+        begin = end
+    return path
+
+
+_paths = {}
+
+
+def path(case, dtype):
+    """The path of a case of the table: `STEPS` steps with the table's variables and gradients."""
+    key = case.desc, dtype
+    if key not in _paths:
+        original, variables = build(case.options, cases.variables(dtype))
+        _paths[key] = follow(original, variables, cases.gradients(STEPS, dtype))
+        assert original.iterations.numpy() == STEPS
+    return _paths[key]

@@ -10,7 +10,7 @@ in its middle, without the ones before.
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,9 +25,6 @@ _SIDE = 8
 
 #: How far a training image is distorted: every entry of the 2 by 2 matrix by up to this, and pixels of shift.
 _BEND, _SHIFT = 0.1, 0.5
-
-#: The averages that are tested span about 1 / (1 - 0.995) = 200 steps.
-_EMA_MOMENTUM = 0.99
 
 
 class Digits(NamedTuple):
@@ -95,7 +92,10 @@ class Network(Protocol):
         """Let the optimizer do a step."""
 
     def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
-        """Give the mean loss and the accuracy of the averaged weights; training is not disturbed."""
+        """Give the mean loss and the accuracy."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the network have its averaged weights within a ``with`` block."""
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write weights and optimizer to a safetensors file, which is whole at any moment."""
@@ -134,9 +134,7 @@ class NumpyNetwork:
         self._loss_and_gradients = autograd.value_and_grad(_loss)
         # Matrices this small are multiplied several times faster by one thread than by two that wait for each other.
         self._blas = threadpoolctl.ThreadpoolController()
-        self._optimizer = rmsprop.RMSprop(
-            learning_rate, use_ema=True, ema_momentum=_EMA_MOMENTUM, ema_overwrite_frequency=None
-        )
+        self._optimizer = rmsprop.RMSprop(learning_rate, use_ema=True, ema_overwrite_frequency=None)
         self._optimizer.build(variables)
 
     @property
@@ -162,14 +160,14 @@ class NumpyNetwork:
 
     def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
         """See `Network`."""
-        with numpy.errstate(over="ignore", invalid="ignore"), self._blas.limit(limits=1), self._averaged():
+        with numpy.errstate(over="ignore", invalid="ignore"), self._blas.limit(limits=1):
             loss = float(_loss(self._variables, images, labels))
             found = _logits(self._variables, images).argmax(axis=1)
         return loss, float(numpy.mean(found == labels.argmax(axis=1)))
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Let the variables hold their averages for a while."""
+    def averaged(self) -> Iterator[None]:
+        """See `Network`."""
         trained = [variable.copy() for variable in self._variables]
         self._optimizer.finalize_variable_values(self._variables)
         try:

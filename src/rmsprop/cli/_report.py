@@ -2,14 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rmsprop.cli._training import Record
 
 #: The parts of the time, in the order of the report, with a word on each.
 PARTS = {
@@ -91,27 +94,33 @@ class Display:
         """Say that `steps` of the epoch are done, and what the last one's loss was."""
         self._bars.update(self._epoch, completed=steps, note=f"loss {loss:.4f}")
 
-    def epoch(self, epoch: int, loss: float, test_loss: float, accuracy: float) -> None:
+    def epoch(self, record: "Record") -> None:
         """Say that an epoch is done, and what came out of it."""
-        self._console.print(
-            f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}   loss {loss:.4f}   "
-            f"test loss {test_loss:.4f}   test accuracy {accuracy:7.2%}",
-            soft_wrap=True,
-            highlight=False,
+        epoch = record.epoch
+        say(
+            self._console,
+            f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}   loss {record.losses[-1]:.4f}   "
+            f"test accuracy {record.raw_accuracies[-1]:7.2%}, averaged {record.accuracies[-1]:7.2%}",
         )
         self._bars.update(self._training, completed=epoch)
         self._bars.reset(self._epoch, description=f"epoch {epoch + 1}", visible=epoch < self._epochs)
 
 
-def print_report(console: Console, accuracy: float, seconds: dict[str, float], paths: dict[str, Path]) -> None:
+def say(console: Console, text: str) -> None:
+    """Print text as it is, whatever the width of the terminal."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_report(console: Console, record: "Record", seconds: dict[str, float], paths: dict[str, Path]) -> None:
     """Print the result, where the time went, and where the files are."""
     total = sum(seconds.values())
-    lines = [f"test accuracy {accuracy:9.2%}   of the averaged weights", f"time        {total:9.2f} s"]
+    raw = f"of the averaged weights; {record.raw_accuracies[-1]:.2%} without averaging"
+    lines = [f"test accuracy {record.accuracies[-1]:9.2%}   {raw}", f"time        {total:9.2f} s"]
     for part, note in PARTS.items():
         name = part.replace("_", " ")
         lines.append(f"  {name:11} {seconds[part]:7.2f} s {seconds[part] / total:6.1%}   {note}".rstrip())
     lines += [f"{name:11}   {path}" for name, path in paths.items()]
-    console.print("\n" + "\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    say(console, "\n" + "\n".join(lines))
 
 
 def write_figures(path: Path, figures: dict[str, Any]) -> None:
@@ -119,30 +128,32 @@ def write_figures(path: Path, figures: dict[str, Any]) -> None:
     path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def plot_curves(path: Path, losses: Sequence[float], test_losses: Sequence[float], accuracies: Sequence[float]) -> None:
-    """Draw the losses and the accuracy over the epochs into a PNG file."""
+def plot_curves(path: Path, record: "Record") -> None:
+    """Draw the losses and the accuracies over the epochs into a PNG file."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    epochs = range(1, len(losses) + 1)
-    marker = "o" if len(losses) < 3 else ""
+    epochs = range(1, record.epoch + 1)
+    marker = "o" if record.epoch < 3 else ""
     # A figure of its own, without pyplot: no global state, and PNG is drawn by Agg.
     figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(epochs, losses, color=_BLUE, marker=marker, label="training, distorted images")
-    left.plot(epochs, test_losses, color=_ORANGE, marker=marker, label="test, averaged weights")
+    left.plot(epochs, record.losses, color=_BLUE, marker=marker, label="training, distorted images")
+    left.plot(epochs, record.test_losses, color=_ORANGE, marker=marker, label="test, averaged weights")
     left.set(title="Loss", ylabel="cross-entropy", yscale="log")
     left.legend(frameon=False)
 
-    right.plot(epochs, accuracies, color=_ORANGE, marker=marker)
-    # From where the early epochs no longer flatten the rest.
-    floor = min(0.95, *accuracies[len(accuracies) // 4 :], 1.0)
-    right.set(title="Test accuracy", ylabel="images told right", ylim=(floor - 0.1 * (1 - floor), 1.002))
+    raw, averaged = record.raw_accuracies, record.accuracies
+    right.plot(epochs, raw, color=_BLUE, alpha=0.5, marker=marker, label=f"weights as trained: {raw[-1]:.2%}")
+    right.plot(epochs, averaged, color=_ORANGE, marker=marker, label=f"averaged weights: {averaged[-1]:.2%}")
+    right.legend(loc="lower right", edgecolor="none", framealpha=0.9)
+    # The first epochs climb from 10 %; shown in full they would flatten the rest.
+    floor = min(0.95, *raw[record.epoch // 4 :], *averaged[record.epoch // 4 :])
+    margin = 0.06 * (1 - floor)
+    right.set(title="Test accuracy", ylabel="images recognized", ylim=(floor - margin, 1 + margin))
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
-    end, below = (epochs[-1], accuracies[-1]), (0, -14)
-    right.annotate(f"{accuracies[-1]:.2%}", end, below, textcoords="offset points", ha="right", va="top")
     for panel in (left, right):
-        panel.set(xlabel="epoch", xlim=(min(1, len(losses) - 1), len(losses)))
+        panel.set(xlabel="epoch", xlim=(min(1, record.epoch - 1), record.epoch))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(color=_GREY, alpha=0.2)
         panel.spines[["top", "right"]].set_visible(False)

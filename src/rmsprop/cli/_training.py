@@ -44,6 +44,7 @@ class Record:
         losses: mean loss of each epoch, of the distorted images.
         test_losses: after each epoch, of the averaged weights.
         accuracies: likewise.
+        raw_accuracies: likewise, of the weights as the steps left them.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Record:
     losses: list[float] = field(default_factory=list)
     test_losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
+    raw_accuracies: list[float] = field(default_factory=list)
 
     def to_metadata(self) -> dict[str, str]:
         """Give the metadata of the checkpoint; JSON keeps every bit of a float."""
@@ -151,14 +153,18 @@ class Training:
 
     def _finish_epoch(self, display: "Display") -> None:
         record = self.record
+        test = self._digits.test_images, self._digits.test_labels
         with self._clock.measure("evaluation"):
-            test_loss, accuracy = self.network.evaluate(self._digits.test_images, self._digits.test_labels)
+            raw_accuracy = self.network.evaluate(*test)[1]
+            with self.network.averaged():
+                test_loss, accuracy = self.network.evaluate(*test)
         self._require_finite(test_loss)
         record.losses.append(record.loss_sum / record.step)
         record.test_losses.append(test_loss)
         record.accuracies.append(accuracy)
+        record.raw_accuracies.append(raw_accuracy)
         record.epoch, record.step, record.loss_sum = record.epoch + 1, 0, 0.0
-        display.epoch(record.epoch, record.losses[-1], test_loss, accuracy)
+        display.epoch(record)
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

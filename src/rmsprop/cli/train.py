@@ -118,6 +118,7 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
 def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") -> Training:
     """Load the data, and make or read the network."""
     from rmsprop.cli._digits import load_digits, make_network
+    from rmsprop.cli._report import say
 
     path = _paths(options)["checkpoint"]
     record = _resumed(path, options) if options.resume else _fresh(options)
@@ -132,7 +133,7 @@ def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") ->
         except ValueError as problem:
             raise CommandError(f"--resume: {' '.join(str(problem).split())}") from problem
     elif path.exists():
-        _say(console, f"starts anew and will replace {path} (--resume goes on from it)")
+        say(console, f"starts anew and will replace {path} (--resume goes on from it)")
     for folder in (options.out, *([options.json.parent] if options.json else [])):
         folder.mkdir(parents=True, exist_ok=True)
     return Training(record, digits, network, path, clock)
@@ -188,11 +189,9 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _say(console: "Console", text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
-
-
 def _say_how_to_resume(console: "Console", training: Training, options: argparse.Namespace) -> None:
+    from rmsprop.cli._report import say
+
     record = training.record
     where = f"after {record.epoch} of {record.epochs} epochs"
     if record.step:
@@ -200,7 +199,7 @@ def _say_how_to_resume(console: "Console", training: Training, options: argparse
     command = ["rmsprop", "train", "--resume", "--out", str(options.out)]
     command += ["--json", str(options.json)] if options.json else []
     path = _paths(options)["checkpoint"]
-    _say(console, f"\nstopped {where}\ncheckpoint   {path}\ngo on with   {shlex.join(command)}")
+    say(console, f"\nstopped {where}\ncheckpoint   {path}\ngo on with   {shlex.join(command)}")
 
 
 def _finish(console: "Console", training: Training, options: argparse.Namespace, clock: "Clock") -> None:
@@ -209,9 +208,9 @@ def _finish(console: "Console", training: Training, options: argparse.Namespace,
 
     record, paths = training.record, _paths(options)
     with clock.measure("curves"):
-        _report.plot_curves(paths["curves"], record.losses, record.test_losses, record.accuracies)
+        _report.plot_curves(paths["curves"], record)
     seconds = clock.stop()
-    _report.print_report(console, record.accuracies[-1], seconds, paths)
+    _report.print_report(console, record, seconds, paths)
     if options.json:
         figures = {
             "rmsprop": __version__,
@@ -225,6 +224,7 @@ def _finish(console: "Console", training: Training, options: argparse.Namespace,
             "losses": record.losses,
             "test_losses": record.test_losses,
             "accuracies": record.accuracies,
+            "raw_accuracies": record.raw_accuracies,
             "paths": {name: str(path) for name, path in paths.items()},
         }
         _report.write_figures(options.json, figures)

@@ -6,7 +6,7 @@ and launches. Everything that can be refused is refused before anything is writt
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -61,14 +61,14 @@ class Engine:
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
         self._plans: dict[tuple[Kind, ...], Plan] = {}
 
-    def step(self, present: Sequence[int], gradients: Sequence[Any], learning_rate: float, overwrite: bool) -> None:
-        """Advance the variables numbered `present` by their gradients."""
+    def step(self, gradients: Mapping[int, Any], learning_rate: float, overwrite: bool) -> None:
+        """Advance variables by their gradients, which come by the variables' numbers."""
         kinds: list[Kind] = []
         addresses: list[int] = []
         # Arrays made on the way stay here until the kernel is done with their memory.
         arrays: list[Gradient] = []
         touches = self._memory.touches
-        for index, gradient in zip(present, gradients, strict=True):
+        for index, gradient in gradients.items():
             target = self._targets[index]
             _, array, shape, dtype, at, nbytes, contiguous = target
             if address(array) != at or array.shape != shape or not array.flags.writeable:

@@ -25,7 +25,7 @@ def equal(xp: Namespace, x: Any, length: float) -> tuple[Any, Any]:
     """Return the whole periods before `x` and the fraction of the running one, for periods of one length."""
     before = whole(xp, x, length)
     # The remainder before the division: x / length - before would cancel digits away.
-    return before, clip(xp, (x - before * length) / length)
+    return before, (x - before * length) / length
 
 
 def growing(xp: Namespace, x: Any, length: float, factor: float) -> tuple[Any, Any]:
@@ -49,10 +49,5 @@ def growing(xp: Namespace, x: Any, length: float, factor: float) -> tuple[Any, A
     guess = xp.floor(xp.log(power) / math.log(factor))
     guess = xp.where(reached(guess + 1.0), guess + 1.0, guess)
     before = xp.where(reached(guess), guess, guess - 1.0)
-    fraction = clip(xp, (x - start(before)) / (length * factor**before))
+    fraction = (x - start(before)) / (length * factor**before)
     return xp.where(over, 0.0, before), xp.where(over, 1.0, fraction)
-
-
-def clip(xp: Namespace, fraction: Any) -> Any:
-    """Return the fraction, held within [0, 1] where rounding left it; NaN stays NaN."""
-    return xp.where(fraction < 0.0, 0.0, xp.where(fraction > 1.0, 1.0, fraction))

@@ -1,0 +1,48 @@
+"""Frameworks, imported only by a benchmark that asks for them, and without their chatter."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+
+def load(name: str) -> Any:
+    """Import a module quietly; ImportError if it is missing or broken.
+
+    TensorFlow's libraries write to the process's standard error past Python. What they write is shown if the import
+    fails, and thrown away otherwise.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silence():
+        return import_module(name)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            if failed:
+                chatter.seek(0)
+                sys.stderr.write(chatter.read().decode(errors="replace"))
+
+
+def set_threads(threads: int) -> None:
+    """Let the frameworks use so many threads; TensorFlow must not have run anything yet."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].config.threading.set_intra_op_parallelism_threads(threads)

@@ -1,0 +1,123 @@
+"""How steps are timed so that their times may be compared.
+
+All contenders run in one process, in turns: whatever slows the machine down for a while slows each of them down. The
+order changes from round to round. Before each turn the process settles, because a peer's OpenMP or Eigen threads go on
+spinning for a while after its step and would bill the next one. A turn times as many calls as fill a few milliseconds,
+so that the clock's own cost vanishes. Medians are compared, and the 10th and 90th percentile say how calm it was.
+"""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final
+
+#: Seconds that a turn takes at least.
+TURN: Final = 0.004
+
+#: Rounds that are done even when the budget is spent.
+_FEWEST: Final = 5
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to measure: a number of rounds if one is given, else seconds for all contenders together."""
+
+    seconds: float = 4.0
+    rounds: int | None = None
+
+    def spent(self, rounds: int, seconds: float) -> bool:
+        """Whether enough is done after so many rounds and seconds."""
+        if self.rounds is not None:
+            return rounds >= self.rounds
+        return rounds >= _FEWEST and seconds >= self.seconds
+
+
+def interleave(steps: Mapping[str, Step], budget: Budget) -> dict[str, list[float]]:
+    """Give the seconds a call takes, one figure a contender and round, in the order of the rounds."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    with _no_collections():
+        calls = {name: _calls(step) for name, step in steps.items()}
+        start, rounds = time.perf_counter(), 0
+        while not budget.spent(rounds, time.perf_counter() - start):
+            for name in _order(list(steps), rounds):
+                times[name].append(_turn(steps[name], calls[name]))
+            rounds += 1
+    return times
+
+
+def _order(names: list[str], turn: int) -> list[str]:
+    """Rotate the names, and turn round every other rotation, so that nobody always follows the same one."""
+    place = turn // 2 % len(names)
+    order = names[place:] + names[:place]
+    return order if turn % 2 == 0 else order[::-1]
+
+
+def _calls(step: Step) -> int:
+    """Warm a step up - the first ones compile, trace and allocate - and find how many calls a turn needs."""
+    for _ in range(2):
+        step()
+    settle()
+    count = 1
+    while (seconds := _timed(step, count)) < TURN:
+        count = max(2 * count, min(64 * count, round(1.2 * count * TURN / seconds)))
+    return count
+
+
+def _turn(step: Step, calls: int) -> float:
+    settle()
+    if calls > 1:
+        # A short step finds its code and data in the caches, as in a loop of its own.
+        step()
+    return _timed(step, calls) / calls
+
+
+def _timed(step: Step, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in repeat(None, calls):
+        step()
+    return time.perf_counter() - start
+
+
+def settle(limit: float = 0.2) -> None:
+    """Wait until no thread of this process works or spins, but not longer than `limit` seconds."""
+    deadline = time.perf_counter() + limit
+    while time.perf_counter() < deadline:
+        before = time.process_time()
+        time.sleep(0.001)
+        if time.process_time() - before < 0.0003:
+            return
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep the garbage collector out, as timeit does: with frameworks loaded one collection takes 0.1 s."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def summary(times: Sequence[float], prefix: str = "") -> dict[str, Any]:
+    """Give median, percentiles and count of some seconds, as a row of the report has them."""
+    tenths = statistics.quantiles(times, n=10, method="inclusive") if len(times) > 1 else [times[0]] * 9
+    return {
+        f"{prefix}seconds": statistics.median(times),
+        f"{prefix}seconds_p10": tenths[0],
+        f"{prefix}seconds_p90": tenths[8],
+        f"{prefix}samples": len(times),
+    }
+
+
+def ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """Give the median of the rounds' ratios: both sides of each were measured within moments."""
+    return statistics.median(one / other for one, other in zip(times, others, strict=True))
