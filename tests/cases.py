@@ -80,19 +80,32 @@ _EMA = {
 }
 
 
-def _combination(*parts):
-    names, options = zip(*parts, strict=True)
-    merged = {"learning_rate": LEARNING_RATE}
-    for part in options:
-        merged |= part
-    return Case("-".join(filter(None, names)) or "plain", merged)
+_AXES = (_MOMENTUM, _CENTERED, _DECAY, _CLIP, _EMA)
+
+
+def _combination(choice):
+    options = {"learning_rate": LEARNING_RATE}
+    for axis, name in zip(_AXES, choice, strict=True):
+        options |= axis[name]
+    return Case("-".join(filter(None, choice)) or "plain", options)
+
+
+def _pairwise(choices):
+    """Pick choices until every two values of different axes have met, each time the one with most new meetings."""
+    meetings = {choice: set(itertools.combinations(enumerate(choice), 2)) for choice in choices}
+    missing = set().union(*meetings.values())
+    picked = []
+    while missing:
+        picked.append(max(choices, key=lambda choice: len(meetings[choice] & missing)))
+        missing -= meetings[picked[-1]]
+    return picked
 
 
 #: Every combination of options being on and off: 2 * 2 * 2 * 4 * 3 = 96.
-COMBINATIONS = [
-    _combination(*parts)
-    for parts in itertools.product(*(axis.items() for axis in (_MOMENTUM, _CENTERED, _DECAY, _CLIP, _EMA)))
-]
+COMBINATIONS = [_combination(choice) for choice in itertools.product(*_AXES)]
+
+#: Some of them, in which every two options meet, for what would take too long with all.
+PAIRWISE = [_combination(choice) for choice in _pairwise(list(itertools.product(*_AXES)))]
 
 
 def _descend(variable, gradients):
@@ -309,7 +322,7 @@ class IllConditioned:
     """Gradients with next to no spread: centered, their variance is a difference of nearly equal numbers.
 
     Float32 and float64 part by any amount there, in tf_keras as well, whose weights may turn NaN. So trajectories are
-    not compared; single steps are, in units of ``ulp(velocity) / denominator``.
+    not compared; single steps are, by what an error of some ulp(velocity) in the denominator can do (`rounding`).
     """
 
     desc: str

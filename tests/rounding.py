@@ -44,13 +44,14 @@ def allowance(before, after, unit):
         old = before.rho * before.average_gradient[name]
         found["average_gradient"][name] = _MEAN * unit * (abs(old) + abs(mean - old))
 
-        relative = _INCREMENT * unit
+        moved = _INCREMENT * unit * abs(increment)
         if after.centered:
-            slack = _VELOCITY * unit * velocity + 2 * abs(mean) * found["average_gradient"][name]
+            slack = found["velocity"][name] + 2 * abs(mean) * found["average_gradient"][name]
             variance = numpy.maximum(velocity - mean**2, 0)
+            denominator, highest = variance + after.epsilon, variance + slack + after.epsilon
             lowest = numpy.maximum(variance - slack, 0) + after.epsilon
-            relative = relative + (variance + after.epsilon) / lowest - 1 + slack / lowest
-        moved = relative * abs(increment)
+            largest = abs(increment) * numpy.sqrt(denominator / lowest)
+            moved = _INCREMENT * unit * largest + largest - abs(increment) * numpy.sqrt(denominator / highest)
         if after.mu:
             moved = moved + _SUM * unit * (abs(after.mu * before.momentum[name]) + abs(increment))
         found["momentum"][name] = moved

@@ -15,8 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import autograd
+import autograd.numpy as anp
 import numpy
+import threadpoolctl
 from numpy.typing import NDArray
+from sklearn import datasets, model_selection
+
+import rmsprop
 
 Array = NDArray[numpy.float32]
 
@@ -38,8 +44,6 @@ class Digits(NamedTuple):
 
 def load_digits(seed: int) -> Digits:
     """Load the data set and split it; the seed decides which images are kept for the test."""
-    from sklearn import datasets, model_selection
-
     images, digits = datasets.load_digits(return_X_y=True)
     images = (images / 16).astype(numpy.float32)
     labels = numpy.eye(CLASSES, dtype=numpy.float32)[digits]
@@ -125,11 +129,6 @@ class NumpyNetwork:
     """
 
     def __init__(self, variables: dict[str, Array], learning_rate: float) -> None:
-        import autograd
-        import threadpoolctl
-
-        import rmsprop
-
         self._variables = list(variables.values())
         self._loss_and_gradients = autograd.value_and_grad(_loss)
         # Matrices this small are multiplied several times faster by one thread than by two that wait for each other.
@@ -185,21 +184,20 @@ class NumpyNetwork:
         self._optimizer.load(path, variables=True)
 
 
-def _logits(variables: list[Array], images: Array) -> Any:
-    from autograd import numpy
+# What autograd follows, in its NumPy.
 
+
+def _logits(variables: list[Array], images: Array) -> Any:
     *hidden, weights, biases = variables
     active = images
     for inner, offset in zip(hidden[::2], hidden[1::2], strict=True):
-        active = numpy.maximum(numpy.dot(active, inner) + offset, 0)
-    return numpy.dot(active, weights) + biases
+        active = anp.maximum(anp.dot(active, inner) + offset, 0)
+    return anp.dot(active, weights) + biases
 
 
 def _loss(variables: list[Array], images: Array, labels: Array) -> Any:
-    """Give the mean cross-entropy, in the functions that autograd follows."""
-    from autograd import numpy
-
+    """Give the mean cross-entropy."""
     logits = _logits(variables, images)
-    logits = logits - numpy.max(logits, axis=1, keepdims=True)
-    likelihood = logits - numpy.log(numpy.sum(numpy.exp(logits), axis=1, keepdims=True))
-    return -numpy.mean(numpy.sum(likelihood * labels, axis=1))
+    logits = logits - anp.max(logits, axis=1, keepdims=True)
+    likelihood = logits - anp.log(anp.sum(anp.exp(logits), axis=1, keepdims=True))
+    return -anp.mean(anp.sum(likelihood * labels, axis=1))

@@ -122,11 +122,11 @@ class Training:
 
     def _epoch(self, display: "Display", stop: Stop) -> None:
         """Do an epoch, or what is left of it, and write a checkpoint."""
+        from rmsprop.cli._digits import shuffled_epoch
+
         record = self.record
         size = record.settings.batch_size
         with self._clock.measure("data"):
-            from rmsprop.cli._digits import shuffled_epoch
-
             images, labels = shuffled_epoch(self._digits, record.settings.seed, record.epoch + 1)
         while record.step < self.steps_an_epoch:
             batch = slice(record.step * size, (record.step + 1) * size)

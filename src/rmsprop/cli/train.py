@@ -5,6 +5,7 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=count, metavar="N", help=f"passes over the images (default: {Record.epochs})")
     how.add_argument("--batch-size", type=count, metavar="N", help=f"images a step (default: {default.batch_size})")
-    how.add_argument("--learning-rate", type=rate, metavar="X", help=f"(default: {default.learning_rate})")
+    how.add_argument("--learning-rate", type=rate, metavar="X", help=f"size of a step (default: {default.learning_rate})")
     files = parser.add_argument_group("files")
     files.add_argument(
         "--out", type=Path, default=Path("runs/digits"), metavar="DIR", help="for the checkpoint and the curves "
@@ -103,6 +104,8 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
 
     console = Console()
     with clock.measure("start"):
+        # Needed last; that it is missing must not come out after the training.
+        import_module("matplotlib.figure")
         training = _prepare(options, clock, console)
     done = training.record.epoch
     display = Display(console, epochs=training.record.epochs, epoch=done, steps=training.steps_an_epoch)

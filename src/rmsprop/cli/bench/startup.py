@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,9 +49,10 @@ def measure_startup(frontend: str, model: str, variants: Sequence[str]) -> Itera
         (folder / "trivial.py").write_text(_TRIVIAL)
         _child("trivial", name)  # fills Numba's own cache
         cold = {variant: _cold(folder, frontend, model, variant) for variant in variants}
-        jobs: dict[str, Callable[[], float]] = {"": lambda: _seconds("trivial", name)}
+        jobs: dict[str, Callable[[], float]] = {"": partial(_seconds, "trivial", name)}
         for variant in variants:
-            jobs[variant] = lambda variant=variant: _warm(folder, frontend, model, variant)
+            cache = _cache(folder, variant)
+            jobs[variant] = partial(_seconds, "first_step", frontend, model, variant, cache=cache)
         times: dict[str, list[float]] = {job: [] for job in jobs}
         for _ in range(_REPEATS):
             for job, measure in jobs.items():
@@ -72,16 +74,12 @@ def _row(what: str, variant: str, times: Sequence[float]) -> Row:
 
 
 def _cold(folder: Path, frontend: str, model: str, variant: str) -> list[float]:
-    """Time first steps that find an empty cache; the first of them leaves its cache to `_warm`."""
+    """Time first steps that find an empty cache; the first of them fills the one that later steps find."""
     times = []
     for repeat in range(_COLD_REPEATS):
         cache = _cache(folder, variant) if repeat == 0 else tempfile.mkdtemp(dir=folder)
         times.append(_seconds("first_step", frontend, model, variant, cache=cache))
     return times
-
-
-def _warm(folder: Path, frontend: str, model: str, variant: str) -> float:
-    return _seconds("first_step", frontend, model, variant, cache=_cache(folder, variant))
 
 
 def _cache(folder: Path, variant: str) -> str:

@@ -1,0 +1,122 @@
+"""``rmsprop bench``: measure a step beside other optimizers, the memory limit, the start and the memory taken."""
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rmsprop.cli import CommandError
+from rmsprop.cli.bench.models import MODELS, VARIANTS
+from rmsprop.cli.bench.peers import FRONTENDS, PEERS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: What can be measured.
+PARTS: Final = ("steps", "limit", "startup", "allocation")
+
+_THREADS: Final = "RMSPROP_NUM_THREADS"
+
+_DESCRIPTION = """\
+Measure RMSprop's step on given gradients, whole calls with all their Python.
+
+The contenders take turns in one process; medians are shown, and ratios to
+rmsprop's time in the same round. The memory limit is the fastest of several
+plain loops that move as many bytes as the step. It takes about three minutes
+and, for the 25 M model, 4 GB of memory. Leave the machine alone meanwhile.
+"""
+
+_EPILOG = """\
+examples:
+  rmsprop bench                                        everything
+  rmsprop bench --model mlp --variant plain --part steps   one row of it
+  rmsprop bench --json bench.json --plot bench.png     for programs, for people
+  rmsprop bench --from bench.json --plot bench.png     draw it again
+  rmsprop bench --peer torch --threads 1               against one, on one core
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to those of the program."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure a step beside other optimizers",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    what = parser.add_argument_group("what to measure (the repeatable ones default to all)")
+    what.add_argument("--frontend", choices=FRONTENDS, default="numpy", help="ours (default: %(default)s)")
+    what.add_argument("--model", choices=MODELS, action="append", help="repeatable")
+    what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
+    what.add_argument("--peer", choices=[*PEERS, "none"], action="append", help="repeatable")
+    what.add_argument("--part", choices=PARTS, action="append", help="of the report; repeatable")
+    how = parser.add_argument_group("how to measure")
+    how.add_argument(
+        "--seconds", type=_number(float), default=4.0, metavar="S", help="for each model and variant (default: %(default)s)"
+    )  # fmt: skip
+    how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
+    how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
+    files = parser.add_argument_group("files")
+    files.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    files.add_argument("--plot", type=Path, metavar="FILE", help="draw the steps there, a PNG file")
+    files.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, read a --json file")
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Make a converter of an option's text: a number above 0."""
+
+    def convert(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = kind(0)
+        if number > 0 and math.isfinite(number):
+            return number
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number above 0")
+
+    return convert
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the subcommand and give the exit code."""
+    try:
+        _run(options)
+    except OSError as problem:
+        raise CommandError(str(problem)) from problem
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from rmsprop.cli.bench.report import Report, show
+
+    peers = _peer_names(options)
+    for path in (options.json, options.plot):
+        if path and not path.parent.is_dir():
+            raise CommandError(f"there is no folder {path.parent}")
+    console = Console()
+    if options.source:
+        report = Report.read(options.source)
+        show(report, console)
+    else:
+        from rmsprop.cli.bench.measure import Session
+
+        with _threads(options.threads):
+            report = Session(options, peers, console).measure(options.part or PARTS)
+    _write(report, options, console)
+
+
+def _peer_names(options: argparse.Namespace) -> list[str]:
+    names = list(dict.fromkeys(options.peer or PEERS))
+    if "none" not in names:
+        return names
+    if len(names) > 1:
+        raise CommandError("--peer none goes with no other --peer")
+    return []

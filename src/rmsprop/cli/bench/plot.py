@@ -1,0 +1,78 @@
+"""The comparison as a picture: bars of a step's time, ours being 1, a panel a model."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from rmsprop.cli import CommandError
+from rmsprop.cli.bench.peers import OURS, PEERS
+from rmsprop.cli.bench.report import Report, Row, duration
+
+_COLORS: Final = {
+    OURS: "#2a6fbb", "torch": "#e0762c", "torch-foreach": "#f0b27a", "torch-fused": "#b85c1e", "tf_keras": "#8a8a8a",
+}  # fmt: skip
+_LABELS: Final = {OURS: "rmsprop", **{name: peer.label for name, peer in PEERS.items()}}
+_GREY: Final = "#666666"
+
+
+def draw(report: Report, path: Path) -> None:
+    """Write a PNG file."""
+    models = list(dict.fromkeys(row["model"] for row in report.of("step")))
+    if not models:
+        raise CommandError("--plot: there are no steps among the figures")
+    wide = min(2, len(models))
+    high = -(-len(models) // wide)
+    # A figure of its own, without pyplot: no global state, and PNG is drawn by Agg.
+    figure = Figure(figsize=(5.2 * wide + 0.6, 4.0 * high + 1.0), dpi=150, layout="constrained", facecolor="white")
+    panels = list(figure.subplots(high, wide, squeeze=False).flat)
+    for panel, model in zip(panels, models, strict=False):
+        _draw_model(panel, report.of("step", model=model))
+    for panel in panels[len(models) :]:
+        panel.set_axis_off()
+    names = [name for name in _LABELS if any(row["peer"] == name for row in report.of("step"))]
+    patches = [_patch(name) for name in names]
+    figure.legend(handles=patches, loc="outside upper center", ncols=2, frameon=False)
+    figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
+    figure.savefig(path, format="png")
+
+
+def _patch(name: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=_COLORS[name], label=_LABELS[name])
+
+
+def _draw_model(panel: Any, rows: list[Row]) -> None:
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    longest = max(row["ratio"] for row in rows)
+    thick = 0.8 / len(peers)
+    for row in rows:
+        place = variants.index(row["variant"]) + (peers.index(row["peer"]) - (len(peers) - 1) / 2) * thick
+        panel.barh(place, row["ratio"], 0.92 * thick, color=_COLORS[row["peer"]])
+        ours = row["peer"] == OURS
+        text = f"1   ({duration(row['seconds'])})" if ours else f"{row['ratio']:.1f}"
+        style = {"color": _COLORS[OURS], "fontweight": "bold"} if ours else {"color": _GREY}
+        panel.text(row["ratio"] + 0.012 * longest, place, text, va="center", fontsize=8, **style)
+    panel.set_title(f"{rows[0]['model']}: {_count(rows[0])}", fontsize=11)
+    panel.set_yticks(range(len(variants)), variants)
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1.12 * longest)
+    panel.grid(axis="x", color=_GREY, alpha=0.2)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.tick_params(left=False)
+
+
+def _count(row: Row) -> str:
+    numbers = row["numbers"]
+    short = f"{numbers / 1e6:.1f} M" if numbers >= 1e6 else f"{numbers / 1e3:.1f} k"
+    return f"{row['tensors']} tensor{'s' if row['tensors'] > 1 else ''}, {short} numbers"
+
+
+def _caption(report: Report) -> str:
+    machine, versions = report.machine, report.machine["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads"
+    return f"Time of one optimizer step, float32, relative to rmsprop (in brackets).\n{where}; {packages}"

@@ -1,0 +1,179 @@
+"""What `rmsprop bench` shows and writes: tables of the rows, and all of them as JSON.
+
+Everything shown is made from the rows and the description of the machine, so that a report can be shown again, and
+drawn, from its JSON file.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rmsprop.cli import CommandError
+from rmsprop.cli.bench.peers import OURS
+
+Row = dict[str, Any]
+
+#: Changes with the meaning of what is in a file.
+_FORMAT = 1
+
+
+@dataclass
+class Report:
+    """The figures of one run.
+
+    Attributes:
+        machine: see `rmsprop.cli.bench.machine`.
+        left_out: peer -> why it is not in the rows.
+        rows: one a figure; "kind" is step, limit, startup or allocation.
+        format: of the file.
+    """
+
+    machine: dict[str, Any]
+    left_out: dict[str, str] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    format: int = _FORMAT
+
+    def of(self, kind: str, **entries: Any) -> list[Row]:
+        """Give the rows of a kind that have these entries."""
+        return [row for row in self.rows if {"kind": kind, **entries}.items() <= row.items()]
+
+    def write(self, path: Path) -> None:
+        """Write all figures."""
+        path.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Report":
+        """Read what `write` wrote."""
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            if entries["format"] != _FORMAT:
+                raise CommandError(f"{path} has the format {entries['format']!r}, this version reads {_FORMAT}")
+            return cls(**entries)
+        except (ValueError, KeyError, TypeError) as problem:
+            raise CommandError(f"{path} is not a file that `rmsprop bench --json` wrote") from problem
+
+
+def show(report: Report, console: Console) -> None:
+    """Print everything."""
+    show_machine(report, console)
+    for model in dict.fromkeys(row["model"] for row in report.of("step")):
+        show_steps(report, model, console)
+    show_limits(report, console)
+    show_startup(report, console)
+    show_allocation(report, console)
+
+
+def show_machine(report: Report, console: Console) -> None:
+    """Print where this was measured, with what, and what is missing."""
+    machine = report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['system']}"
+    console.print(f"{where}\n{versions}", highlight=False)
+    for name, reason in report.left_out.items():
+        console.print(f"left out: {name} ({reason})", highlight=False, markup=False)
+
+
+def show_steps(report: Report, model: str, console: Console) -> None:
+    """Print the times of whole steps of one model."""
+    rows = report.of("step", model=model)
+    numbers, tensors = rows[0]["numbers"], rows[0]["tensors"]
+    noun = "tensor" if tensors == 1 else "tensors"
+    table = _table(f"{model}: {tensors} {noun}, {numbers:,} numbers", "variant", "", "a step", "10-90 %", "ratio")
+    for variant, group in _groups(rows):
+        for index, row in enumerate(group):
+            ours = row["peer"] == OURS
+            cells = [row["peer"], duration(row["seconds"]), _spread(row), f"{row['ratio']:.2f}"]
+            table.add_row(variant if index == 0 else "", *cells, style="bold" if ours else None)
+        table.add_section()
+    _print(table, console)
+
+
+def show_limits(report: Report, console: Console) -> None:
+    """Print how near a step comes to what memory allows."""
+    for model in dict.fromkeys(row["model"] for row in report.of("limit")):
+        table = _table(f"{model}: the limit of memory", "variant", "", "a step", "10-90 %", "GB/s", "of limit")
+        for variant, group in _groups(report.of("limit", model=model)):
+            best = min((row for row in group if row["loop"] != OURS), key=lambda row: float(row["seconds"]))
+            ours = next(row for row in group if row["loop"] == OURS)
+            for row in (best, ours):
+                cells = [row["loop"], duration(row["seconds"]), _spread(row), f"{row['bytes'] / row['seconds'] / 1e9:.1f}"]
+                part = f"{row['part_of_limit']:.0%}"
+                table.add_row(variant if row is best else "", *cells, part, style="bold" if row is ours else None)
+            table.add_section()
+        _print(table, console)
+
+
+def show_startup(report: Report, console: Console) -> None:
+    """Print what is paid once."""
+    rows = report.of("startup")
+    if not rows:
+        return
+    table = _table("once in a process", "", "variant", "takes", "10-90 %", "beyond Numba")
+    for row in rows:
+        beyond = duration(row["seconds"] - row["baseline_seconds"]) if "baseline_seconds" in row else ""
+        table.add_row(row["what"], row["variant"], duration(row["seconds"]), _spread(row), beyond)
+    _print(table, console)
+
+
+def show_allocation(report: Report, console: Console) -> None:
+    """Print how much memory steps take for a while."""
+    rows = report.of("allocation")
+    if not rows:
+        return
+    largest = _size(rows[0]["largest_tensor_bytes"])
+    title = f"{rows[0]['model']}: memory that a step takes for a while; the largest tensor has {largest}"
+    table = _table(title, "variant", "Python and NumPy", "process")
+    for row in rows:
+        resident = "unknown" if row["resident_bytes"] is None else _size(row["resident_bytes"])
+        table.add_row(row["variant"], _size(row["python_bytes"]), resident)
+    _print(table, console)
+
+
+def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["variant"], []).append(row)
+    return list(groups.items())
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    words = {"", "variant"}
+    for column in columns:
+        table.add_column(column, justify="left" if column in words else "right", no_wrap=column not in words)
+    return table
+
+
+def _print(table: Table, console: Console) -> None:
+    console.print()
+    console.print(table)
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    return f"{duration(row['seconds_p10'])} - {duration(row['seconds_p90'])}"
+
+
+def duration(seconds: float) -> str:
+    """Show a time with its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if abs(seconds) >= size:
+            return f"{_digits(seconds / size)} {unit}"
+    return f"{_digits(seconds / 1e-6)} us"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{_digits(count / size)} {unit}"
+    return f"{count} bytes"
+
+
+def _digits(number: float) -> str:
+    """Show three digits."""
+    return f"{number:.{0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2}f}"
