@@ -260,7 +260,7 @@ _SCALES = {"number": 1.0, "empty": 1.0, "vector/bias": 1e-3, "matrix/kernel": 1.
 
 def variables(dtype=numpy.float64, seed=0):
     """Start values, name -> array; the same numbers in float32 and float64, and no element near nothing else."""
-    random = numpy.random.default_rng([seed, 1])
+    random = numpy.random.default_rng(seed)
     return {
         name: numpy.asarray(random.normal(0, 2, shape) + 1).astype(numpy.float32).astype(dtype)
         for name, shape in SHAPES.items()
@@ -270,14 +270,16 @@ def variables(dtype=numpy.float64, seed=0):
 def gradients(steps, dtype=numpy.float64, seed=0):
     """Well-conditioned gradients, name -> array with a row a step; the same numbers in float32 and float64.
 
+    The first of many steps are the same as fewer steps.
+
     Each element has a mean of its own, up to its standard deviation, so that the spread never is small beside the
     mean; one element in ten of every step is exactly 0, and the first of each tensor always is.
     """
-    random = numpy.random.default_rng([seed, 2])
     given = {}
-    for name, shape in SHAPES.items():
-        values = random.uniform(-1, 1, shape) + random.normal(0, 1, (steps, *shape))
-        values[random.random(values.shape) < 0.1] = 0
+    for tensor, (name, shape) in enumerate(SHAPES.items()):
+        means, noise, zeros = (numpy.random.default_rng([seed, tensor, stream]) for stream in range(3))
+        values = means.uniform(-1, 1, shape) + noise.normal(0, 1, (steps, *shape))
+        values[zeros.random(values.shape) < 0.1] = 0
         if shape and values[0].size:
             values.reshape(steps, -1)[:, 0] = 0
         given[name] = (values * _SCALES[name]).astype(numpy.float32).astype(dtype)

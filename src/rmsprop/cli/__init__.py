@@ -21,6 +21,7 @@ RMSprop exactly as Keras 2 defines it, in one pass over memory per step.
 _EPILOG = """\
 examples:
   rmsprop train                 train a network on handwritten digits, see it learn
+  rmsprop bench                 measure a step beside other optimizers
   rmsprop train --help          what can be chosen there
 """
 
@@ -64,7 +65,7 @@ def _fail(command: str, problem: str) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    from rmsprop.cli import train
+    from rmsprop.cli import bench, train
 
     parser = argparse.ArgumentParser(
         "rmsprop",
@@ -76,5 +77,6 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rmsprop {__version__}")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    train.add_parser(subparsers)
+    for command in (train, bench):
+        command.add_parser(subparsers)
     return parser

@@ -30,11 +30,11 @@ nothing had happened.
 
 _EPILOG = """\
 examples:
-  rmsprop train                                  the demonstration, files in runs/digits
-  rmsprop train --hidden 64 --learning-rate 3e-3 a smaller network
-  rmsprop train --resume                         go on after Ctrl-C
-  rmsprop train --resume --epochs 90             train a finished run for longer
-  rmsprop train --json figures.json              for programs
+  rmsprop train                                   the demonstration, files in runs/digits
+  rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
+  rmsprop train --resume                          go on after Ctrl-C
+  rmsprop train --resume --epochs 90              train a finished run for longer
+  rmsprop train --json figures.json               for programs
 """
 
 
@@ -51,17 +51,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     default = Settings()
     sizes = " ".join(map(str, default.hidden))
-    count, rate = _number(int, 1), _number(float, 0.0)
+    count, seed, rate = _number(int, 1), _number(int, 0), _number(float, 0.0)
 
     # None means "not given": a resumed training then keeps what it had.
     what = parser.add_argument_group("what to train")
     what.add_argument("--backend", choices=BACKENDS, help=f"array library (default: {default.backend})")
     what.add_argument("--hidden", type=count, nargs="+", metavar="N", help=f"sizes of the layers (default: {sizes})")
-    what.add_argument("--seed", type=_number(int, 0), help=f"of everything random (default: {default.seed})")
+    what.add_argument("--seed", type=seed, metavar="N", help=f"of everything random (default: {default.seed})")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=count, metavar="N", help=f"passes over the images (default: {Record.epochs})")
     how.add_argument("--batch-size", type=count, metavar="N", help=f"images a step (default: {default.batch_size})")
-    how.add_argument("--learning-rate", type=rate, metavar="X", help=f"size of a step (default: {default.learning_rate})")
+    how.add_argument("--learning-rate", type=rate, metavar="X", help=f"(default: {default.learning_rate:g})")
     files = parser.add_argument_group("files")
     files.add_argument(
         "--out", type=Path, default=Path("runs/digits"), metavar="DIR", help="for the checkpoint and the curves "

@@ -54,7 +54,7 @@ class Plan:
             groups.setdefault((storage, decayed[index], lie == FLAT), []).append(place)
         self._size = len(kinds)
         self._buckets = [
-            _Bucket(options, storage, decays, flat, places, [kinds[place] for place in places], variables, slots)
+            _Bucket(options, storage, decays, flat, places, kinds, variables, slots)
             for (storage, decays, flat), places in groups.items()
         ]
 

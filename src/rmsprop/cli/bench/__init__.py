@@ -15,6 +15,8 @@ from rmsprop.cli.bench.peers import FRONTENDS, PEERS
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rmsprop.cli.bench.report import Report
+
 #: What can be measured.
 PARTS: Final = ("steps", "limit", "startup", "allocation")
 
@@ -57,9 +59,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument("--peer", choices=[*PEERS, "none"], action="append", help="repeatable")
     what.add_argument("--part", choices=PARTS, action="append", help="of the report; repeatable")
     how = parser.add_argument_group("how to measure")
-    how.add_argument(
-        "--seconds", type=_number(float), default=4.0, metavar="S", help="for each model and variant (default: %(default)s)"
-    )  # fmt: skip
+    each = "for each model and variant (default: %(default)s)"
+    how.add_argument("--seconds", type=_number(float), default=4.0, metavar="S", help=each)
     how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
     how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
     files = parser.add_argument_group("files")
@@ -120,3 +121,30 @@ def _peer_names(options: argparse.Namespace) -> list[str]:
     if len(names) > 1:
         raise CommandError("--peer none goes with no other --peer")
     return []
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let rmsprop, in this process and its children, use so many threads."""
+    before = os.environ.get(_THREADS)
+    if number is not None:
+        os.environ[_THREADS] = str(number)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.environ.pop(_THREADS)
+            if before is not None:
+                os.environ[_THREADS] = before
+
+
+def _write(report: "Report", options: argparse.Namespace, console: "Console") -> None:
+    if options.json:
+        report.write(options.json)
+    if options.plot:
+        from rmsprop.cli.bench.plot import draw
+
+        draw(report, options.plot)
+    for path in (options.json, options.plot):
+        if path:
+            console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +17,10 @@ def load(name: str) -> Any:
     """
     if name in sys.modules:
         return sys.modules[name]
+    if name == "tensorflow":
+        # Triton, which torch.optim imports, aborts the process when TensorFlow's copy of LLVM is there before its own.
+        with suppress(ImportError):
+            load("triton")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silence():
         return import_module(name)

@@ -7,7 +7,7 @@ before, so a loop that sums squares precedes them.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -109,8 +109,10 @@ class Memory:
             found["torch.Tensor.copy_"] = partial(self._copy, _torch_copy)
         return found
 
-    def close(self) -> None:
-        """Let the threads go."""
+    def __enter__(self) -> "Memory":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown()
 
     def _run(self, loop: Callable[..., Any], block: int, parts: int) -> None:
@@ -139,8 +141,3 @@ class Memory:
 def _torch_copy(target: Array, source: Array) -> object:
     torch = load("torch")
     return torch.from_numpy(target).copy_(torch.from_numpy(source))
-
-
-def fastest(medians: Mapping[str, float]) -> str:
-    """Name the loop with the least time."""
-    return min(medians, key=medians.__getitem__)

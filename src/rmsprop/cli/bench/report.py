@@ -102,7 +102,12 @@ def show_limits(report: Report, console: Console) -> None:
             best = min((row for row in group if row["loop"] != OURS), key=lambda row: float(row["seconds"]))
             ours = next(row for row in group if row["loop"] == OURS)
             for row in (best, ours):
-                cells = [row["loop"], duration(row["seconds"]), _spread(row), f"{row['bytes'] / row['seconds'] / 1e9:.1f}"]
+                cells = [
+                    row["loop"],
+                    duration(row["seconds"]),
+                    _spread(row),
+                    f"{row['bytes'] / row['seconds'] / 1e9:.1f}",
+                ]
                 part = f"{row['part_of_limit']:.0%}"
                 table.add_row(variant if row is best else "", *cells, part, style="bold" if row is ours else None)
             table.add_section()
