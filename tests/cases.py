@@ -267,18 +267,16 @@ def variables(dtype=numpy.float64, seed=0):
     }
 
 
-def gradients(steps, dtype=numpy.float64, seed=0):
+def gradients(steps, dtype=numpy.float64, seed=0, spread=1.0):
     """Well-conditioned gradients, name -> array with a row a step; the same numbers in float32 and float64.
 
-    The first of many steps are the same as fewer steps.
-
-    Each element has a mean of its own, up to its standard deviation, so that the spread never is small beside the
-    mean; one element in ten of every step is exactly 0, and the first of each tensor always is.
+    Each element has a mean of its own whose standard deviation is at least `spread` times the mean; one element in ten
+    of every step is exactly 0, and the first of each tensor always is. The first of many steps are those of fewer.
     """
     given = {}
     for tensor, (name, shape) in enumerate(SHAPES.items()):
         means, noise, zeros = (numpy.random.default_rng([seed, tensor, stream]) for stream in range(3))
-        values = means.uniform(-1, 1, shape) + noise.normal(0, 1, (steps, *shape))
+        values = means.uniform(-1, 1, shape) / spread + noise.normal(0, 1, (steps, *shape))
         values[zeros.random(values.shape) < 0.1] = 0
         if shape and values[0].size:
             values.reshape(steps, -1)[:, 0] = 0

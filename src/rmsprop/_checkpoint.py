@@ -6,7 +6,6 @@ with ``rmsprop.``, and whatever the user adds. Any program that reads safetensor
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +42,7 @@ def write(
         OSError: the folder is missing or cannot be written.
         ValueError: `metadata` uses a name of ours.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     for name in metadata:
@@ -50,7 +50,8 @@ def write(
             raise ValueError(f"metadata has the name {name!r}: names that begin with {_OURS!r} are taken")
     texts = {"format": _FORMAT, "iterations": str(iterations), "config": json.dumps(_config(options))}
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    # Always the same name, so that drafts of killed processes do not pile up.
+    draft = target.with_name(f".{target.name}.draft")
     # safetensors writes the bytes as they lie in memory, so what lies otherwise is copied first.
     ordered = {name: numpy.asarray(array, order="C") for name, array in tensors.items()}
     try:
@@ -58,6 +59,8 @@ def write(
         _flush(draft)
         os.replace(draft, target)
         _flush(target.parent)
+    except SafetensorError as error:  # which is no OSError, though it reports one
+        raise OSError(f"{os.fspath(path)!r} cannot be written: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
 

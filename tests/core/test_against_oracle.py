@@ -85,6 +85,24 @@ def test_closed_forms(case, dtype, paths):
         numpy.testing.assert_array_equal(path[name][-1], expected, strict=True)
 
 
+def test_the_table_is_no_empty_promise():
+    """Every limit cuts some gradients and lets others be, and an overwriting happens in mid-run."""
+    gradients = cases.gradients(STEPS)
+    options = {name: value for case in cases.COMBINATIONS for name, value in case.options.items()}
+    norms = {name: numpy.sqrt((rows.reshape(len(rows), -1) ** 2).sum(1)) for name, rows in gradients.items()}
+    for share in (
+        numpy.mean(numpy.concatenate(list(norms.values())) > options["clipnorm"]),
+        numpy.mean(numpy.concatenate([abs(rows).ravel() for rows in gradients.values()]) > options["clipvalue"]),
+        numpy.mean(numpy.sqrt(sum(norm**2 for norm in norms.values())) > options["global_clipnorm"]),
+    ):
+        assert 0.2 < share < 0.8
+    assert len(cases.COMBINATIONS) == 96
+    assert len({case.desc for case in cases.TABLE}) == len(cases.TABLE)
+    assert len({case.desc for case in cases.ERRORS}) == len(cases.ERRORS)
+    spread = numpy.array([rows.std(0).min() / abs(rows.mean(0)).max() for rows in gradients.values() if rows.ndim == 1])
+    assert (spread > 0.1).all()
+
+
 # float16 and bfloat16 ------------------------------------------------------------------------------------------------
 
 

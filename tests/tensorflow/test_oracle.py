@@ -61,24 +61,6 @@ def test_closed_forms(case, dtype):
         numpy.testing.assert_array_equal(path[name][-1], expected, strict=True)
 
 
-def test_the_table_is_no_empty_promise():
-    """Every limit cuts some gradients and lets others be, and an overwriting happens in mid-run."""
-    gradients = cases.gradients(original.STEPS)
-    options = {name: value for case in cases.COMBINATIONS for name, value in case.options.items()}
-    norms = {name: numpy.sqrt((rows.reshape(len(rows), -1) ** 2).sum(1)) for name, rows in gradients.items()}
-    for share in (
-        numpy.mean(numpy.concatenate(list(norms.values())) > options["clipnorm"]),
-        numpy.mean(numpy.concatenate([abs(rows).ravel() for rows in gradients.values()]) > options["clipvalue"]),
-        numpy.mean(numpy.sqrt(sum(norm**2 for norm in norms.values())) > options["global_clipnorm"]),
-    ):
-        assert 0.2 < share < 0.8
-    assert len(cases.COMBINATIONS) == 96
-    assert len({case.desc for case in cases.TABLE}) == len(cases.TABLE)
-    assert len({case.desc for case in cases.ERRORS}) == len(cases.ERRORS)
-    spread = numpy.array([rows.std(0).min() / abs(rows.mean(0)).max() for rows in gradients.values() if rows.ndim == 1])
-    assert (spread > 0.1).all()
-
-
 # One by one ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,12 +291,12 @@ def test_single_steps_where_centered_is_ill_conditioned(case):
 
 
 def test_departure_constant_gradients_turn_negative():
-    """With rho 0.95 these three of tf_keras's weights are NaN or inf after 262, 255 and 265 steps; the oracle's finite."""
+    """With rho 0.95 three of tf_keras's weights are NaN or inf after 262, 255 and 265 steps; the oracle's are finite."""
     case = next(case for case in cases.ILL_CONDITIONED if case.desc == "constant gradients, rho 0.95")
     given, theirs = ill_conditioned_path(case, 300)
     lost = ~numpy.isfinite(theirs["variables"]["w"][:, :3])
     assert lost.any(0).all()
-    assert 200 < lost.argmax(0).min()
+    assert lost.argmax(0).min() > 200
     oracle = Reference({"w": numpy.zeros(given.shape[1])}, **case.options)
     for gradient in given:
         oracle.step({"w": gradient})

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,8 @@ def _run(options: argparse.Namespace) -> None:
     for path in (options.json, options.plot):
         if path and not path.parent.is_dir():
             raise CommandError(f"there is no folder {path.parent}")
-    console = Console()
+    # What is not a terminal, a file or a pipe, has room for the tables.
+    console = Console() if sys.stdout.isatty() else Console(width=100)
     if options.source:
         report = Report.read(options.source)
         show(report, console)

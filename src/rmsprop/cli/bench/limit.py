@@ -6,7 +6,6 @@ the truth about a machine, so the fastest is taken for the limit. Where a step c
 before, so a loop that sums squares precedes them.
 """
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,61 +19,86 @@ from rmsprop.cli.bench.frameworks import load
 from rmsprop.cli.bench.models import Array
 from rmsprop.cli.bench.timing import Step
 
-#: Numbers in a block: within it the loops take one array, or two, after the other.
-_BLOCKS: Final = {"256": 256, "2048": 2048, "16384": 16384, "any size": sys.maxsize // 2}
-
 #: Parts that the work is cut into, a thread.
 _PARTS: Final = (1, 4)
+
+#: Numbers in a block, within which `one_by_one` takes one array after the other.
+_BLOCKS: Final = (256, 4096)
 
 _jit = numba.njit(nogil=True, error_model="numpy")
 
 
 @_jit
-def add(target, source):  # type: ignore[no-untyped-def]
+def add_to_one(source, a):  # type: ignore[no-untyped-def]
     """Read two arrays and write one."""
     for i in range(source.size):
-        target[i] += source[i]
+        a[i] += source[i]
 
 
 @_jit
-def add_to_two(one, two, source):  # type: ignore[no-untyped-def]
-    """Do the same with two targets; more of them and LLVM would not vectorise the loop."""
+def add_to_two(source, a, b):  # type: ignore[no-untyped-def]
+    """Read three arrays and write two: a plain step."""
     for i in range(source.size):
-        one[i] += source[i]
-        two[i] += source[i]
+        a[i] += source[i]
+        b[i] += source[i]
 
 
 @_jit
-def one_by_one(first, last, block, gradient, states):  # type: ignore[no-untyped-def]
-    """Within each block, take one array after the other."""
-    for start in range(first, last, block):
-        end = min(start + block, last)
-        for state in states:
-            add(state[start:end], gradient[start:end])
+def add_to_three(source, a, b, c):  # type: ignore[no-untyped-def]
+    """Read four arrays and write three: with momentum."""
+    for i in range(source.size):
+        number = source[i]
+        a[i] += number
+        b[i] += number
+        c[i] += number
 
 
 @_jit
-def two_by_two(first, last, block, gradient, states):  # type: ignore[no-untyped-def]
-    """Within each block, take two arrays at a time."""
-    for start in range(first, last, block):
-        end = min(start + block, last)
-        for pair in range(len(states) // 2):
-            add_to_two(states[2 * pair][start:end], states[2 * pair + 1][start:end], gradient[start:end])
-        if len(states) % 2:
-            add(states[len(states) - 1][start:end], gradient[start:end])
+def add_to_four(source, a, b, c, d):  # type: ignore[no-untyped-def]
+    """Read five arrays and write four: centered besides."""
+    for i in range(source.size):
+        number = source[i]
+        a[i] += number
+        b[i] += number
+        c[i] += number
+        d[i] += number
+
+
+@_jit
+def add_to_five(source, a, b, c, d, e):  # type: ignore[no-untyped-def]
+    """Read six arrays and write five: an average besides."""
+    for i in range(source.size):
+        number = source[i]
+        a[i] += number
+        b[i] += number
+        c[i] += number
+        d[i] += number
+        e[i] += number
+
+
+@_jit
+def one_by_one(block, source, *targets):  # type: ignore[no-untyped-def]
+    """Do the same with any number of arrays, of which each has its turn within a block."""
+    for start in range(0, source.size, block):
+        for target in targets:
+            add_to_one(source[start : start + block], target[start : start + block])
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath=True)
-def square_sum(first, last, gradient):  # type: ignore[no-untyped-def]
+def square_sum(source):  # type: ignore[no-untyped-def]
     """Read one array. Fast-math lets LLVM sum in vectors, which no caller here minds."""
     total = numpy.float32(0.0)
-    for i in range(first, last):
-        total += gradient[i] * gradient[i]
+    for i in range(source.size):
+        total += source[i] * source[i]
     return total
 
 
+#: How many arrays are written -> the loop that takes all of them at once.
+TOGETHER: Final = {1: add_to_one, 2: add_to_two, 3: add_to_three, 4: add_to_four, 5: add_to_five}
+
+
 class Memory:
-    """Arrays as a step has them, and the loops over them.
+    """Arrays as a step has them, and the loops over them; a context manager.
 
     Args:
         size: numbers in each array.
@@ -86,9 +110,15 @@ class Memory:
     def __init__(self, size: int, slots: int, *, norm: bool, threads: int) -> None:
         # `full` writes its zeros; behind `zeros` the system would put one page everywhere, and caches would hold it.
         arrays: list[Array] = [numpy.full(size, 0, numpy.float32) for _ in range(2 + slots)]
-        self._gradient, self._states = arrays[0], tuple(arrays[1:])
-        self._size, self._norm, self._threads = size, norm, threads
+        self._gradient, self._states = arrays[0], arrays[1:]
+        self._norm, self._threads = norm, threads
         self._pool = ThreadPoolExecutor(threads)
+
+    def __enter__(self) -> "Memory":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
 
     @property
     def moved(self) -> int:
@@ -98,46 +128,37 @@ class Memory:
 
     def loops(self, *, torch: bool) -> dict[str, Step]:
         """Give all candidates for the limit by name; `torch` adds its copy."""
+        loops: dict[str, Callable[..., object]] = {"together": TOGETHER[len(self._states)]}
+        loops |= {f"in blocks of {block}": partial(one_by_one, block) for block in _BLOCKS}
         found: dict[str, Step] = {}
-        for name, loop in {"one by one": one_by_one, "two by two": two_by_two}.items():
-            for size, block in _BLOCKS.items():
-                for parts in _PARTS:
-                    label = f"Numba, {name}, blocks of {size}, {parts * self._threads} parts"
-                    found[label] = partial(self._run, loop, block, parts * self._threads)
-        found["numpy.copyto"] = partial(self._copy, self._share_copy)
+        for name, loop in loops.items():
+            for parts in _PARTS:
+                count = parts * self._threads
+                found[f"{name}, {count} part{'s' if count > 1 else ''}"] = partial(self._run, loop, count)
+        found["numpy.copyto"] = partial(self._copy, partial(self._share, numpy.copyto, self._threads))
         if torch:
             found["torch.Tensor.copy_"] = partial(self._copy, _torch_copy)
         return found
 
-    def __enter__(self) -> "Memory":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown()
-
-    def _run(self, loop: Callable[..., Any], block: int, parts: int) -> None:
+    def _run(self, loop: Callable[..., object], parts: int) -> None:
         if self._norm:
             self._share(square_sum, parts, self._gradient)
-        self._share(loop, parts, block, self._gradient, self._states)
+        self._share(loop, parts, self._gradient, *self._states)
 
-    def _share(self, loop: Callable[..., Any], parts: int, *arguments: Any) -> None:
-        bounds = [self._size * part // parts for part in range(parts + 1)]
-        list(self._pool.map(lambda ends: loop(*ends, *arguments), pairwise(bounds)))
+    def _share(self, loop: Callable[..., object], parts: int, *arrays: Array) -> None:
+        bounds = [arrays[0].size * part // parts for part in range(parts + 1)]
+        list(self._pool.map(lambda ends: loop(*[array[slice(*ends)] for array in arrays]), pairwise(bounds)))
 
-    def _copy(self, copy: Callable[[Array, Array], object]) -> None:
-        """Copy arrays onto each other until as many bytes are moved; each copy reads and writes its bytes once."""
-        arrays = (self._gradient, *self._states)
+    def _copy(self, copy: Callable[[Array, Array], Any]) -> None:
+        """Copy arrays onto each other until as many bytes are moved; a copy reads its bytes and writes them."""
+        arrays = [self._gradient, *self._states]
         rest, turn = self.moved // 8, 0
         while rest > 0:
-            count = min(rest, self._size)
+            count = min(rest, self._gradient.size)
             copy(arrays[(turn + 1) % len(arrays)][:count], arrays[turn % len(arrays)][:count])
             rest, turn = rest - count, turn + 1
 
-    def _share_copy(self, target: Array, source: Array) -> None:
-        bounds = [target.size * part // self._threads for part in range(self._threads + 1)]
-        list(self._pool.map(lambda ends: numpy.copyto(target[slice(*ends)], source[slice(*ends)]), pairwise(bounds)))
 
-
-def _torch_copy(target: Array, source: Array) -> object:
+def _torch_copy(target: Array, source: Array) -> Any:
     torch = load("torch")
     return torch.from_numpy(target).copy_(torch.from_numpy(source))

@@ -53,7 +53,8 @@ class Session:
         if "limit" in parts and _LIMITED in self._models:
             self._limits()
         if "startup" in parts:
-            rows = startup.measure_startup(self._frontend, _STARTED, self._variants)
+            least_and_most = list(dict.fromkeys([self._variants[0], self._variants[-1]]))
+            rows = startup.measure_startup(self._frontend, _STARTED, least_and_most)
             self._collect("start of a process", rows, show_startup)
         if "allocation" in parts:
             largest = max(self._models, key=lambda model: count_numbers(MODELS[model]()))

@@ -169,7 +169,7 @@ def duration(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if abs(seconds) >= size:
             return f"{_digits(seconds / size)} {unit}"
-    return f"{_digits(seconds / 1e-6)} us"
+    return f"{_digits(seconds / 1e-6)} µs"
 
 
 def _size(count: int) -> str:

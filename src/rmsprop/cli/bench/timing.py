@@ -18,8 +18,8 @@ from typing import Any, Final
 #: Seconds that a turn takes at least.
 TURN: Final = 0.004
 
-#: Rounds that are done even when the budget is spent.
-_FEWEST: Final = 5
+#: Rounds that are done even when the budget is spent; and when it is spent three times over.
+_FEW, _FEWEST = 7, 3
 
 Step = Callable[[], object]
 
@@ -35,7 +35,7 @@ class Budget:
         """Whether enough is done after so many rounds and seconds."""
         if self.rounds is not None:
             return rounds >= self.rounds
-        return rounds >= _FEWEST and seconds >= self.seconds
+        return seconds >= self.seconds and rounds >= (_FEW if seconds < 3 * self.seconds else _FEWEST)
 
 
 def interleave(steps: Mapping[str, Step], budget: Budget) -> dict[str, list[float]]:

@@ -1,0 +1,49 @@
+# make demo: train a network.  make test: the whole suite.  make env: only the environment of the suite.
+# Both work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Kernels that tests and demo compile stay with the environment, not in the user's cache.
+export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
+
+.PHONY: demo test env lint types bench clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/rmsprop train
+
+test: env
+	$(BIN)/python tests/run.py
+
+env: $(VENV)/env.stamp
+
+lint: env
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: env
+	$(BIN)/mypy
+
+bench: env
+	$(BIN)/rmsprop bench
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# What the demo needs, and no framework.
+$(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[cli]'
+	touch $@
+
+# Every framework that tests compare against: some gigabytes.
+$(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[test]'
+	touch $@ $(VENV)/demo.stamp
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

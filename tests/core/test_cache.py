@@ -1,0 +1,93 @@
+"""Compiled kernels on disk: found again, never stale, never an error."""
+
+import os
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+from processes import run
+
+import rmsprop
+
+STEP = """
+    import sys, numpy
+    from rmsprop import RMSprop
+    w = numpy.zeros(3)
+    RMSprop(learning_rate=1.0, rho=1.0, epsilon=1.0).apply_gradients([(numpy.ones(3), w)])
+    from rmsprop.compilers import _kernels
+    print(w[0], sum(_kernels.step.stats.cache_hits.values()), sum(_kernels.step.stats.cache_misses.values()))
+"""
+
+
+def step(folder, **environment):
+    value, hits, misses = run(STEP, RMSPROP_CACHE_DIR=str(folder), **environment).split()
+    return float(value), int(hits), int(misses)
+
+
+def test_the_second_process_loads_what_the_first_compiled(tmp_path):
+    assert step(tmp_path) == (-1.0, 0, 1)
+    assert step(tmp_path) == (-1.0, 1, 0)
+
+
+def test_an_edited_rule_gives_new_numbers(tmp_path):
+    """A copy of the package, with another rule of the same length and time stamp, beside the same cache."""
+    package = tmp_path / "copy" / "rmsprop"
+    shutil.copytree(Path(rmsprop.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    cache, environment = tmp_path / "cache", {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert step(cache, **environment) == (-1.0, 0, 1)
+    rule = package / "_rule.py"
+    stamp = rule.stat().st_mtime_ns
+    text = rule.read_text()
+    assert text.count("variable = variable - increment") == 1
+    rule.write_text(text.replace("variable = variable - increment", "variable = variable + increment"))
+    os.utime(rule, ns=(stamp, stamp))
+    assert step(cache, **environment) == (1.0, 0, 1)
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+def test_a_damaged_file_is_compiled_again(tmp_path, damage):
+    step(tmp_path)
+    for file in tmp_path.rglob("step-*"):
+        file.write_bytes(damage(file.read_bytes()))
+    assert step(tmp_path) == (-1.0, 0, 1)
+    assert step(tmp_path) == (-1.0, 1, 0)
+
+
+def test_a_folder_in_the_way_is_no_error(tmp_path):
+    """Whoever runs the tests may be allowed to write anywhere, so the cache is a file, where no folder can be made."""
+    (tmp_path / "file").write_text("not a folder")
+    assert step(tmp_path / "file") == (-1.0, 0, 1)
+
+
+def test_an_unwritable_folder_is_no_error(tmp_path):
+    folder = Path("/proc/nowhere") if Path("/proc").is_dir() else tmp_path / "missing" / "\0"
+    assert step(folder) == (-1.0, 0, 1)
+
+
+def test_an_empty_name_turns_the_cache_off(tmp_path):
+    assert step("", HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)) == (-1.0, 0, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_the_users_cache_by_default(tmp_path):
+    source = """
+        import os
+        os.environ.pop("RMSPROP_CACHE_DIR", None)
+        from rmsprop.compilers._cache import cache_folder
+        print(cache_folder())
+    """
+    found = Path(run(source, XDG_CACHE_HOME=str(tmp_path)))
+    assert found.name.startswith("kernels-")
+    assert found.parent.name == "rmsprop"
+
+
+def test_many_processes_may_start_at_once(tmp_path):
+    source = """
+        import subprocess, sys
+        processes = [subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE) for _ in range(4)]
+        print(*{process.communicate()[0].split()[0].decode() for process in processes})
+    """
+    assert run(source, textwrap.dedent(STEP), RMSPROP_CACHE_DIR=str(tmp_path)) == "-1.0"
+    assert not [file.name for file in tmp_path.rglob("tmp*")]
