@@ -14,10 +14,22 @@ import rmsprop
 
 STEPS = 100
 
-# Relative to the largest element of the tensor, over 100 steps. float32: measured up to 8.8e-7 (centered-decay-clipnorm),
-# a walk of 300 roundings of w by up to 6e-8; `test_single_steps` looks more sharply. float64: measured up to 1.3e-15
-# with a clip by norm, whose squares are summed in another order; 0 without one.
-BOUNDS = {"float32": 1e-6, "float64": 1e-14}
+
+def bound(case, dtype):
+    """The largest deviation allowed over 100 steps, relative to the largest element of the tensor.
+
+    float64: the same bits, as the operations and their order are the oracle's; but a clip by norm sums squares in
+    another order, measured up to 6.9e-16.
+
+    float32: measured up to 1.0e-6 without overwriting: w is rounded at the decay and at the step, by up to 6e-8 each,
+    and 200 such roundings walk that far. Overwriting adds 2.2e-8 each time, up to 2.2e-6 when done at every step, for an
+    element without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32, which rounds back to a.
+    """
+    if dtype == "float64":
+        return 1e-14 if case.options.keys() & {"clipnorm", "global_clipnorm"} else 0
+    often = case.options.get("use_ema") and case.options.get("ema_overwrite_frequency", 100)
+    return 1.5e-6 + (2.5e-8 * STEPS / often if often else 0)
+
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -39,10 +51,6 @@ def oracle_for(case, dtype):
     return Reference(cases.variables(), **case.options, scalars=numpy.dtype(dtype).type)
 
 
-def by_norm(case):
-    return bool(case.options.keys() & {"clipnorm", "global_clipnorm"})
-
-
 @dtypes
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
 def test_trajectory(case, dtype, paths, record_property):
@@ -58,8 +66,7 @@ def test_trajectory(case, dtype, paths, record_property):
         slot: cases.deviation(path[slot], {n: rows for (s, n), rows in expected.items() if s == slot}) for slot in slots
     }
     record_property("deviation", found)
-    bound = 0 if dtype == "float64" and not by_norm(case) else BOUNDS[dtype]
-    assert max(found.values()) <= bound, found
+    assert max(found.values()) <= bound(case, dtype), found
 
 
 @dtypes
@@ -72,7 +79,7 @@ def test_single_steps(case, dtype, paths):
         allowed = step_from(oracle, state, step, cases.at(gradients, step), numpy.finfo(dtype).eps / 2)
         for slot, rows in path.items():
             for name, value in cases.at(rows, step).items():
-                # Measured up to MEASALLOW of what is allowed.
+                # Measured up to 0.45 of what is allowed.
                 assert (abs(value - getattr(oracle, slot)[name]) <= allowed[slot][name]).all(), (step, slot, name)
 
 
@@ -136,7 +143,7 @@ def test_half_precision_is_rounded_once(case, jit_compile, dtype, slot_dtype):
                 assert value.dtype == (slot_dtype or dtype if slot != "variables" else dtype)
                 if value.dtype != numpy.float32:
                     rounding = rounding + half_ulp(abs(expected) + rounding, value.dtype)
-                # Measured up to MEASHALF of what is allowed: half an ulp is reached where float32 adds next to nothing.
+                # Measured up to 0.9999 of what is allowed: half an ulp is what a rounding may take.
                 assert (abs(value.astype(numpy.float64) - expected) <= rounding).all(), (step, slot, name)
 
 
@@ -160,8 +167,18 @@ def test_centered_stays_finite_where_it_is_ill_conditioned(case):
         for slot, named in slots.items():
             assert numpy.isfinite(named["w"]).all()
             if check:
-                # Measured up to MEASILL of what is allowed.
+                # Measured up to 1.0 of what is allowed where the variance may turn out 0 or not, else up to 0.32.
                 assert (abs(named["w"] - getattr(oracle, slot)["w"]) <= allowed[slot]["w"]).all(), (step, slot)
+
+
+def test_centered_without_memory_divides_by_epsilon_alone():
+    """With rho 0 the variance is a difference of equal numbers, exactly 0 as long as nothing is fused."""
+    given = numpy.random.default_rng(0).normal(size=1000).astype(numpy.float32)
+    arrays = {"w": numpy.zeros(1000, numpy.float32)}
+    ours.step(
+        ours.build({"learning_rate": 0.5, "rho": 0.0, "epsilon": 0.25, "centered": True}, arrays), arrays, {"w": given}
+    )
+    numpy.testing.assert_array_equal(arrays["w"], -given)
 
 
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}], ids=str)

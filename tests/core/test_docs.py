@@ -1,0 +1,65 @@
+"""Every example that a reader finds runs, in an interpreter of its own, and prints what stands below it."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from processes import run
+
+import rmsprop
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+# Modules of the command line import what only the extra [cli] brings, and hold no examples.
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(rmsprop.__path__, "rmsprop.")
+    if not info.name.startswith(("rmsprop.cli", "rmsprop.__main__"))
+]
+
+
+def examples():
+    return [
+        pytest.param(code, output, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (code, output) in enumerate(EXAMPLE.findall(page.read_text()))
+    ]
+
+
+@pytest.mark.parametrize(("code", "output"), examples())
+def test_an_example_prints_what_stands_below_it(code, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(code) == output.strip()
+
+
+def test_both_languages_have_the_same_examples():
+    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+
+    def code(page):
+        # comments are translated
+        return [re.sub(r"#.*", "", source) for source, _ in EXAMPLE.findall(page)]
+
+    assert code(english) == code(chinese)
+    assert english.count("\n## ") == chinese.count("\n## ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_public_classes_show_an_example():
+    public = [rmsprop.RMSprop, rmsprop.RowSparse]
+    public += [value for value in vars(rmsprop.schedules).values() if isinstance(value, type)]
+    assert [value.__name__ for value in public if ">>> " not in value.__doc__] == []
