@@ -229,6 +229,15 @@ def test_rows_give_the_bits_of_the_dense_gradient(variable, options, jit_compile
     numpy.testing.assert_array_equal(w, dense)
 
 
+def test_rows_may_be_rows_of_the_variable():
+    w, apart = numbers((40_000, 2)), numbers((40_000, 2))
+    rows = numpy.arange(1, 40_000)
+    for _ in range(2):
+        RMSprop().apply_gradients([(RowSparse(rows, apart[:-1].copy(), apart.shape), apart)])
+        RMSprop().apply_gradients([(RowSparse(rows, w[:-1], w.shape), w)])
+    numpy.testing.assert_array_equal(w, apart)
+
+
 def test_rows_of_half_types_are_summed_in_float32():
     values = numpy.ones((4097, 1), numpy.float16)
     rows, sums = RowSparse(numpy.zeros(4097, int), values, (3, 1)).coalesce()

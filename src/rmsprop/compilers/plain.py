@@ -46,6 +46,7 @@ class PlainLaunch:
                 for array, value in zip(arrays, new, strict=True):
                     if array is not None:
                         array[...] = value
+        self.gradients = ()
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient, with the kernels' lanes and chunks."""

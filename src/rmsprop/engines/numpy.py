@@ -111,6 +111,8 @@ class Engine:
             )
         if isinstance(gradient, RowSparse):
             rows, values = gradient.coalesce()
+            if self._memory.touches(*span(values)):
+                values = values.copy()
             return (index, "rows", values.dtype), RowSparse(rows, values, gradient.shape)
         if not gradient.dtype.isnative:
             gradient = gradient.astype(gradient.dtype.newbyteorder("="))
