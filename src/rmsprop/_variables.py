@@ -91,8 +91,11 @@ class Variables:
         """
         present: dict[int, Any] = {}
         missing: list[str] = []
+        places = self._places
         for gradient, variable in pairs:
-            index = self.find(variable)
+            index = places.get(id(variable), -1)
+            if index < 0:
+                index = self.find(variable)
             if gradient is None:
                 missing.append(self.names[index])
             elif index in present:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rmsprop import _checkpoint, _slots
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
 from rmsprop._variables import Gradient, Variables, named, pair
+from rmsprop.engines._arrays import empty_alike
 from rmsprop.engines.numpy import Engine
 
 Array = NDArray[Any]
@@ -169,7 +170,7 @@ class RMSprop:
         self._attach(built, slots)
 
     def _start(self, slot: _slots.Slot, variable: Array) -> Array:
-        state = numpy.empty(variable.shape, _slots.slot_dtype(self._options, variable.dtype))
+        state = empty_alike(variable, _slots.slot_dtype(self._options, variable.dtype))
         state[...] = variable if slot.start is None else slot.start
         return state
 
@@ -350,7 +351,15 @@ class RMSprop:
         self._rate = rate_function(self._options.learning_rate)
         self._engine = None
         if self._variables is not None:
-            self._attach(Variables(dict(self._variables.items())), self._slots)
+            variables, slots = Variables(dict(self._variables.items())), {}
+            for name, arrays in self._slots.items():
+                # A copy of an array need not lie as the array did.
+                slots[name] = [
+                    empty_alike(*pair) for pair in zip(variables.arrays, (a.dtype for a in arrays), strict=True)
+                ]
+                for new, old in zip(slots[name], arrays, strict=True):
+                    new[...] = old
+            self._attach(variables, slots)
 
     def __repr__(self) -> str:
         default = Options()

@@ -16,15 +16,15 @@ def bound(case, dtype):
 
     float64: measured up to 2.4e-15 (the average of momentum-centered-ema7), rsqrt and the order of operations.
 
-    float32: measured up to 1.4e-6 (decay-clipvalue) without overwriting: tf_keras rounds w at the decay and at the step,
-    by up to 6e-8 each, and 600 such roundings walk that far. Overwriting adds 2.2e-8 each time, up to 6.7e-6 when done
-    at every step, for an element without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32,
-    which rounds back to a. The formulas agree: `test_single_steps` is the sharper look.
+    float32: measured up to 1.4e-6 (decay-clipvalue) without overwriting: tf_keras rounds w at the decay and at the
+    step, by up to 6e-8 each, and 600 such roundings walk that far. With overwriting up to 6.7e-6, for an element
+    without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32, but a again when rounded itself, and
+    that is 2.2e-8 a step. The formulas agree: `test_single_steps` is the sharper look.
     """
     if dtype == "float64":
         return 1e-13
-    often = case.options.get("use_ema") and case.options.get("ema_overwrite_frequency", 100)
-    return 2e-6 + (2.5e-8 * original.STEPS / often if often else 0)
+    overwrites = case.options.get("use_ema") and case.options.get("ema_overwrite_frequency", 100)
+    return 2e-6 + (2.2e-8 * original.STEPS if overwrites else 0)
 
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -242,7 +242,7 @@ def test_the_momentum_holds_the_learning_rate():
 
 
 def test_no_epsilon_and_no_gradient_is_nan():
-    both = step_both({"epsilon": 0.0}, {"w": [1.0, 1.0]}, {"w": [0.0, 2.0]})
+    both = step_both({"learning_rate": 0.5, "epsilon": 0.0}, {"w": [1.0, 1.0]}, {"w": [0.0, 2.0]})
     both.assert_near()
     assert numpy.isnan(both.oracle.variables["w"]).tolist() == [True, False]
 
@@ -292,17 +292,17 @@ def test_single_steps_where_centered_is_ill_conditioned(case):
         state = {slot: cases.at(paths, step - 1) for slot, paths in theirs.items()}
         allowed = step_from(oracle, state, step, {"w": given[step]}, 2.0**-24)
         for slot, paths in theirs.items():
-            value, expected = paths["w"][step], getattr(oracle, slot)["w"]
             sure = oracle.velocity["w"] - oracle.average_gradient["w"] ** 2 > 2.0**-20 * oracle.velocity["w"]
             sure &= numpy.isfinite(state["variables"]["w"])
             # Measured up to 0.31 of what is allowed.
-            assert (abs(value - expected) <= allowed[slot]["w"])[sure].all(), (step, slot)
+            difference = abs(paths["w"][step][sure] - getattr(oracle, slot)["w"][sure])
+            assert (difference <= allowed[slot]["w"][sure]).all(), (step, slot)
             compared += sure.sum()
     assert compared > 1000
 
 
 def test_departure_constant_gradients_turn_negative():
-    """With rho 0.95 three of tf_keras's weights are NaN or inf after 262, 255 and 265 steps; the oracle's are finite."""
+    """With rho 0.95 three of tf_keras's weights are lost after 262, 255 and 265 steps; the oracle's are finite."""
     case = next(case for case in cases.ILL_CONDITIONED if case.desc == "constant gradients, rho 0.95")
     given, theirs = ill_conditioned_path(case, 300)
     lost = ~numpy.isfinite(theirs["variables"]["w"][:, :3])

@@ -17,9 +17,9 @@ from numba.extending import intrinsic, overload
 
 from rmsprop import _rule
 from rmsprop.compilers._cache import cached
-from rmsprop.compilers._layout import CHUNK, LANES
+from rmsprop.compilers._layout import CHUNK, LANES, SCATTERED
 from rmsprop.compilers._memory import advance, load, pointer, store
-from rmsprop.compilers._scatter import gather, gather_rows, scatter
+from rmsprop.compilers._scatter import gather_rows, move
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -114,29 +114,29 @@ def step(first, last, chunks, sizes, addresses, scalars, dtypes):
 def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layouts, rows, numbers, scratch):
     """Do the same for variables and gradients of any strides, and for gradients of few rows.
 
-    Each chunk is gathered into scratch memory, stepped there, and the variable returned to its place. So a gradient
-    may here be the variable's own memory: it is read before that is written.
+    Each chunk, of `SCATTERED` numbers here, is gathered into scratch memory, stepped there, and the variable returned
+    to its place. So a gradient may be the variable's own memory: it is read before that is written.
 
     Args:
         layouts: see `rmsprop.compilers._scatter`.
         rows: likewise.
         numbers: likewise.
-        scratch: 2 * CHUNK numbers of the compute type, this call's own.
+        scratch: 2 * SCATTERED numbers of the compute type, this call's own.
         first, last, chunks, sizes, addresses, scalars, dtypes: as for `step`.
     """
     gradients, variables, slots, compute = dtypes
     gradient = pointer(scratch.ctypes.data, compute, compute, "gradient")
-    variable = pointer(scratch[CHUNK:].ctypes.data, compute, compute, "variable")
+    variable = pointer(scratch[SCATTERED:].ctypes.data, compute, compute, "variable")
     for chunk in range(first, last):
         tensor, start = chunks[0][chunk], chunks[1][chunk]
-        count = min(CHUNK, sizes[tensor] - start)
-        gather(variable, count, start, addresses[1][tensor], variables, compute, layouts[tensor], 1)
+        count, layout = min(SCATTERED, sizes[tensor] - start), layouts[tensor]
+        move(variable, count, start, addresses[1][tensor], variables, compute, layout, 1, None)
         if rows[tensor, 1] < 0:
-            gather(gradient, count, start, addresses[0][tensor], gradients, compute, layouts[tensor], 2)
+            move(gradient, count, start, addresses[0][tensor], gradients, compute, layout, 2, None)
         else:
             gather_rows(gradient, count, start, addresses[0][tensor], gradients, compute, rows[tensor], numbers)
         _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor)
-        scatter(variable, count, start, addresses[1][tensor], variables, compute, layouts[tensor], 1)
+        move(variable, count, start, addresses[1][tensor], variables, compute, layout, 1, True)
 
 
 @_jit
@@ -170,29 +170,34 @@ def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch)
     for chunk in range(first, last):
         tensor, start = chunks[0][chunk], chunks[1][chunk]
         numbers = advance(pointer(addresses[tensor], gradients, double, "gradient"), start)
-        partial[chunk] = _square_sum(min(CHUNK, sizes[tensor] - start), numbers, lanes)
+        partial[chunk, 0] = _square_sum(min(CHUNK, sizes[tensor] - start), numbers, lanes)
 
 
 @cached
 @_jit
 def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts, rows, numbers, partial, scratch):
-    """Do the same for gradients of any strides or of few rows: in row-major order, so the bits are the same."""
+    """Do the same for gradients of any strides or of few rows: in row-major order, so the bits are the same.
+
+    A chunk of `SCATTERED` numbers here has a row of `partial`, for the sums of `CHUNK` numbers each.
+    """
     gradients, double = dtypes
-    lanes = pointer(scratch[CHUNK:].ctypes.data, double, double, "lanes")
+    lanes = pointer(scratch[SCATTERED:].ctypes.data, double, double, "lanes")
     gradient = pointer(scratch.ctypes.data, double, double, "gradient")
     for chunk in range(first, last):
         tensor, start = chunks[0][chunk], chunks[1][chunk]
-        count = min(CHUNK, sizes[tensor] - start)
+        count = min(SCATTERED, sizes[tensor] - start)
         if rows[tensor, 1] < 0:
-            gather(gradient, count, start, addresses[tensor], gradients, double, layouts[tensor], 2)
+            move(gradient, count, start, addresses[tensor], gradients, double, layouts[tensor], 2, None)
         else:
             gather_rows(gradient, count, start, addresses[tensor], gradients, double, rows[tensor], numbers)
-        partial[chunk] = _square_sum(count, gradient, lanes)
+        for part in range(0, count, CHUNK):
+            partial[chunk, part // CHUNK] = _square_sum(min(CHUNK, count - part), advance(gradient, part), lanes)
 
 
 @cached
 @_jit
 def fold(partial, tensors, sums):
-    """Add each chunk's sum to its tensor's, in the order of the chunks."""
-    for chunk in range(partial.size):
-        sums[tensors[chunk]] += partial[chunk]
+    """Add the sums of each chunk to its tensor's, in their order."""
+    for chunk in range(partial.shape[0]):
+        for part in range(partial.shape[1]):
+            sums[tensors[chunk]] += partial[chunk, part]

@@ -10,6 +10,10 @@ OPERANDS: Final = ("gradient", "variable", "velocity", "momentum", "average_grad
 #: Numbers in a chunk: the operands of one fit a core's second-level cache together. Norms are summed by chunks.
 CHUNK: Final = 16384
 
+#: Numbers in a chunk that is gathered first: more, because the rows that it takes out of a matrix in Fortran order
+#: should be as many as a cache line holds.
+SCATTERED: Final = 4 * CHUNK
+
 #: A chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
 LANES: Final = 128
 

@@ -23,7 +23,7 @@ from rmsprop.compilers._half import narrow, widen
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
 OPERANDS = ("gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside")
 
-_BYTES = ir.IntType(8).as_pointer()
+_BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 
 #: What a kernel is handed to tell how an array is stored: Numba knows these dtypes as types of arguments.
 #: bfloat16 has no Numba type; uint16, which no variable has, stands for it.
@@ -86,6 +86,12 @@ def advance(typing_context: Any, source: Any, count: Any) -> Any:
         return builder.bitcast(_element(builder, source, *arguments), _BYTES)
 
     return source(source, types.int64), generate
+
+
+@intrinsic
+def itemsize(typing_context: Any, source: Any) -> Any:
+    """Give the bytes of one stored number, known while compiling."""
+    return types.int64(source), lambda context, builder, signature, values: _I64(source.itemsize)
 
 
 @intrinsic

@@ -10,7 +10,10 @@ are (-1: the gradient is dense), and how many elements a row holds. The row numb
 
 import numba
 
-from rmsprop.compilers._memory import advance, load, pointer, store
+from rmsprop.compilers._memory import advance, itemsize, load, pointer, store
+
+#: Columns of a matrix in Fortran order that are read together: few enough for the first-level cache.
+_COLUMNS = 32
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -28,35 +31,45 @@ def _place(number, layout, strides):
 
 
 @_jit
-def _run(number, remaining, layout):
-    """Give how many elements from `number` on follow each other along the last axis."""
-    length = layout[layout[0]]
-    return min(remaining, length - number % length)
+def _copy(scratch, i, outside, j, back):
+    """Copy one number to scratch memory, or back."""
+    if back is None:
+        store(scratch, i, load(outside, j))
+    else:
+        store(outside, j, load(scratch, i))
 
 
 @_jit
-def gather(scratch, count, start, address, storage, compute, layout, strides):
-    """Copy elements `start` to ``start + count`` to scratch memory."""
-    stride = layout[strides * ((layout.size - 1) // 3) + layout[0]]
+def move(scratch, count, start, address, storage, compute, layout, strides, back):
+    """Copy elements `start` to ``start + count`` to scratch memory; with `back` not None, from there to them."""
+    axes, width = layout[0], (layout.size - 1) // 3
+    length, step = layout[axes], layout[strides * width + axes]
     done = 0
     while done < count:
-        source = address + _place(start + done, layout, strides)
-        run = _run(start + done, count - done, layout)
-        for i in range(run):
-            store(scratch, done + i, load(pointer(source + i * stride, storage, compute, "outside"), 0))
-        done += run
-
-
-@_jit
-def scatter(scratch, count, start, address, storage, compute, layout, strides):
-    """Copy scratch memory to elements `start` to ``start + count``."""
-    stride = layout[strides * ((layout.size - 1) // 3) + layout[0]]
-    done = 0
-    while done < count:
-        target = address + _place(start + done, layout, strides)
-        run = _run(start + done, count - done, layout)
-        for i in range(run):
-            store(pointer(target + i * stride, storage, compute, "outside"), 0, load(scratch, done + i))
+        number = start + done
+        place = address + _place(number, layout, strides)
+        column = number % length
+        if column == 0 and axes > 1:
+            row = layout[strides * width + axes - 1]
+            rows = min(layout[axes - 1] - number // length % layout[axes - 1], (count - done) // length)
+            # Rows lie closer than columns, as in Fortran order: some columns at a time, so that a cache line that is
+            # fetched for one row still is there for the next.
+            if rows > 1 and abs(row) < abs(step):
+                for first in range(0, length, _COLUMNS):
+                    for i in range(rows):
+                        for j in range(first, min(first + _COLUMNS, length)):
+                            one = pointer(place + i * row + j * step, storage, compute, "outside")
+                            _copy(scratch, done + i * length + j, one, 0, back)
+                done += rows * length
+                continue
+        run = min(count - done, length - column)
+        outside = pointer(place, storage, compute, "outside")
+        if step == itemsize(outside):
+            for i in range(run):
+                _copy(scratch, done + i, outside, i, back)
+        else:
+            for i in range(run):
+                _copy(scratch, done + i, pointer(place + i * step, storage, compute, "outside"), 0, back)
         done += run
 
 

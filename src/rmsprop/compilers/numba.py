@@ -1,22 +1,24 @@
-"""The launch of the CPU kernels: the tables of one bucket, filled in for a step and run by a few threads.
+"""The launches of the CPU kernels: tables that are filled in for a step and run by a few threads.
 
 A `Launch` is made once for tensors that share storage and options, and used for many steps; a step writes addresses
-and scalars into its tables and calls `run`. Nothing of a parameter's size is allocated.
+and scalars into its tables and calls `run`. `SquareSums` does the same for the norms. Nothing of a parameter's size is
+allocated.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
-from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, Storage
+from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, SCATTERED, Storage
 from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import share_out
 
 _Integers = NDArray[numpy.int64]
-_DOUBLE = numpy.dtype(numpy.float64)
+_Places = tuple[_Integers, _Integers, _Integers]
 
 
 class Launch:
@@ -28,6 +30,7 @@ class Launch:
         operands: those of `OPERANDS` that are on.
         scalars: those of `rmsprop._rule.SCALARS` that are on.
         threads: how many may share the work; the results do not depend on it.
+        scattered: whether variables or gradients are not contiguous; `scatter` then says where they are.
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
@@ -35,64 +38,97 @@ class Launch:
     """
 
     def __init__(
-        self, sizes: Sequence[int], storage: Storage, operands: Sequence[str], scalars: Sequence[str], threads: int
+        self,
+        sizes: Sequence[int],
+        storage: Storage,
+        operands: Sequence[str],
+        scalars: Sequence[str],
+        threads: int,
+        scattered: bool = False,
     ) -> None:
         self._threads = threads
         self._compute = storage.compute
-        self._scattered: tuple[_Integers, _Integers, _Integers] | None = None
+        self._length = SCATTERED if scattered else CHUNK
+        self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
-        self._chunks = _chunk_table(self._sizes)
+        self._chunks = _chunk_table(self._sizes, self._length)
         self._count = self._chunks[0].size
         self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands}
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
-        self._dtypes = tuple(storage_tag(dtype) for dtype in storage)
         self._arguments = (
             self._chunks,
             self._sizes,
             tuple(self.addresses.get(name) for name in OPERANDS),
             tuple(self.scalars.get(name) for name in SCALARS),
-            self._dtypes,
+            tuple(storage_tag(dtype) for dtype in storage),
         )
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
-        """Tell where the numbers of tensors lie that are not contiguous; see `rmsprop.compilers._scatter`."""
-        self._scattered = layouts, rows, numbers
+        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
+        self._places = layouts, rows, numbers
 
     def run(self) -> None:
         """Do the step of every tensor in the bucket."""
-        arguments, scattered = self._arguments, self._scattered
+        arguments, places = self._arguments, self._places
 
         def work(first: int, last: int) -> None:
-            if scattered is None:
+            if places is None:
                 _kernels.step(first, last, *arguments)
             else:
-                scratch = numpy.empty(2 * CHUNK, self._compute)
-                _kernels.step_scattered(first, last, *arguments, *scattered, scratch)
+                scratch = numpy.empty(2 * SCATTERED, self._compute)
+                _kernels.step_scattered(first, last, *arguments, *places, scratch)
 
         share_out(work, self._count, self._threads)
 
-    def square_sums(self) -> NDArray[numpy.float64]:
-        """Sum the squares of each tensor's gradient in float64, in an order that threads do not change."""
-        partial = numpy.zeros(self._count)
-        scattered = self._scattered
-        arguments = self._chunks, self._sizes, self.addresses["gradient"], (self._dtypes[0], _DOUBLE)
+
+class SquareSums:
+    """The sums of squares of gradients that are stored alike, in an order that threads and strides do not change.
+
+    Args:
+        sizes: numbers in each gradient.
+        dtype: how they are stored.
+        threads: how many may share the work.
+        scattered: whether they are not contiguous; `scatter` then says where they are.
+
+    Attributes:
+        addresses: int64 array, written by the caller before `run`.
+    """
+
+    def __init__(self, sizes: Sequence[int], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> None:
+        self._threads = threads
+        self._length = SCATTERED if scattered else CHUNK
+        self._places: _Places | None = None
+        self._sizes = numpy.array(sizes, numpy.int64)
+        self._chunks = _chunk_table(self._sizes, self._length)
+        self._dtypes = storage_tag(dtype), numpy.dtype(numpy.float64)
+        self.addresses = numpy.zeros(len(sizes), numpy.int64)
+
+    def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
+        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
+        self._places = layouts, rows, numbers
+
+    def run(self) -> NDArray[numpy.float64]:
+        """Give the sum of each gradient's squares, in float64."""
+        count, places = self._chunks[0].size, self._places
+        partial = numpy.zeros((count, self._length // CHUNK))
+        arguments = self._chunks, self._sizes, self.addresses, self._dtypes
 
         def work(first: int, last: int) -> None:
-            if scattered is None:
+            if places is None:
                 _kernels.square_sums(first, last, *arguments, partial, numpy.empty(LANES))
             else:
-                scratch = numpy.empty(CHUNK + LANES)
-                _kernels.square_sums_scattered(first, last, *arguments, *scattered, partial, scratch)
+                scratch = numpy.empty(SCATTERED + LANES)
+                _kernels.square_sums_scattered(first, last, *arguments, *places, partial, scratch)
 
-        share_out(work, self._count, self._threads)
+        share_out(work, count, self._threads)
         sums = numpy.zeros(self._sizes.size)
         _kernels.fold(partial, self._chunks[0], sums)
         return sums
 
 
-def _chunk_table(sizes: _Integers) -> tuple[_Integers, _Integers]:
+def _chunk_table(sizes: _Integers, length: int) -> tuple[_Integers, _Integers]:
     """List every chunk's tensor and first element."""
-    counts = -(-sizes // CHUNK)
+    counts = -(-sizes // length)
     tensors = numpy.repeat(numpy.arange(sizes.size), counts)
     first = numpy.cumsum(counts) - counts
-    return tensors, (numpy.arange(tensors.size) - first[tensors]) * CHUNK
+    return tensors, (numpy.arange(tensors.size) - first[tensors]) * length

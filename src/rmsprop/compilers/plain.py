@@ -48,13 +48,25 @@ class PlainLaunch:
                         array[...] = value
         self.gradients = ()
 
-    def square_sums(self) -> NDArray[numpy.float64]:
-        """Sum the squares of each gradient, with the kernels' lanes and chunks."""
-        with numpy.errstate(all="ignore"):
-            return numpy.array([_square_sum(gradient) for gradient in self.gradients], numpy.float64)
-
     def _wide(self, array: Array | None) -> Array | None:
         return None if array is None else array.astype(self._compute, copy=False)
+
+
+class PlainSquareSums:
+    """The counterpart of `rmsprop.compilers.numba.SquareSums`.
+
+    Attributes:
+        gradients: dense arrays, set by the caller before `run`.
+    """
+
+    def __init__(self) -> None:
+        self.gradients: Sequence[Array] = ()
+
+    def run(self) -> NDArray[numpy.float64]:
+        """Sum the squares of each gradient, with the kernels' lanes and chunks."""
+        gradients, self.gradients = self.gradients, ()
+        with numpy.errstate(all="ignore"):
+            return numpy.array([_square_sum(gradient) for gradient in gradients], numpy.float64)
 
 
 def _square_sum(gradient: Array) -> float:

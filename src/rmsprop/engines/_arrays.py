@@ -111,6 +111,20 @@ def _address_reader() -> Callable[[Array], int]:
 address: Callable[[Array], int] = _address_reader()
 
 
+def memory_order(array: Array) -> tuple[int, ...]:
+    """Give the axes from the one whose elements lie farthest apart to the one whose lie closest."""
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
+    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+
+
+def empty_alike(array: Array, dtype: numpy.dtype[Any]) -> Array:
+    """Make an array without gaps whose axes lie in memory as those of `array` do."""
+    order = memory_order(array)
+    empty = numpy.empty([array.shape[axis] for axis in order], dtype)
+    return empty.transpose(numpy.argsort(order).tolist())
+
+
 def merge_axes(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int], list[list[int]]]:
     """Join neighbouring axes that all the given strides walk like one, so that rows become as long as they can."""
     kept = [axis for axis, length in enumerate(shape) if length != 1]

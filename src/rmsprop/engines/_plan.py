@@ -4,9 +4,8 @@ A bucket is what one kernel call serves: the same storage types, the same option
 not. A plan is made for one pattern of gradients and used for every step that has it.
 """
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.typing import NDArray
@@ -16,17 +15,12 @@ from rmsprop._rows import RowSparse
 from rmsprop._slots import slot_dtype
 from rmsprop.compilers._layout import OPERANDS, Storage, compute_type
 from rmsprop.compilers._threads import default_threads
-from rmsprop.compilers.plain import PlainLaunch
-from rmsprop.engines._arrays import Array, address, merge_axes
+from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
+from rmsprop.engines._arrays import Array, address, memory_order
+from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
 
 if TYPE_CHECKING:
-    from rmsprop.compilers.numba import Launch
-
-#: How a gradient lies: FLAT like its contiguous variable, "rows" for a `RowSparse`, else its strides.
-FLAT: Final = "flat"
-
-#: The number of a variable, how its gradient lies, and how that is stored.
-Kind = tuple[int, str | tuple[int, ...], numpy.dtype[Any]]
+    from rmsprop.compilers.numba import Launch, SquareSums
 
 
 class Plan:
@@ -48,26 +42,36 @@ class Plan:
         slots: dict[str, list[Array]],
         decayed: Sequence[bool],
     ) -> None:
-        groups: dict[Any, list[int]] = {}
-        for place, (index, lie, dtype) in enumerate(kinds):
+        steps: dict[Any, list[int]] = {}
+        norms: dict[Any, list[int]] = {}
+        for place, kind in enumerate(kinds):
+            index, _, dtype = kind
             storage = _storage(options, variables[index].dtype, dtype)
-            groups.setdefault((storage, decayed[index], lie == FLAT), []).append(place)
+            steps.setdefault((storage, decayed[index], _lies_like(variables[index], kind)), []).append(place)
+            norms.setdefault((dtype, _is_row_major(variables[index], kind)), []).append(place)
         self._size = len(kinds)
         self._buckets = [
             _Bucket(options, storage, decays, flat, places, kinds, variables, slots)
-            for (storage, decays, flat), places in groups.items()
+            for (storage, decays, flat), places in steps.items()
+        ]
+        self._norms = [
+            _Norms(options, dtype, flat, places, kinds, variables)
+            for (dtype, flat), places in norms.items()
+            if options.clips_by_norm
         ]
 
-    def set_gradients(self, addresses: Sequence[int], arrays: Sequence[Array | RowSparse]) -> None:
+    def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
         """Tell where this step's gradients are."""
         for bucket in self._buckets:
             bucket.set_gradients(addresses, arrays)
+        for norms in self._norms:
+            norms.set_gradients(addresses, arrays)
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient, in the order of the plan's kinds."""
         sums = numpy.empty(self._size)
-        for bucket in self._buckets:
-            sums[bucket.places] = bucket.launch.square_sums()
+        for norms in self._norms:
+            sums[norms.places] = norms.launch.run()
         return sums
 
     def set_clip_scales(self, scales: NDArray[numpy.float64]) -> None:
@@ -105,33 +109,84 @@ class _Bucket:
         states |= {name: [arrays[index] for index, _, _ in members] for name, arrays in slots.items()}
         constants = _constants(options, decays)
         scalars = [*constants, *_changing(options)]
-        self.launch = (
-            _launch(states, storage, scalars) if options.jit_compile else PlainLaunch(states, storage, scalars)
-        )
+        self.launch: Launch | PlainLaunch
+        if options.jit_compile:
+            self.launch = _launch(states, storage, scalars, scattered=not flat)
+        else:
+            self.launch = PlainLaunch(states, storage, scalars)
         for name, value in constants.items():
             self.launch.scalars[name].fill(value)
-        self._layouts = None if flat else _layout_table(states["variable"], members)
+        self._layouts = None if flat else step_layouts(states["variable"], members)
 
-    def set_gradients(self, addresses: Sequence[int], arrays: Sequence[Array | RowSparse]) -> None:
+    def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
         if isinstance(self.launch, PlainLaunch):
-            mine = [arrays[place] for place in self.places]
-            self.launch.gradients = [one.to_dense() if isinstance(one, RowSparse) else one for one in mine]
+            self.launch.gradients = _dense(arrays, self.places)
             return
         self.launch.addresses["gradient"][:] = [addresses[place] for place in self.places]
         if self._layouts is not None:
-            self.launch.scatter(self._layouts, *_row_tables([arrays[place] for place in self.places]))
+            self.launch.scatter(self._layouts, *row_tables([arrays[place] for place in self.places]))
 
 
-def _launch(states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str]) -> "Launch":
+class _Norms:
+    """The gradients whose norms one launch takes; `places` as in `_Bucket`."""
+
+    def __init__(
+        self,
+        options: Options,
+        dtype: numpy.dtype[Any],
+        flat: bool,
+        places: list[int],
+        kinds: Sequence[Kind],
+        variables: Sequence[Array],
+    ) -> None:
+        self.places = places
+        members = [kinds[place] for place in places]
+        arrays = [variables[index] for index, _, _ in members]
+        self.launch = _square_sums(arrays, dtype, scattered=not flat) if options.jit_compile else PlainSquareSums()
+        self._layouts = None if flat else norm_layouts(arrays, members)
+
+    def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
+        if isinstance(self.launch, PlainSquareSums):
+            self.launch.gradients = _dense(arrays, self.places)
+            return
+        self.launch.addresses[:] = [addresses[place] for place in self.places]
+        if self._layouts is not None:
+            self.launch.scatter(self._layouts, *row_tables([arrays[place] for place in self.places]))
+
+
+def _dense(arrays: Gradients, places: Sequence[int]) -> list[Array]:
+    chosen = [arrays[place] for place in places]
+    return [one.to_dense() if isinstance(one, RowSparse) else one for one in chosen]
+
+
+def _lies_like(variable: Array, kind: Kind) -> bool:
+    """Whether variable and gradient are one block of memory each, in the same order."""
+    lie = kind[1]
+    return lie == FLAT or (lie == variable.strides and variable.transpose(memory_order(variable)).flags.c_contiguous)
+
+
+def _is_row_major(variable: Array, kind: Kind) -> bool:
+    """Whether the gradient is one block of memory in row-major order, in which norms are summed."""
+    lie = kind[1]
+    return lie == FLAT or (lie == ITSELF and variable.flags.c_contiguous)
+
+
+def _launch(states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str], scattered: bool) -> "Launch":
     # Numba is imported when the first step needs it: `import rmsprop` is for everyone, and takes no time.
     from rmsprop.compilers.numba import Launch
 
     sizes = [array.size for array in states["variable"]]
     operands = [name for name in OPERANDS if name == "gradient" or name in states]
-    launch = Launch(sizes, storage, operands, scalars, default_threads())
+    launch = Launch(sizes, storage, operands, scalars, default_threads(), scattered)
     for name, arrays in states.items():
         launch.addresses[name][:] = [address(array) for array in arrays]
     return launch
+
+
+def _square_sums(arrays: Sequence[Array], dtype: numpy.dtype[Any], scattered: bool) -> "SquareSums | PlainSquareSums":
+    from rmsprop.compilers.numba import SquareSums
+
+    return SquareSums([array.size for array in arrays], dtype, default_threads(), scattered)
 
 
 def _storage(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
@@ -161,31 +216,3 @@ def _changing(options: Options) -> list[str]:
     if options.use_ema and options.ema_overwrite_frequency is not None:
         found.append("overwrite")
     return found
-
-
-def _layout_table(variables: Sequence[Array], kinds: Sequence[Kind]) -> NDArray[numpy.int64]:
-    """Write down shapes and strides; see `rmsprop.compilers._scatter`."""
-    merged = []
-    for array, (_, lie, _) in zip(variables, kinds, strict=True):
-        strides = lie if isinstance(lie, tuple) else array.strides
-        merged.append(merge_axes(array.shape, array.strides, strides))
-    width = max(len(shape) for shape, _ in merged)
-    table = numpy.zeros((len(merged), 1 + 3 * width), numpy.int64)
-    for row, (lengths, steps) in zip(table, merged, strict=True):
-        row[0] = len(lengths)
-        for part, numbers in enumerate((lengths, *steps)):
-            row[1 + part * width : 1 + part * width + len(numbers)] = numbers
-    return table
-
-
-def _row_tables(gradients: Sequence[Array | RowSparse]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
-    """Write down which rows the sparse gradients have; see `rmsprop.compilers._scatter`."""
-    rows = numpy.full((len(gradients), 3), -1, numpy.int64)
-    numbers = [numpy.empty(0, numpy.int64)]
-    begin = 0
-    for row, gradient in zip(rows, gradients, strict=True):
-        if isinstance(gradient, RowSparse):
-            row[:] = begin, gradient.indices.size, math.prod(gradient.shape[1:])
-            numbers.append(gradient.indices)
-            begin += gradient.indices.size
-    return rows, numpy.concatenate(numbers)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse
-from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, shares_memory, span
-from rmsprop.engines._plan import FLAT, Kind, Plan
+from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, memory_order, span
+from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
+from rmsprop.engines._plan import Plan
 
 Gradient = Array | RowSparse
 
@@ -113,22 +114,19 @@ class Engine:
             rows, values = gradient.coalesce()
             if self._memory.touches(*span(values)):
                 values = values.copy()
-            return (index, "rows", values.dtype), RowSparse(rows, values, gradient.shape)
+            if memory_order(target.array) == tuple(range(len(target.shape))):
+                return (index, ROWS, values.dtype), RowSparse(rows, values, gradient.shape)
+            gradient = gradient.to_dense()
         if not gradient.dtype.isnative:
             gradient = gradient.astype(gradient.dtype.newbyteorder("="))
-        if self._memory.touches(*span(gradient)) and self._is_ours(target, gradient):
+        if self._memory.touches(*span(gradient)):
+            if _lies_on(gradient, target):
+                return (index, ITSELF, gradient.dtype), gradient
+            # A step would write to its memory before all of it is read.
             gradient = gradient.copy()
-        if target.contiguous and gradient.flags.c_contiguous and not shares_memory(gradient, target.array):
+        if target.contiguous and gradient.flags.c_contiguous:
             return (index, FLAT, gradient.dtype), gradient
         return (index, gradient.strides, gradient.dtype), gradient
-
-    def _is_ours(self, target: Target, gradient: Array) -> bool:
-        """Whether a step would write to this gradient's memory before all of it is read.
-
-        A gradient that lies exactly on its own variable is read element by element just before that is written.
-        """
-        same = address(gradient) == target.address and gradient.strides == target.array.strides
-        return not (same and gradient.dtype == target.dtype)
 
     def _plan(self, kinds: tuple[Kind, ...]) -> Plan:
         plan = self._plans.get(kinds)
@@ -155,6 +153,11 @@ class Engine:
 def _target(name: str, array: Array) -> Target:
     at, contiguous = address(array), array.flags.c_contiguous
     return Target(name, array, array.shape, array.dtype, at, array.nbytes, contiguous)
+
+
+def _lies_on(gradient: Array, target: Target) -> bool:
+    same = address(gradient) == target.address and gradient.strides == target.array.strides
+    return same and gradient.dtype == target.dtype
 
 
 def _refuse_changed(target: Target) -> None:

@@ -94,7 +94,7 @@ def square_sum(source):  # type: ignore[no-untyped-def]
 
 
 #: How many arrays are written -> the loop that takes all of them at once.
-TOGETHER: Final = {1: add_to_one, 2: add_to_two, 3: add_to_three, 4: add_to_four, 5: add_to_five}
+TOGETHER: Final[dict[int, Any]] = {1: add_to_one, 2: add_to_two, 3: add_to_three, 4: add_to_four, 5: add_to_five}
 
 
 class Memory:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,32 @@ def describe_machine(packages: Iterable[str], threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"Python": platform.python_version(), "rmsprop": __version__, **_versions(packages)},
     }
+
+
+class Watch:
+    """Measures how much other processes keep the machine's cores busy from when it is made."""
+
+    def __init__(self) -> None:
+        self._start = self._read()
+
+    def busy_elsewhere(self) -> float | None:
+        """Give the mean number of cores that other processes used since; None where the system does not tell."""
+        if self._start is None or (now := self._read()) is None:
+            return None
+        wall, others = (end - start for end, start in zip(now, self._start, strict=True))
+        return max(0.0, others / wall)
+
+    @staticmethod
+    def _read() -> tuple[float, float] | None:
+        """Give the wall clock, and the processor seconds of all processes but this one and its children."""
+        mine = sum(os.times()[:4])
+        try:
+            jiffies = [int(number) for number in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        except OSError:
+            return None
+        user, nice, system, _, _, interrupts, soft_interrupts = jiffies[:7]
+        everything = user + nice + system + interrupts + soft_interrupts
+        return time.monotonic(), everything / os.sysconf("SC_CLK_TCK") - mine
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:

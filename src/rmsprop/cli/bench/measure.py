@@ -9,7 +9,16 @@ from rmsprop.cli.bench import limit, machine, startup
 from rmsprop.cli.bench.frameworks import set_threads
 from rmsprop.cli.bench.models import MODELS, VARIANTS, Task, count_numbers, make_task
 from rmsprop.cli.bench.peers import FRONTENDS, OURS, Contender, choose_peers
-from rmsprop.cli.bench.report import Report, Row, show_allocation, show_limits, show_machine, show_startup, show_steps
+from rmsprop.cli.bench.report import (
+    Report,
+    Row,
+    show_allocation,
+    show_busy,
+    show_limits,
+    show_machine,
+    show_startup,
+    show_steps,
+)
 from rmsprop.cli.bench.timing import Budget, interleave, ratio, summary
 from rmsprop.compilers._threads import default_threads
 
@@ -48,6 +57,7 @@ class Session:
     def measure(self, parts: Collection[str]) -> Report:
         """Measure these parts, of `rmsprop.cli.bench.PARTS`, and give the report."""
         show_machine(self._report, self._console)
+        watch = machine.Watch()
         if "steps" in parts:
             self._steps()
         if "limit" in parts and _LIMITED in self._models:
@@ -57,9 +67,10 @@ class Session:
             rows = startup.measure_startup(self._frontend, _STARTED, least_and_most)
             self._collect("start of a process", rows, show_startup)
         if "allocation" in parts:
-            largest = max(self._models, key=lambda model: count_numbers(MODELS[model]()))
-            rows = startup.measure_allocation(self._frontend, largest, self._variants)
+            rows = startup.measure_allocation(self._frontend, self._models[-1], self._variants)
             self._collect("memory that a step takes", rows, show_allocation)
+        self._report.machine["busy_elsewhere"] = watch.busy_elsewhere()
+        show_busy(self._report, self._console)
         return self._report
 
     def _collect(self, what: str, rows: Iterable[Row], show: Callable[[Report, "Console"], None]) -> None:

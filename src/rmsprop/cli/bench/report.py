@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
@@ -20,7 +20,10 @@ from rmsprop.cli.bench.peers import OURS
 Row = dict[str, Any]
 
 #: Changes with the meaning of what is in a file.
-_FORMAT = 1
+_FORMAT: Final = 1
+
+#: Cores' worth of other work that is more than the system's own.
+_BUSY: Final = 0.1
 
 
 @dataclass
@@ -67,6 +70,7 @@ def show(report: Report, console: Console) -> None:
     show_limits(report, console)
     show_startup(report, console)
     show_allocation(report, console)
+    show_busy(report, console)
 
 
 def show_machine(report: Report, console: Console) -> None:
@@ -77,6 +81,18 @@ def show_machine(report: Report, console: Console) -> None:
     console.print(f"{where}\n{versions}", highlight=False)
     for name, reason in report.left_out.items():
         console.print(f"left out: {name} ({reason})", highlight=False, markup=False)
+
+
+def show_busy(report: Report, console: Console) -> None:
+    """Warn if the machine had other work: OpenMP's threads wait for each other, and then for that too."""
+    busy = report.machine.get("busy_elsewhere")
+    if busy is not None and busy > _BUSY:
+        console.print(
+            f"\nwarning: other processes kept {busy:.2f} cores busy meanwhile. These figures are not to be quoted: "
+            "what runs on many threads, as peers do, then looks many times slower than it is.",
+            style="bold red",
+            highlight=False,
+        )
 
 
 def show_steps(report: Report, model: str, console: Console) -> None:
