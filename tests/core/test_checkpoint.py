@@ -66,7 +66,7 @@ def test_a_run_goes_on_bit_exactly(tmp_path, dtype):
 
 
 def test_the_file_is_plain_safetensors(tmp_path):
-    optimizer, arrays = trained()
+    optimizer, _arrays = trained()
     optimizer.save(tmp_path / "c.safetensors")
     found = load_file(tmp_path / "c.safetensors")
     assert set(found) == {name for name in optimizer.variables if name != "iterations"}
@@ -74,7 +74,7 @@ def test_the_file_is_plain_safetensors(tmp_path):
 
 
 def test_slots_keep_their_arrays(tmp_path):
-    optimizer, arrays = trained()
+    optimizer, _arrays = trained()
     optimizer.save(tmp_path / "c")
     before = optimizer.variables
     optimizer.load(tmp_path / "c")
@@ -82,7 +82,7 @@ def test_slots_keep_their_arrays(tmp_path):
 
 
 def test_the_learning_rate_is_resumed_unless_a_schedule_rules(tmp_path):
-    optimizer, arrays = trained(learning_rate=0.5)
+    optimizer, _arrays = trained(learning_rate=0.5)
     optimizer.learning_rate = 0.125
     optimizer.save(tmp_path / "c")
     again, _ = trained(learning_rate=0.5)
@@ -98,7 +98,7 @@ def test_the_learning_rate_is_resumed_unless_a_schedule_rules(tmp_path):
 
 
 def test_a_function_as_learning_rate_is_no_reason_to_lose_the_state(tmp_path):
-    optimizer, arrays = trained(learning_rate=lambda step: 0.5)
+    optimizer, _arrays = trained(learning_rate=lambda step: 0.5)
     optimizer.save(tmp_path / "c")
     again, _ = trained(learning_rate=0.25)
     again.load(tmp_path / "c")
@@ -113,9 +113,17 @@ def test_a_function_as_learning_rate_is_no_reason_to_lose_the_state(tmp_path):
     ("options", "names", "lines"),
     [
         ({"momentum": 0.9}, None, ["momentum/number is missing, float32 [] is needed"]),
-        ({"centered": True, "momentum": 0.5}, None, ["momentum/a/kernel is missing", "average_gradient/a/kernel is mis"]),
+        (
+            {"centered": True, "momentum": 0.5},
+            None,
+            ["momentum/a/kernel is missing", "average_gradient/a/kernel is mis"],
+        ),
         ({"slot_dtype": "float64"}, None, ["velocity/number is float32 [], float64 [] is needed"]),
-        ({}, {"a/kernel": "b/kernel"}, ["velocity/b/kernel is missing", "velocity/a/kernel is not needed, the file hol"]),
+        (
+            {},
+            {"a/kernel": "b/kernel"},
+            ["velocity/b/kernel is missing", "velocity/a/kernel is not needed, the file hol"],
+        ),
         ({}, {"number": None}, ["velocity/number is not needed, the file holds float32 []"]),
     ],
 )

@@ -142,7 +142,9 @@ def test_minimize_refuses_what_is_no_loss(loss, error, match):
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
-@pytest.mark.parametrize("lie", [lambda w: w, lambda w: w[::-1], lambda w: w[:, ::2]], ids=["itself", "reversed", "cut"])
+@pytest.mark.parametrize(
+    "lie", [lambda w: w, lambda w: w[::-1], lambda w: w[:, ::2]], ids=["itself", "reversed", "cut"]
+)
 def test_a_gradient_may_share_memory_with_variables(options, lie):
     """The step is that of a copy, also when other variables lie where it is."""
     flat = numbers((8, 6))
@@ -425,7 +427,9 @@ def test_finalize_without_averages_does_nothing():
         RMSprop(use_ema=True).finalize_variable_values()
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))], ids=["copy", "pickle"]
+)
 def test_copies_go_on_by_themselves(again):
     w = {"w": numbers(5), "b": numbers(2)}
     optimizer = RMSprop(**EVERYTHING)

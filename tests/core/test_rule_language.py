@@ -88,8 +88,8 @@ def test_arguments_are_the_state_and_the_scalars_in_order():
 
 def test_results_are_never_none():
     one = numpy.float32(1)
-    options = {name: None for name in OPTIONAL}
-    arguments = {name: one for name in inspect.signature(_rule.update).parameters} | options
+    options = dict.fromkeys(OPTIONAL)
+    arguments = dict.fromkeys(inspect.signature(_rule.update).parameters, one) | options
     assert all(isinstance(result, numpy.floating) for result in _rule.update(**arguments))
 
 

@@ -255,6 +255,16 @@ def test_scalars_are_not_rounded_to_float32():
     assert 1e-10 < abs(mine[0] - theirs[0]) < 1e-8
 
 
+def test_complements_are_taken_in_double():
+    """1 - 0.99 is rounded to float32 once; taken in float32 it would be off by 1e-6 of itself."""
+    options = {"learning_rate": 1.0, "rho": 0.99, "use_ema": True, "ema_momentum": 0.99}
+    theirs, mine, optimizer, own = both(options, [[0.0]], [[1.0]], dtype="float32")
+    complement = numpy.float32(1 - 0.99)
+    assert own.variables["velocity/0"] == optimizer._velocities[0].numpy() == complement
+    assert own.variables["average/0"] == complement * mine[0]
+    assert optimizer._model_variables_moving_average[0].numpy() == complement * theirs[0]
+
+
 def test_the_config_is_json():
     """tf_keras's learning rate there is a numpy.float32."""
     with pytest.raises(TypeError, match="JSON"):

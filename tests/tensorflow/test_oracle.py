@@ -18,8 +18,8 @@ def bound(case, dtype):
 
     float32: measured up to 1.4e-6 (decay-clipvalue) without overwriting: tf_keras rounds w at the decay and at the
     step, by up to 6e-8 each, and 600 such roundings walk that far. With overwriting up to 6.7e-6, for an element
-    without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32, but a again when rounded itself, and
-    that is 2.2e-8 a step. The formulas agree: `test_single_steps` is the sharper look.
+    without gradient: 0.9 a + 0.1 a is 0.99999998 a with both numbers rounded to float32, but a again when rounded
+    itself, and that is 2.2e-8 a step. The formulas agree: `test_single_steps` is the sharper look.
     """
     if dtype == "float64":
         return 1e-13

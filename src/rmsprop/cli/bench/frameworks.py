@@ -49,4 +49,6 @@ def set_threads(threads: int) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "tensorflow" in sys.modules:
-        sys.modules["tensorflow"].config.threading.set_intra_op_parallelism_threads(threads)
+        threading = sys.modules["tensorflow"].config.threading
+        threading.set_intra_op_parallelism_threads(threads)
+        threading.set_inter_op_parallelism_threads(threads)

@@ -6,18 +6,25 @@ import time
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rmsprop import __version__
 
+#: Variables that change how fast a contender is: threads, their waiting, huge pages, other allocators.
+_SETTINGS: Final = (
+    "RMSPROP_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
+    "THP_MEM_ALLOC_ENABLE", "NUMPY_MADVISE_HUGEPAGE", "MALLOC_CONF", "GLIBC_TUNABLES", "LD_PRELOAD",
+)  # fmt: skip
+
 
 def describe_machine(packages: Iterable[str], threads: int) -> dict[str, Any]:
-    """Give processor, cores, threads, system, and the versions of Python, rmsprop and those packages."""
+    """Give processor, cores, threads, system, settings, and the versions of Python, rmsprop and those packages."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
+        "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "versions": {"Python": platform.python_version(), "rmsprop": __version__, **_versions(packages)},
     }
 

@@ -73,16 +73,15 @@ class Torch:
         if (limit := options.get("global_clipnorm")) is not None:
             foreach = way.get("foreach", True)
             self._clip = partial(torch.nn.utils.clip_grad_norm_, self._parameters, limit, foreach=foreach)
-        averages = _TorchAverages(self._parameters, options, way) if options.get("use_ema") else None
-        self._average = averages.update if averages else None
+        self._averages = _TorchAverages(self._parameters, options, way) if options.get("use_ema") else None
 
     def step(self) -> object:
         """See `Contender`."""
         if self._clip:
             self._clip()
         self._optimizer.step()
-        if self._average:
-            self._average()
+        if self._averages:
+            self._averages.update()
         return None
 
     def weights(self) -> list[Array]:
@@ -92,12 +91,16 @@ class Torch:
 
 @final
 class _TorchAverages:
-    """Exponential moving averages as `AveragedModel.update_parameters` computes them, and the overwriting."""
+    """Exponential moving averages as `AveragedModel.update_parameters` computes them, and the overwriting.
+
+    Attributes:
+        averages: one a parameter.
+    """
 
     def __init__(self, parameters: list[Any], options: dict[str, Any], way: dict[str, bool]) -> None:
         torch, tools = load("torch"), load("torch.optim.swa_utils")
         self._no_grad = torch.no_grad
-        self._parameters, self._averages = parameters, [one.detach().clone() for one in parameters]
+        self._parameters, self.averages = parameters, [one.detach().clone() for one in parameters]
         self._every, self._steps = options["ema_overwrite_frequency"], 0
         at_once = tools.get_ema_multi_avg_fn(0.99)
         one_by_one = tools.get_ema_avg_fn(0.99)
@@ -105,10 +108,10 @@ class _TorchAverages:
 
     def update(self) -> None:
         with self._no_grad():
-            self._rule(self._averages, self._parameters, None)
+            self._rule(self.averages, self._parameters, None)
             self._steps += 1
             if self._steps % self._every == 0:
-                for parameter, average in zip(self._parameters, self._averages, strict=True):
+                for parameter, average in zip(self._parameters, self.averages, strict=True):
                     parameter.copy_(average)
 
 

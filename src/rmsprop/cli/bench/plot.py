@@ -75,4 +75,5 @@ def _caption(report: Report) -> str:
     machine, versions = report.machine, report.machine["versions"]
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads"
-    return f"Time of one optimizer step, float32, relative to rmsprop (in brackets).\n{where}; {packages}"
+    what = "Time of one optimizer step, float32, as a multiple of rmsprop's (in brackets): shorter is faster"
+    return f"{what}{'; MEASURED ON A BUSY MACHINE' if report.is_busy else ''}.\n{where}; {packages}"

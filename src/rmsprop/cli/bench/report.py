@@ -46,6 +46,11 @@ class Report:
         """Give the rows of a kind that have these entries."""
         return [row for row in self.rows if {"kind": kind, **entries}.items() <= row.items()]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether other processes had so much of the machine that the figures say little."""
+        return (self.machine.get("busy_elsewhere") or 0.0) > _BUSY
+
     def write(self, path: Path) -> None:
         """Write all figures."""
         path.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -78,15 +83,16 @@ def show_machine(report: Report, console: Console) -> None:
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['system']}"
-    console.print(f"{where}\n{versions}", highlight=False)
+    settings = [f"{name}={value}" for name, value in machine["settings"].items()]
+    console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():
         console.print(f"left out: {name} ({reason})", highlight=False, markup=False)
 
 
 def show_busy(report: Report, console: Console) -> None:
     """Warn if the machine had other work: OpenMP's threads wait for each other, and then for that too."""
-    busy = report.machine.get("busy_elsewhere")
-    if busy is not None and busy > _BUSY:
+    if report.is_busy:
+        busy = report.machine["busy_elsewhere"]
         console.print(
             f"\nwarning: other processes kept {busy:.2f} cores busy meanwhile. These figures are not to be quoted: "
             "what runs on many threads, as peers do, then looks many times slower than it is.",
