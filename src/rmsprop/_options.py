@@ -34,7 +34,7 @@ _OTHER_WORDS: Final = {
     "global_clip_norm": "use global_clipnorm",
 }
 
-#: Entries of configs that tf_keras wrote which say nothing about the update.
+#: Entries that only configs of tf_keras have, and that say nothing about the update.
 _SWALLOWED: Final = ("is_legacy_optimizer",)
 
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -120,6 +120,9 @@ class Options:
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """Make options from `get_config`'s result, or from a config that tf_keras wrote."""
         arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
+        if len(arguments) < len(config):
+            # Without a GPU tf_keras turns it off and writes that down, whatever the user had asked for.
+            arguments.pop("jit_compile", None)
         rate = arguments.get("learning_rate")
         if isinstance(rate, Mapping):
             arguments["learning_rate"] = schedules.deserialize(rate, custom_objects=custom_objects)
@@ -152,8 +155,8 @@ def rate_function(value: LearningRate) -> Callable[[int], float]:
         return lambda iterations: value
     schedule = value
     if not isinstance(schedule, LearningRateSchedule) and _needs_nothing(schedule):
-        return lambda iterations: float(schedule())
-    return lambda iterations: float(schedule(iterations))
+        return lambda iterations: _number("learning_rate()", schedule())
+    return lambda iterations: _number(f"learning_rate({iterations})", schedule(iterations))
 
 
 def _needs_nothing(function: Callable[..., Any]) -> bool:

@@ -90,20 +90,20 @@ class Variables:
             ValueError: a variable is unknown or given twice, or all gradients are None.
         """
         present: dict[int, Any] = {}
-        missing: list[str] = []
+        missing: dict[int, str] = {}
         places = self._places
         for gradient, variable in pairs:
             index = places.get(id(variable), -1)
             if index < 0:
                 index = self.find(variable)
-            if gradient is None:
-                missing.append(self.names[index])
-            elif index in present:
+            if index in present or index in missing:
                 raise ValueError(f"variable {self.names[index]!r} is given twice in one step")
+            if gradient is None:
+                missing[index] = self.names[index]
             else:
                 present[index] = gradient
         if missing:
-            names = ", ".join(missing)
+            names = ", ".join(missing.values())
             if not present:
                 raise ValueError(f"no variable has a gradient: all of {names} came with None")
             warnings.warn(f"variables without a gradient are left as they are: {names}", stacklevel=3)

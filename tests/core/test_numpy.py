@@ -350,6 +350,7 @@ REFUSED = {
     "text": (lambda w, b: [(numbers((2, 3)), w), ("no", b)], TypeError, "'b' has the type <U2"),
     "rows": (lambda w, b: [(RowSparse([0], [[1.0]], (2, 1)), w), (numbers(2), b)], ValueError, r"'w' has the shape"),
     "twice": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), b), (numbers(2), b)], ValueError, "'b' is given twice"),
+    "twice, once None": (lambda w, b: [(None, b), (numbers(2), b)], ValueError, "'b' is given twice"),
     "unknown": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), numbers(2))], ValueError, "not among .*w, b"),
     "no array": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), "b")], ValueError, "that is a str is not among"),
     "all None": (lambda w, b: [(None, w), (None, b)], ValueError, "no variable has a gradient: all of w, b"),

@@ -96,6 +96,7 @@ def test_a_config_that_tf_keras_wrote_is_read():
     }  # fmt: skip
     found = rmsprop.RMSprop.from_config(config).get_config()
     assert (found["clipnorm"], found["clipvalue"], found["learning_rate"]) == (None, None, 0.5)
+    assert found["jit_compile"] is True  # tf_keras writes False wherever there is no GPU
 
 
 def test_a_config_with_an_unknown_entry_is_refused():
@@ -133,6 +134,19 @@ def test_functions_of_the_step_and_of_nothing_are_called_at_every_step():
         of_nothing.apply_gradients([(numpy.ones(1), w)])
     assert seen == [0, 1]
     assert w == -(0.5 + 1.0 + 0.5 + 2.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(-0.5, ValueError), (float("nan"), ValueError), (float("inf"), ValueError), ("x", TypeError), (None, TypeError)],
+)
+def test_what_a_function_returns_is_checked_before_anything_changes(value, error):
+    w = numpy.ones(1)
+    optimizer = rmsprop.RMSprop(lambda step: value)
+    optimizer.iterations = 17
+    with pytest.raises(error, match=rf"learning_rate\(17\)={value!r} is not a"):
+        optimizer.apply_gradients([(numpy.ones(1), w)])
+    assert (w, optimizer.iterations) == (1, 17)
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "3", None])

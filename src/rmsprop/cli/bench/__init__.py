@@ -61,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     what.add_argument("--part", choices=PARTS, action="append", help="of the report; repeatable")
     how = parser.add_argument_group("how to measure")
     each = "for each model and variant (default: %(default)s)"
-    how.add_argument("--seconds", type=_number(float), default=4.0, metavar="S", help=each)
+    how.add_argument("--seconds", type=_number(float), default=3.0, metavar="S", help=each)
     how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
     how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
     files = parser.add_argument_group("files")

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from rmsprop.cli import CommandError
 from rmsprop.cli.bench.peers import OURS, PEERS
@@ -31,16 +33,10 @@ def draw(report: Report, path: Path) -> None:
     for panel in panels[len(models) :]:
         panel.set_axis_off()
     names = [name for name in _LABELS if any(row["peer"] == name for row in report.of("step"))]
-    patches = [_patch(name) for name in names]
+    patches = [Patch(color=_COLORS[name], label=_LABELS[name]) for name in names]
     figure.legend(handles=patches, loc="outside upper center", ncols=2, frameon=False)
     figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
     figure.savefig(path, format="png")
-
-
-def _patch(name: str) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(color=_COLORS[name], label=_LABELS[name])
 
 
 def _draw_model(panel: Any, rows: list[Row]) -> None:
@@ -62,6 +58,7 @@ def _draw_model(panel: Any, rows: list[Row]) -> None:
     panel.grid(axis="x", color=_GREY, alpha=0.2)
     panel.set_axisbelow(True)
     panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.tick_params(left=False)
 
 
@@ -74,6 +71,6 @@ def _count(row: Row) -> str:
 def _caption(report: Report) -> str:
     machine, versions = report.machine, report.machine["versions"]
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads"
+    where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}"
     what = "Time of one optimizer step, float32, as a multiple of rmsprop's (in brackets): shorter is faster"
     return f"{what}{'; MEASURED ON A BUSY MACHINE' if report.is_busy else ''}.\n{where}; {packages}"

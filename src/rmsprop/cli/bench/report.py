@@ -82,7 +82,7 @@ def show_machine(report: Report, console: Console) -> None:
     """Print where this was measured, with what, and what is missing."""
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['system']}"
+    where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]
     console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():

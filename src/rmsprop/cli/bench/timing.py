@@ -28,7 +28,7 @@ Step = Callable[[], object]
 class Budget:
     """How long to measure: a number of rounds if one is given, else seconds for all contenders together."""
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     rounds: int | None = None
 
     def spent(self, rounds: int, seconds: float) -> bool:
