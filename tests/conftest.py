@@ -4,7 +4,7 @@ import sys
 
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
 
-#: What a folder's tests may load. TensorFlow imports JAX by itself where it is installed; Triton is handed torch tensors.
+#: What a folder's tests may load. TensorFlow imports JAX where it is installed; Triton is handed torch tensors.
 ALLOWED = {"tensorflow": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"}, "triton": {"torch"}}
 
 
