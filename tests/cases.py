@@ -240,6 +240,8 @@ ERRORS = [
     _refused("initial_velocity", _INF, ValueError),
     _refused("initial_velocity", "one", TypeError),
     _refused("slot_dtype", "int8", ValueError),
+    _refused("slot_dtype", numpy.dtype("float32"), TypeError, r"dtype\('float32'\)"),
+    _refused("rho", 10**400, ValueError, "10000"),
     _renamed("lr", 0.5, "learning_rate", accepted_by=("torch",)),
     _renamed("decay", 0.5, "weight_decay", "schedule"),
     _renamed("alpha", 0.99, "rho"),

@@ -4,8 +4,11 @@ Tensors are called ``<slot>/<variable>``; the header's texts hold the iteration 
 with ``rmsprop.``, and whatever the user adds. Any program that reads safetensors reads these files.
 """
 
+import contextlib
+import glob
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,21 +18,22 @@ import numpy
 from numpy.typing import NDArray
 
 from rmsprop import _slots
-from rmsprop._options import Options
+from rmsprop._options import Options, check_learning_rate
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
 _OURS = "rmsprop."
 _FORMAT = "1"
+_DRAFT = ".draft"
 
 
 class Checkpoint(NamedTuple):
-    """What `read` found."""
+    """What `read` found; the learning rate is None if it was not a number."""
 
     tensors: dict[str, Array]
     iterations: int
-    config: dict[str, Any]
+    learning_rate: float | None
     metadata: dict[str, str]
 
 
@@ -40,29 +44,44 @@ def write(
 
     Raises:
         OSError: the folder is missing or cannot be written.
-        ValueError: `metadata` uses a name of ours.
+        TypeError: `metadata` holds something else than strings.
+        ValueError: it uses a name of ours.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    for name in metadata:
+    for name, text in metadata.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"metadata has {name!r}: {text!r}, which are not both strings")
         if name.startswith(_OURS):
             raise ValueError(f"metadata has the name {name!r}: names that begin with {_OURS!r} are taken")
     texts = {"format": _FORMAT, "iterations": str(iterations), "config": json.dumps(_config(options))}
-    target = Path(path)
-    # Always the same name, so that drafts of killed processes do not pile up.
-    draft = target.with_name(f".{target.name}.draft")
-    # safetensors writes the bytes as they lie in memory, so what lies otherwise is copied first.
+    # safetensors takes the bytes as they lie in memory, so what lies otherwise is copied first.
     ordered = {name: numpy.asarray(array, order="C") for name, array in tensors.items()}
+    data = save(ordered, metadata={_OURS + name: text for name, text in texts.items()} | dict(metadata))
+    _replace(Path(os.path.realpath(path)), data)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Let `target` hold `data`, in one move: nobody ever finds a part of it."""
+    _sweep(target)
+    draft = target.with_name(f".{target.name}.{os.urandom(8).hex()}{_DRAFT}")
     try:
-        save_file(ordered, draft, metadata={_OURS + name: text for name, text in texts.items()} | dict(metadata))
-        _flush(draft)
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(draft, target)
-        _flush(target.parent)
-    except SafetensorError as error:  # which is no OSError, though it reports one
-        raise OSError(f"{os.fspath(path)!r} cannot be written: {error}") from error
+        _flush_names(target.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left of saving to this target; an hour old, it is nobody's work any more."""
+    for draft in target.parent.glob(f".{glob.escape(target.name)}.*{_DRAFT}"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > 3600:
+                draft.unlink()
 
 
 def read(path: PathLike, needed: Mapping[str, Array]) -> Checkpoint:
@@ -89,9 +108,17 @@ def read(path: PathLike, needed: Mapping[str, Array]) -> Checkpoint:
     lines = _slots.differences(_summary(needed), _summary(tensors))
     if lines:
         raise ValueError(f"{shown!r} does not fit this optimizer:\n  " + "\n  ".join(lines))
-    config = json.loads(texts[_OURS + "config"])
+    try:
+        config, iterations = json.loads(texts[_OURS + "config"]), int(texts[_OURS + "iterations"])
+        rate = config["learning_rate"]
+        if iterations < 0:
+            raise ValueError(f"{iterations} iterations")
+        if isinstance(rate, float):
+            check_learning_rate(rate)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{shown!r} is a checkpoint with damaged texts: {error}") from error
     metadata = {key: text for key, text in texts.items() if not key.startswith(_OURS)}
-    return Checkpoint(tensors, int(texts[_OURS + "iterations"]), config, metadata)
+    return Checkpoint(tensors, iterations, rate if isinstance(rate, float) else None, metadata)
 
 
 def _config(options: Options) -> dict[str, Any]:
@@ -110,11 +137,11 @@ def _summary(tensors: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ..
     return {name: (array.dtype.name, array.shape) for name, array in tensors.items()}
 
 
-def _flush(path: PathLike) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    if os.name == "nt":  # Windows can open neither for this
+def _flush_names(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk."""
+    if os.name == "nt":  # Windows cannot open a folder for this
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

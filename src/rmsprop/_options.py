@@ -16,7 +16,8 @@ from rmsprop.schedules import LearningRateSchedule
 #: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
 LearningRate = float | LearningRateSchedule | Callable[..., Any]
 
-SLOT_DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
+#: The types of numbers that are stepped, and that state is kept in.
+FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
 #: Words of other libraries, and what to write instead.
 _OTHER_WORDS: Final = {
@@ -77,8 +78,10 @@ class Options:
         self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
         if not isinstance(self.name, str):
             raise TypeError(f"name={self.name!r} is not a string")
-        if self.slot_dtype is not None and self.slot_dtype not in SLOT_DTYPES:
-            raise ValueError(f"slot_dtype={self.slot_dtype!r} is not None or one of {', '.join(SLOT_DTYPES)}")
+        if self.slot_dtype is not None and not isinstance(self.slot_dtype, str):
+            raise TypeError(f"slot_dtype={self.slot_dtype!r} is not a name, one of {', '.join(FLOATS)}, or None")
+        if self.slot_dtype is not None and self.slot_dtype not in FLOATS:
+            raise ValueError(f"slot_dtype={self.slot_dtype!r} is not one of {', '.join(FLOATS)}, or None")
 
     def _set(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)
@@ -144,8 +147,12 @@ def refuse_unknown(keywords: Mapping[str, Any]) -> None:
 
 def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
-    if isinstance(value, LearningRateSchedule) or (callable(value) and not isinstance(value, type)):
+    if isinstance(value, LearningRateSchedule):
         return value
+    if callable(value) and not isinstance(value, type):
+        function: Callable[..., Any] = value
+        _takes_the_step(function)
+        return function
     return _number("learning_rate", value, or_else=", or a schedule, or a function")
 
 
@@ -154,16 +161,26 @@ def rate_function(value: LearningRate) -> Callable[[int], float]:
     if not callable(value):
         return lambda iterations: value
     schedule = value
-    if not isinstance(schedule, LearningRateSchedule) and _needs_nothing(schedule):
-        return lambda iterations: _number("learning_rate()", schedule())
-    return lambda iterations: _number(f"learning_rate({iterations})", schedule(iterations))
+    if isinstance(schedule, LearningRateSchedule) or _takes_the_step(schedule):
+        return lambda iterations: _number(f"learning_rate({iterations})", schedule(iterations))
+    return lambda iterations: _number("learning_rate()", schedule())
 
 
-def _needs_nothing(function: Callable[..., Any]) -> bool:
+def _takes_the_step(function: Callable[..., Any]) -> bool:
+    """Whether a function is to be called with the step, or with nothing; one that admits both is refused."""
     try:
-        inspect.signature(function).bind()
-    except (TypeError, ValueError):  # it needs an argument, or its signature is unknown
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return True
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    if not positional:
         return False
+    if all(p.default is not p.empty for p in positional):
+        raise TypeError(
+            f"learning_rate={function!r} may be called with the step or with nothing: give its first parameter no "
+            "default, or let it have none"
+        )
     return True
 
 
@@ -172,7 +189,10 @@ def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = T
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument}={value!r} is not a number{or_else}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     above = number >= 0 if zero else number > 0
     if not (above and number <= high and math.isfinite(number)):
         least = "at least 0" if zero else "greater than 0"

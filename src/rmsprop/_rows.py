@@ -1,9 +1,19 @@
 """Gradients of which only some rows are not zero, as an embedding table has them."""
 
+import sys
+from numbers import Integral
 from typing import Any
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
+
+from rmsprop._options import FLOATS
+
+
+def is_masked(array: Any) -> bool:
+    """Whether it is a masked array; does not import `numpy.ma` to find out."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(array, masked.MaskedArray)
 
 
 class RowSparse:
@@ -40,12 +50,14 @@ class RowSparse:
     __slots__ = ("indices", "shape", "values")
 
     def __init__(self, indices: ArrayLike, values: ArrayLike, shape: tuple[int, ...]) -> None:
-        self.shape = tuple(int(length) for length in shape)
-        if not self.shape:
-            raise ValueError(f"shape={shape!r} has no axis: a gradient of rows needs at least one")
+        self.shape = _check_shape(shape)
+        if any(is_masked(one) for one in (indices, values)):
+            raise TypeError("indices or values is a masked array: fill it first")
         self.values: NDArray[Any] = numpy.asarray(values)
         self.indices: NDArray[Any] = numpy.asarray(indices)
         self._check_indices()
+        if self.values.dtype.name not in FLOATS:
+            raise TypeError(f"values has the type {self.values.dtype}, not one of {', '.join(FLOATS)}")
         wanted = (self.indices.size, *self.shape[1:])
         if self.values.shape != wanted:
             raise ValueError(f"values has the shape {self.values.shape}, not {wanted}, which indices and shape give")
@@ -70,10 +82,11 @@ class RowSparse:
     def coalesce(self) -> tuple[NDArray[numpy.int64], NDArray[Any]]:
         """Give ascending row numbers without repeats, and the sum of the rows of each, contiguous.
 
-        Repeats are summed in the order given; float16 and bfloat16 in float32, which is also what they come back as.
+        Float16 and bfloat16 are summed in float32, which is also what they come back as.
         """
         indices = self.indices.astype(numpy.int64, copy=False)
-        values = self.values.astype(numpy.float32) if self.dtype.itemsize == 2 else self.values
+        wide = numpy.dtype(numpy.float32) if self.dtype.itemsize == 2 else self.dtype.newbyteorder("=")
+        values = self.values.astype(wide, copy=False)
         if numpy.all(indices[1:] > indices[:-1]):
             return indices, numpy.ascontiguousarray(values)
         order = numpy.argsort(indices, kind="stable")
@@ -82,11 +95,23 @@ class RowSparse:
         return indices[first], numpy.add.reduceat(values[order], first, axis=0)
 
     def to_dense(self) -> NDArray[Any]:
-        """Give the array that this stands for."""
+        """Give the array that this stands for; float32 for float16 and bfloat16 values, as repeats are summed."""
         rows, values = self.coalesce()
-        dense = numpy.zeros(self.shape, self.dtype)
+        dense = numpy.zeros(self.shape, values.dtype)
         dense[rows] = values
         return dense
 
     def __repr__(self) -> str:
         return f"RowSparse({self.indices.size} rows of {self.dtype}, shape={self.shape})"
+
+
+def _check_shape(shape: Any) -> tuple[int, ...]:
+    try:
+        lengths = tuple(shape)
+    except TypeError as error:
+        raise TypeError(f"shape={shape!r} is not a tuple of whole numbers") from error
+    if not all(isinstance(length, Integral) and int(length) >= 0 for length in lengths):
+        raise ValueError(f"shape={shape!r} is not made of whole numbers of at least 0")
+    if not lengths:
+        raise ValueError(f"shape={shape!r} has no axis: a gradient of rows needs at least one")
+    return tuple(int(length) for length in lengths)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._rows import RowSparse
-from rmsprop.engines._arrays import FLOATS, address, first_overlap, is_float, overlaps_itself
+from rmsprop._options import FLOATS
+from rmsprop._rows import RowSparse, is_masked
+from rmsprop.engines._arrays import address, first_overlap, is_float, overlaps_itself
 
 Array = NDArray[Any]
 Gradient = Array | RowSparse | float | None
@@ -79,6 +80,10 @@ class Variables:
             )
         return index
 
+    def are(self, others: "Variables") -> bool:
+        """Whether these are the same arrays in the same order, or views of exactly their memory."""
+        return [_memory(array) for array in self.arrays] == [_memory(array) for array in others.arrays]
+
     def items(self) -> Iterator[tuple[str, Array]]:
         """Give names and arrays in order."""
         return zip(self.names, self.arrays, strict=True)
@@ -102,11 +107,14 @@ class Variables:
                 missing[index] = self.names[index]
             else:
                 present[index] = gradient
+        if list(present) != sorted(present):
+            # The order of the pairs shall not show, neither in a global norm nor in the plan.
+            present = dict(sorted(present.items()))
         if missing:
             names = ", ".join(missing.values())
             if not present:
                 raise ValueError(f"no variable has a gradient: all of {names} came with None")
-            warnings.warn(f"variables without a gradient are left as they are: {names}", stacklevel=3)
+            warnings.warn(f"variables without a gradient are left as they are: {names}", stacklevel=4)
         return present
 
     def _refuse_overlap(self) -> None:
@@ -120,7 +128,7 @@ class Variables:
 
 
 def _check(name: str, array: Any) -> None:
-    if not isinstance(array, numpy.ndarray) or isinstance(array, numpy.ma.MaskedArray):
+    if not isinstance(array, numpy.ndarray) or is_masked(array):
         raise TypeError(
             f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: "
             "make it numpy.array(value, dtype=float)"

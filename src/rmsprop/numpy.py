@@ -10,7 +10,7 @@ from typing import Any, Self, final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop import _checkpoint, _slots
+from rmsprop import _slots
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
 from rmsprop._variables import Gradient, Variables, named, pair
 from rmsprop.engines._arrays import empty_alike
@@ -35,6 +35,8 @@ class RMSprop:
 
     without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
     unlike in torch.
+
+    One optimizer is stepped by one thread at a time; different ones may step at once.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
@@ -109,10 +111,11 @@ class RMSprop:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step; assign a number or a schedule.
+        """The learning rate of the next step; assign a number or a schedule. Reading it calls a schedule or function.
 
         Raises:
-            TypeError: a number was assigned while a schedule rules.
+            TypeError: a number was assigned while a schedule rules, or something that is neither.
+            ValueError: a number below 0 or not finite was assigned, or came from a function.
         """
         return self._rate(self._iterations)
 
@@ -129,13 +132,17 @@ class RMSprop:
 
     @property
     def iterations(self) -> int:
-        """How many steps are done; assign a whole number >= 0 to go on from there."""
+        """How many steps are done; assign a whole number from 0 to 2**63 - 1 to go on from there.
+
+        Raises:
+            ValueError: something else was assigned.
+        """
         return self._iterations
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-            raise ValueError(f"iterations={value!r} is not a whole number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
+            raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
         self._iterations = int(value)
 
     @property
@@ -161,7 +168,7 @@ class RMSprop:
         """
         built = Variables(variables)
         if self._variables is not None:
-            if [id(array) for array in built.arrays] != [id(array) for array in self._variables.arrays]:
+            if not built.are(self._variables):
                 raise ValueError(f"the optimizer is built already, for {', '.join(self._variables.names)}")
             return
         slots = {
@@ -175,7 +182,7 @@ class RMSprop:
         return state
 
     def _attach(self, variables: Variables, slots: dict[str, list[Array]]) -> None:
-        decayed = [self._options.decays and not self._excluded(*pair) for pair in variables.items()]
+        decayed = self._decayed(variables)
         self._engine = Engine(self._options, variables.names, variables.arrays, slots, decayed)
         self._variables, self._slots = variables, slots
 
@@ -189,19 +196,27 @@ class RMSprop:
             var_names: regular expressions, searched in the variables' names.
 
         Raises:
-            ValueError: the state is built already, or a name is not a regular expression.
+            TypeError: `var_list` is one array, or `var_names` one string.
+            ValueError: the state is built already, or a name is not a regular expression. At build: an array of
+                `var_list` is not among the variables.
         """
         if self._variables is not None:
             raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
+        if isinstance(var_list, numpy.ndarray):
+            raise TypeError("var_list is one array: pass a list of arrays, [w]")
+        if isinstance(var_names, str):
+            raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
         try:
             patterns = [re.compile(name) for name in var_names or ()]
         except re.error as error:
             raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
         self._exclusion = list(var_list or ()), patterns
 
-    def _excluded(self, name: str, array: Array) -> bool:
+    def _decayed(self, variables: Variables) -> list[bool]:
         arrays, patterns = self._exclusion
-        return any(array is one for one in arrays) or any(pattern.search(name) for pattern in patterns)
+        excluded = {variables.find(array) for array in arrays}
+        excluded |= {i for i, name in enumerate(variables.names) if any(p.search(name) for p in patterns)}
+        return [self._options.decays and index not in excluded for index in range(len(variables.names))]
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
         """Do one step.
@@ -217,21 +232,30 @@ class RMSprop:
 
         Raises:
             TypeError: a gradient or variable is not of a float type.
-            ValueError: a shape differs, a variable is unknown, given twice or has become read-only, or all gradients
-                are None. Nothing has changed then.
+            ValueError: a shape differs, a variable is unknown, given twice or has become read-only, all gradients are
+                None, or what `build` refuses. Nothing has changed then. (Ctrl-C in the middle of a step is another
+                matter: it may leave a part of it done.)
         """
         pairs = list(grads_and_vars)
-        if not pairs:
-            return self._iterations
-        if self._variables is None:
-            self.build([variable for _, variable in pairs])
+        if pairs:
+            self._step(pairs, [variable for _, variable in pairs])
+        return self._iterations
+
+    def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
+        fresh = self._variables is None
+        if fresh:
+            self.build(variables)
         assert self._variables is not None
         assert self._engine is not None
-        present = self._variables.match(pairs)
-        rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
-        self._engine.step(present, rate, overwrite)
+        try:
+            gradients = self._variables.match(pairs)
+            rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
+            self._engine.step(gradients, rate, overwrite)
+        except Exception:
+            if fresh:  # so that the mistake can be mended
+                self._variables, self._slots, self._engine = None, {}, None
+            raise
         self._iterations += 1
-        return self._iterations
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
         """Compute a loss and its gradients, and do one step.
@@ -250,13 +274,12 @@ class RMSprop:
         """
         if not callable(loss):
             raise TypeError(f"loss={loss!r} is not a function; pass one that returns (value, gradients)")
-        if self._variables is None:
-            self.build(variables)
+        variables = named(variables)
         result = loss()
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"loss() returned {type(result).__name__}, not a tuple (value, gradients)")
         value, gradients = result
-        self.apply_gradients(pair(gradients, named(variables)))
+        self._step(pair(gradients, variables), variables)
         return value
 
     def finalize_variable_values(self, variables: Collection | None = None) -> None:
@@ -270,13 +293,18 @@ class RMSprop:
         """
         if not self._options.use_ema:
             return
-        built = self._built("finalize_variable_values")
+        built, engine = self._built("finalize_variable_values")
+        engine.check()
         chosen = built.arrays if variables is None else named(variables).values()
         for index in [built.find(array) for array in chosen]:
             built.arrays[index][...] = self._slots["average"][index]
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments, with the learning rate as it is now, as values that JSON can hold."""
+        """Give the arguments, with the learning rate as it is now, as values that JSON can hold.
+
+        Raises:
+            ValueError: the learning rate is a plain function.
+        """
         return self._options.get_config()
 
     @classmethod
@@ -286,6 +314,10 @@ class RMSprop:
         Args:
             config: the arguments.
             custom_objects: class name -> class of your own schedules.
+
+        Raises:
+            TypeError: an entry is unknown or of the wrong type.
+            ValueError: a number is out of its range, or a schedule's class is unknown.
         """
         options = Options.from_config(config, custom_objects)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
@@ -302,8 +334,11 @@ class RMSprop:
 
         Raises:
             OSError: the folder is missing or cannot be written.
-            ValueError: the optimizer is not built.
+            TypeError: `metadata` holds something else than strings.
+            ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.``.
         """
+        from rmsprop import _checkpoint
+
         _checkpoint.write(path, self._tensors("save", variables), self._iterations, self._options, metadata or {})
 
     def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
@@ -321,24 +356,27 @@ class RMSprop:
             ValueError: the optimizer is not built, the file is damaged, or it holds other names, shapes, types or slots
                 than this optimizer needs; the error lists the differences. Nothing has changed then.
         """
+        from rmsprop import _checkpoint
+
         mine = self._tensors("load", variables)
         found = _checkpoint.read(path, mine)
         for name, array in mine.items():
             array[...] = found.tensors[name]
         self._iterations = found.iterations
-        if not callable(self._options.learning_rate) and isinstance(found.config["learning_rate"], float):
-            self.learning_rate = found.config["learning_rate"]
+        if not callable(self._options.learning_rate) and found.learning_rate is not None:
+            self.learning_rate = found.learning_rate
         return found.metadata
 
-    def _built(self, method: str) -> Variables:
-        if self._variables is None:
+    def _built(self, method: str) -> tuple[Variables, Engine]:
+        if self._variables is None or self._engine is None:
             raise ValueError(f"{method} needs the variables: call build(variables) first")
-        return self._variables
+        return self._variables, self._engine
 
     def _tensors(self, method: str, variables: bool) -> dict[str, Array]:
-        built = self._built(method)
+        built, engine = self._built(method)
         tensors = {name: array for name, array in self.variables.items() if name != "iterations"}
         if variables:
+            engine.check(writing=method == "load")
             tensors |= {_slots.key("variable", name): array for name, array in built.items()}
         return tensors
 

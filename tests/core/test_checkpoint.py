@@ -11,6 +11,7 @@ import time
 import ml_dtypes
 import numpy
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from rmsprop import RMSprop, schedules
@@ -187,6 +188,45 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
         optimizer.load(tmp_path / "cut")
 
 
+def damaged(path, **texts):
+    """Change texts of a checkpoint's header; None removes one."""
+    with safe_open(path, framework="np") as file:
+        kept = file.metadata() | {f"rmsprop.{name}": text for name, text in texts.items()}
+    save_file(load_file(path), path, metadata={name: text for name, text in kept.items() if text is not None})
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"config": "{}"}, {"config": "{"}, {"config": None}, {"config": '{"learning_rate": -1.0}'}, {"config": "[]"},
+        {"iterations": "-5"}, {"iterations": "x"}, {"iterations": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_damaged_texts_are_refused_and_change_nothing(tmp_path, texts):
+    optimizer, arrays = trained()
+    optimizer.save(tmp_path / "c", variables=True)
+    step(optimizer, arrays, 50)
+    damaged(tmp_path / "c", **texts)
+    before = copy.deepcopy((arrays, optimizer.variables))
+    with pytest.raises(ValueError, match=r"c' is a checkpoint with damaged texts"):
+        optimizer.load(tmp_path / "c", variables=True)
+    same(arrays, before[0])
+    same(optimizer.variables, before[1])
+
+
+def test_a_variable_that_cannot_be_written_to_is_noticed_before_anything_is(tmp_path):
+    optimizer, arrays = trained()
+    optimizer.save(tmp_path / "c", variables=True)
+    step(optimizer, arrays, 50)
+    arrays["fortran"].flags.writeable = False
+    before = copy.deepcopy((arrays, optimizer.variables))
+    with pytest.raises(ValueError, match="'fortran' has become read-only"):
+        optimizer.load(tmp_path / "c", variables=True)
+    same(arrays, before[0])
+    same(optimizer.variables, before[1])
+
+
 def test_saving_needs_variables_and_a_folder(tmp_path):
     with pytest.raises(ValueError, match=r"save needs the variables: call build"):
         RMSprop().save(tmp_path / "c")
@@ -197,6 +237,8 @@ def test_saving_needs_variables_and_a_folder(tmp_path):
         optimizer.save(tmp_path / "nowhere" / "c")
     with pytest.raises(ValueError, match=r"metadata has the name 'rmsprop\.x'"):
         optimizer.save(tmp_path / "c", metadata={"rmsprop.x": ""})
+    with pytest.raises(TypeError, match="metadata has 'epoch': 3"):
+        optimizer.save(tmp_path / "c", metadata={"epoch": 3})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -248,11 +290,45 @@ def test_a_killed_save_leaves_a_whole_file(tmp_path):
         assert optimizer.iterations >= 1
         for slot in ("velocity/0", "momentum/0"):
             assert numpy.all(optimizer.variables[slot] == optimizer.iterations)
+    # What the killed processes left goes with the next save, once it is old enough to be nobody's work.
+    for draft in tmp_path.glob(".c.*"):
+        os.utime(draft, (0, 0))
+    optimizer.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["c"]
+
+
+def test_processes_may_save_to_one_path(tmp_path):
+    """Nobody should, but then every file that is found is the whole work of one of them."""
+    path = tmp_path / "c"
+    processes = [subprocess.Popen([sys.executable, "-c", SAVING, path], stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        process.stdout.readline()
+    optimizer = RMSprop(momentum=0.9)
+    optimizer.build([numpy.zeros(2_000_000, numpy.float32)])
+    for _ in range(10):
+        optimizer.load(path)
+        assert numpy.all(optimizer.variables["velocity/0"] == optimizer.iterations)
+        time.sleep(0.02)
+    assert [process.poll() for process in processes] == [None, None]  # neither has failed
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither a umask nor symbolic links for everybody")
+def test_the_file_has_the_usual_rights_and_links_stay_links(tmp_path):
+    optimizer, _ = trained()
+    (tmp_path / "link").symlink_to(tmp_path / "c")
+    before = os.umask(0o027)
+    try:
+        optimizer.save(tmp_path / "link")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "c").stat().st_mode & 0o777 == 0o640
 
 
 def test_the_config_travels_with_the_state(tmp_path):
-    from safetensors import safe_open
-
     optimizer, _ = trained()
     optimizer.save(tmp_path / "c")
     with safe_open(tmp_path / "c", framework="np") as file:

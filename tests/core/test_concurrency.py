@@ -1,12 +1,14 @@
 """Several threads, forked children, the end of the interpreter."""
 
 import threading
+import time
 
 import numpy
 import pytest
 from processes import run
 
 from rmsprop import RMSprop
+from rmsprop.compilers import _threads
 from rmsprop.compilers._threads import SMALL, share_out
 
 SIZE = 16384 * 40
@@ -56,16 +58,68 @@ def test_every_chunk_is_done_once(chunks, threads):
 
 
 @pytest.mark.parametrize("failing", ["caller", "helper"])
-def test_an_error_in_a_piece_is_raised(failing):
+def test_an_error_in_a_piece_is_raised_when_nobody_works_any_more(failing):
     here = threading.current_thread()
+    working = []
 
     def work(first, last):
+        working.append(first)
+        time.sleep(0.02)
         if (threading.current_thread() is here) == (failing == "caller"):
             raise MemoryError("no scratch memory")
-        threading.Event().wait(0.01)
+        working.remove(first)
 
     with pytest.raises(MemoryError, match="no scratch memory"):
-        share_out(work, 100, 2)
+        share_out(work, 1000, 4)
+    left = list(working)
+    time.sleep(0.1)
+    assert working == left  # no piece begun or ended since
+
+
+def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
+    """The first helper starts, the second one cannot; all chunks are done, and by nobody afterwards."""
+    monkeypatch.setattr(_threads, "_pool", None)
+    original, starts = threading.Thread.start, []
+
+    def start(thread):
+        starts.append(thread)
+        if len(starts) > 1:
+            raise RuntimeError("can't start new thread")
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done, lock = [], threading.Lock()
+
+    def work(first, last):
+        time.sleep(0.01)
+        with lock:
+            done.extend(range(first, last))
+
+    share_out(work, 100, 4)
+    assert len(starts) == 2
+    assert sorted(done) == list(range(100))
+
+
+def test_an_interrupt_waits_for_the_helpers():
+    """Ctrl-C while a helper still works: the memory it works on must not be given back before it is done."""
+    source = """
+        import signal, threading, time
+        from rmsprop.compilers._threads import share_out
+        main, ended = threading.current_thread(), []
+
+        def work(first, last):
+            if threading.current_thread() is not main:
+                time.sleep(1.0)
+                ended.append(first)
+
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            share_out(work, 100, 2)
+        except KeyboardInterrupt:
+            print(len(ended))
+    """
+    assert run(source) == "1"
 
 
 FORKED = """

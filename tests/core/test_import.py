@@ -40,3 +40,13 @@ def test_a_step_loads_no_framework():
         """
     ).split()
     assert not {"torch", "jax", "tensorflow", "tf_keras", "keras", "triton"} & set(loaded)
+
+
+def test_numbas_own_switch_runs_the_rule_in_plain_numpy():
+    source = """
+        import numpy, rmsprop
+        w = numpy.array(10.0)
+        rmsprop.RMSprop(learning_rate=0.1, clipnorm=100.0).minimize(lambda: (0, [w]), [w])
+        print(w.round(6))
+    """
+    assert run(source, NUMBA_DISABLE_JIT="1") == "9.683772"

@@ -180,6 +180,23 @@ def test_a_gradient_may_be_the_state():
     numpy.testing.assert_array_equal(w, apart)
 
 
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        lambda: numpy.arange(12, dtype=numpy.float16)[::2],
+        lambda: (numpy.arange(6) + 7j).astype(numpy.complex64).real,
+        lambda: numpy.arange(12, dtype=numpy.float32)[::2],
+        lambda: numpy.zeros(6, [("a", "f4"), ("b", "f4")])["a"],
+    ],
+)
+def test_gaps_as_wide_as_the_variables_numbers_are_gaps(gradient, dtype):
+    """Such a gradient has the variable's strides, but is no block of memory."""
+    w = numpy.zeros(6, dtype)
+    RMSprop(1.0, rho=1.0, epsilon=1.0).apply_gradients([(gradient(), w)])
+    numpy.testing.assert_array_equal(w, -gradient().astype(dtype))
+
+
 @pytest.mark.parametrize("dtype", [*TYPES, ">f4", ">f8"])
 def test_gradients_of_another_type_are_converted_once(dtype):
     gradient = numbers(7, seed=1).astype(dtype)
@@ -187,6 +204,17 @@ def test_gradients_of_another_type_are_converted_once(dtype):
     RMSprop().apply_gradients([(gradient, w)])
     RMSprop().apply_gradients([(gradient.astype(numpy.float32), apart)])
     numpy.testing.assert_array_equal(w, apart)
+
+
+def test_the_order_of_the_pairs_does_not_show():
+    found = []
+    for order in (range(5), reversed(range(5))):
+        variables = [numbers(1000, seed=i) for i in range(5)]
+        optimizer = RMSprop(global_clipnorm=0.1)
+        optimizer.build(variables)
+        optimizer.apply_gradients([(numbers(1000, seed=i + 9), variables[i]) for i in order])
+        found.append(numpy.concatenate(variables))
+    numpy.testing.assert_array_equal(*found)
 
 
 def test_numbers_and_lists_are_gradients():
@@ -231,6 +259,19 @@ def test_rows_give_the_bits_of_the_dense_gradient(variable, options, jit_compile
     numpy.testing.assert_array_equal(w, dense)
 
 
+@pytest.mark.parametrize("dtype", [*TYPES, ">f4"])
+def test_rows_give_the_same_bits_in_any_memory_order(dtype):
+    """Also where the sum of repeats is beyond the type of the values."""
+    gradient = RowSparse([0, 0, 2], numpy.array([[60000, 1], [60000, 1], [1, 1]], dtype), (3, 2))
+    options = {"learning_rate": 1.0, "rho": 1.0, "epsilon": 1.0}
+    expected = -gradient.to_dense().astype(numpy.float32)
+    assert expected[0, 0] <= -119000
+    for order in "CF":
+        w = numpy.zeros((3, 2), numpy.float32, order)
+        RMSprop(**options).apply_gradients([(gradient, w)])
+        numpy.testing.assert_array_equal(w, expected)
+
+
 def test_rows_may_be_rows_of_the_variable():
     w, apart = numbers((40_000, 2)), numbers((40_000, 2))
     rows = numpy.arange(1, 40_000)
@@ -255,6 +296,12 @@ def test_rows_of_half_types_are_summed_in_float32():
         (([[0]], numpy.ones((1, 2)), (3, 2)), ValueError, r"indices has the shape \(1, 1\)"),
         (([0], numpy.ones((1, 3)), (3, 2)), ValueError, r"values has the shape \(1, 3\), not \(1, 2\)"),
         (([0], numpy.ones(1), ()), ValueError, r"shape=\(\) has no axis"),
+        (([0], numpy.ones(1), (2.7,)), ValueError, r"shape=\(2\.7,\) is not made of whole numbers"),
+        (([0], numpy.ones(1), (-1,)), ValueError, r"shape=\(-1,\) is not made of whole numbers"),
+        (([0], numpy.ones(1), 3), TypeError, "shape=3 is not a tuple"),
+        (([0], numpy.ones((1, 2), int), (3, 2)), TypeError, "values has the type int64"),
+        (([0], numpy.ones((1, 2), complex), (3, 2)), TypeError, "values has the type complex128"),
+        (([0], numpy.ma.ones((1, 2)), (3, 2)), TypeError, "is a masked array"),
     ],
 )
 def test_bad_rows_are_refused(arguments, error, match):
@@ -326,8 +373,15 @@ def test_bad_collections_are_refused(variables, error, match):
 
 
 def resize(w, b):
-    w.resize((3, 1), refcheck=False)
-    return [(numbers((3, 1)), w), (numbers(2), b)]
+    w.resize((5, 3), refcheck=False)
+    return [(numbers((5, 3)), w), (numbers(2), b)]
+
+
+def retype(w, b):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        w.dtype = numpy.int32
+    return [(numbers((2, 3)), w), (numbers(2), b)]
 
 
 def reshape(w, b):
@@ -355,7 +409,11 @@ REFUSED = {
     "no array": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), "b")], ValueError, "that is a str is not among"),
     "all None": (lambda w, b: [(None, w), (None, b)], ValueError, "no variable has a gradient: all of w, b"),
     "read-only": (lock, ValueError, "'b' has become read-only"),
-    "reshaped": (reshape, ValueError, "'w' was resized or reshaped"),
+    "masked": (lambda w, b: [(numbers((2, 3)), w), (numpy.ma.ones(2), b)], TypeError, "'b' is a masked array"),
+    "ragged": (lambda w, b: [(numbers((2, 3)), w), ([[1.0], []], b)], ValueError, "'b' is no array"),
+    "reshaped": (reshape, ValueError, "'w' was resized, reshaped or retyped"),
+    "resized": (resize, ValueError, "'w' was resized, reshaped or retyped"),
+    "retyped": (retype, ValueError, "'w' was resized, reshaped or retyped"),
 }
 
 
@@ -370,10 +428,60 @@ def test_a_refused_step_changes_nothing(name, options):
     before = copy.deepcopy((w, b, optimizer.variables))
     with pytest.raises(error, match=match):
         optimizer.apply_gradients(pairs(w, b))
-    numpy.testing.assert_array_equal(w.reshape(before[0].shape), before[0])
+    assert w.tobytes()[: before[0].nbytes] == before[0].tobytes()
     numpy.testing.assert_array_equal(b, before[1])
     for state, old in before[2].items():
         numpy.testing.assert_array_equal(optimizer.variables[state], old)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in REFUSED.items() if row[0] not in (resize, reshape, retype, lock)]
+)
+def test_a_refused_first_step_builds_nothing(name):
+    """So that the optimizer can still be built, and weight decay be excluded, once the mistake is mended."""
+    w, b = numbers((2, 3)), numbers(2)
+    optimizer = RMSprop(**EVERYTHING)
+    with pytest.raises((ValueError, TypeError)):
+        optimizer.apply_gradients(REFUSED[name][0](w, b))
+    with pytest.raises(ZeroDivisionError):
+        optimizer.minimize(lambda: 1 / 0, [w, b])
+    with pytest.raises(ValueError, match="2 variables"):
+        optimizer.minimize(lambda: (0.0, []), [w, b])
+    assert optimizer.variables == {"iterations": 0}
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    optimizer.build({"w": w, "b": b})
+
+
+def test_nothing_is_written_before_every_kernel_is_compiled(monkeypatch):
+    """Two buckets: with the second one's kernel missing, the first one's variables have not moved."""
+    from rmsprop.compilers.numba import Launch
+
+    original, calls = Launch.compile, []
+
+    def compile_once(launch):
+        calls.append(launch)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(launch)
+
+    monkeypatch.setattr(Launch, "compile", compile_once)
+    a, b = numbers(3), numbers(3, numpy.float64)
+    with pytest.raises(KeyboardInterrupt):
+        RMSprop().apply_gradients([(numbers(3, seed=1), a), (numbers(3, numpy.float64, 1), b)])
+    assert len(calls) == 2
+    numpy.testing.assert_array_equal(a, numbers(3))
+    numpy.testing.assert_array_equal(b, numbers(3, numpy.float64))
+
+
+def test_averages_are_not_written_to_a_variable_that_changed():
+    a, b = numbers(3), numbers((1, 3))
+    optimizer = RMSprop(use_ema=True)
+    optimizer.apply_gradients([(numbers(3), a), (numbers((1, 3)), b)])
+    before = a.copy()
+    b.resize((5, 3), refcheck=False)
+    with pytest.raises(ValueError, match="'1' was resized"):
+        optimizer.finalize_variable_values()
+    numpy.testing.assert_array_equal(a, before)
 
 
 # Weight decay, averages, copies ---------------------------------------------------------------------------------------
@@ -391,6 +499,25 @@ def test_weight_decay_leaves_out_by_name_and_by_variable():
     }  # fmt: skip
     with pytest.raises(ValueError, match=r"comes before build"):
         optimizer.exclude_from_weight_decay(var_names=["kernel"])
+
+
+def test_weight_decay_knows_another_view_of_a_variable():
+    w = numpy.ones(2)
+    optimizer = RMSprop(learning_rate=1.0, weight_decay=0.25)
+    optimizer.exclude_from_weight_decay(var_list=[w[:]])
+    optimizer.apply_gradients([(numpy.zeros(2), w)])
+    numpy.testing.assert_array_equal(w, 1.0)
+
+
+def test_exclusions_that_cannot_be_meant_are_refused():
+    optimizer = RMSprop(weight_decay=0.1)
+    with pytest.raises(TypeError, match="var_names='bias' is one string"):
+        optimizer.exclude_from_weight_decay(var_names="bias")
+    with pytest.raises(TypeError, match="var_list is one array"):
+        optimizer.exclude_from_weight_decay(var_list=numbers(3))
+    optimizer.exclude_from_weight_decay(var_list=[numbers(3)])
+    with pytest.raises(ValueError, match="not among"):
+        optimizer.build([numbers(3)])
 
 
 def test_a_bad_expression_is_refused():

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from dataclasses import fields
 
 import numpy
@@ -124,6 +125,20 @@ def test_a_schedule_rules_until_another_replaces_it():
     assert optimizer.learning_rate == 0.75
 
 
+@pytest.mark.parametrize("function", [lambda step=0: 0.1, lambda lr=0.1: lr, lambda a=1, b=2: 0.1])
+def test_a_function_that_may_be_called_either_way_is_refused(function):
+    with pytest.raises(TypeError, match=r"learning_rate=<function .*with the step or with nothing"):
+        rmsprop.RMSprop(function)
+
+
+def test_functions_with_further_parameters_get_the_step():
+    for function in (lambda step, base=0.5: base + step, lambda *steps: 0.5 + steps[0], math.exp2):
+        optimizer = rmsprop.RMSprop(function)
+        optimizer.iterations = 2
+        assert optimizer.learning_rate == function(2)
+    assert rmsprop.RMSprop(lambda *, lr=0.25: lr).learning_rate == 0.25
+
+
 def test_functions_of_the_step_and_of_nothing_are_called_at_every_step():
     seen = []
     w, rates = numpy.zeros(1), iter([1.0, 2.0])
@@ -149,7 +164,7 @@ def test_what_a_function_returns_is_checked_before_anything_changes(value, error
     assert (w, optimizer.iterations) == (1, 17)
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, True, "3", None])
+@pytest.mark.parametrize("value", [-1, 1.5, True, "3", None, 2**63])
 def test_iterations_are_whole_numbers(value):
     optimizer = rmsprop.RMSprop()
     with pytest.raises(ValueError, match="iterations="):

@@ -22,7 +22,9 @@ def violations(source):
 
     def expression(node):
         match node:
-            case ast.Name() | ast.Constant(value=0.0):
+            case ast.Name():
+                pass
+            case ast.Constant(value=float(value)) if value == 0.0:
                 pass
             case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
                 expression(left), expression(right)
@@ -73,7 +75,7 @@ def test_the_rule_keeps_to_its_language():
         "x = w ** 2", "x = w / g", "x = 1.0 * w", "x = numpy.sqrt(w)", "x = maximum(w, g)", "x = w if g else w",
         "x += w", "x = w is None", "for i in w:\n        x = i", "if g is not None:\n        x = w",
         "if momentum is None:\n        x = w", "if momentum > 0.0:\n        x = w", "x, y = w, g", "x = select(w, x=g)",
-        "x = None", "return None",
+        "x = None", "x = w + 0", "x = w + False", "return None",
     ],
 )  # fmt: skip
 def test_the_check_finds_what_is_not_permitted(line):

@@ -7,8 +7,11 @@ chunks, so ordinary Python threads suffice, and several optimizers may step at t
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: Chunks below which waking another thread costs more than it saves.
 SMALL = 16
@@ -16,7 +19,7 @@ SMALL = 16
 #: Pieces a thread: more of them even out a thread that the system held up, each costs a few microseconds.
 _PIECES = 4
 
-_pool: ThreadPoolExecutor | None = None
+_pool: "ThreadPoolExecutor | None" = None
 
 
 def default_threads() -> int:
@@ -30,7 +33,10 @@ def default_threads() -> int:
 
 
 def share_out(work: Callable[[int, int], None], chunks: int, threads: int) -> None:
-    """Call ``work(first, last)`` over all chunks, on the caller's thread and up to ``threads - 1`` others."""
+    """Call ``work(first, last)`` over all chunks, on the caller's thread and up to ``threads - 1`` others.
+
+    Whatever happens, no thread works on when this returns or raises: the memory may be gone then.
+    """
     if threads == 1 or chunks < SMALL:
         work(0, chunks)
         return
@@ -38,28 +44,56 @@ def share_out(work: Callable[[int, int], None], chunks: int, threads: int) -> No
     bounds = [chunks * piece // pieces for piece in range(pieces + 1)]
     # The next piece to do: drawing from a count is one operation under the interpreter's lock.
     turn = count()
+    failures: list[BaseException] = []
 
     def draw() -> None:
-        while (piece := next(turn)) < pieces:
-            work(bounds[piece], bounds[piece + 1])
+        try:
+            while not failures and (piece := next(turn)) < pieces:
+                work(bounds[piece], bounds[piece + 1])
+        except BaseException as failure:
+            failures.append(failure)
 
-    helpers = _start(draw, threads - 1)
+    helpers: list[Future[None]] = []
     try:
+        _start(draw, threads - 1, helpers)
         draw()
     finally:
-        for helper in helpers:
-            helper.result()
+        _wait(helpers, failures)
+    if failures:
+        raise failures[0]
 
 
-def _start(draw: Callable[[], None], helpers: int) -> list["Future[None]"]:
+def _start(draw: Callable[[], None], count: int, helpers: "list[Future[None]]") -> None:
     global _pool
     try:
+        # Imported when there is work to share: it brings `logging` along, for whose import nobody should wait.
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         if _pool is None:
             _pool = ThreadPoolExecutor(max(64, default_threads()), thread_name_prefix="rmsprop")
-        return [_pool.submit(draw) for _ in range(helpers)]
-    except RuntimeError:
-        # The interpreter is shutting down or may start no thread: the caller draws every piece itself.
-        return []
+        for _ in range(count):
+            # Listed before it is handed over: what the pool could not start a thread for, it may yet start later.
+            helpers.append(Future())
+            _pool.submit(_help, draw, helpers[-1])
+    except (ImportError, RuntimeError):
+        # The interpreter is shutting down or may start no thread: the caller draws the pieces that are left.
+        pass
+
+
+def _help(draw: Callable[[], None], helper: "Future[None]") -> None:
+    if helper.set_running_or_notify_cancel():
+        draw()
+        helper.set_result(None)
+
+
+def _wait(helpers: "list[Future[None]]", failures: list[BaseException]) -> None:
+    """Wait for those that have begun and call off the others; an interrupt meanwhile is kept for later."""
+    for helper in helpers:
+        while not helper.cancel() and not helper.done():
+            try:
+                helper.result()
+            except BaseException as failure:
+                failures.append(failure)
 
 
 def _forget() -> None:

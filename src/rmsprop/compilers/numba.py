@@ -34,6 +34,7 @@ class Launch:
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
+        gradients: the one of the gradient.
         scalars: scalar -> array of the compute type, a row a tensor; likewise.
     """
 
@@ -54,6 +55,7 @@ class Launch:
         self._chunks = _chunk_table(self._sizes, self._length)
         self._count = self._chunks[0].size
         self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands}
+        self.gradients = self.addresses["gradient"]
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
         self._arguments = (
             self._chunks,
@@ -67,18 +69,20 @@ class Launch:
         """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
         self._places = layouts, rows, numbers
 
+    def compile(self) -> None:
+        """Compile the kernel or load it, and step nothing."""
+        self._work(0, 0)
+
     def run(self) -> None:
         """Do the step of every tensor in the bucket."""
-        arguments, places = self._arguments, self._places
+        share_out(self._work, self._count, self._threads)
 
-        def work(first: int, last: int) -> None:
-            if places is None:
-                _kernels.step(first, last, *arguments)
-            else:
-                scratch = numpy.empty(2 * SCATTERED, self._compute)
-                _kernels.step_scattered(first, last, *arguments, *places, scratch)
-
-        share_out(work, self._count, self._threads)
+    def _work(self, first: int, last: int) -> None:
+        if self._places is None:
+            _kernels.step(first, last, *self._arguments)
+        else:
+            scratch = numpy.empty(2 * SCATTERED, self._compute)
+            _kernels.step_scattered(first, last, *self._arguments, *self._places, scratch)
 
 
 class SquareSums:
@@ -91,7 +95,7 @@ class SquareSums:
         scattered: whether they are not contiguous; `scatter` then says where they are.
 
     Attributes:
-        addresses: int64 array, written by the caller before `run`.
+        gradients: their addresses, int64, written by the caller before `run`.
     """
 
     def __init__(self, sizes: Sequence[int], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> None:
@@ -101,7 +105,7 @@ class SquareSums:
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
         self._dtypes = storage_tag(dtype), numpy.dtype(numpy.float64)
-        self.addresses = numpy.zeros(len(sizes), numpy.int64)
+        self.gradients = numpy.zeros(len(sizes), numpy.int64)
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
         """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
@@ -111,7 +115,7 @@ class SquareSums:
         """Give the sum of each gradient's squares, in float64."""
         count, places = self._chunks[0].size, self._places
         partial = numpy.zeros((count, self._length // CHUNK))
-        arguments = self._chunks, self._sizes, self.addresses, self._dtypes
+        arguments = self._chunks, self._sizes, self.gradients, self._dtypes
 
         def work(first: int, last: int) -> None:
             if places is None:

@@ -45,11 +45,28 @@ class PlainLaunch:
                 new = _rule.update(self._wide(gradient), *map(self._wide, arrays), *scalars)
                 for array, value in zip(arrays, new, strict=True):
                     if array is not None:
-                        array[...] = value
+                        array[...] = _to_odd(value) if array.dtype.name == "bfloat16" else value
         self.gradients = ()
+
+    def compile(self) -> None:
+        """Do nothing, as there is nothing to compile."""
 
     def _wide(self, array: Array | None) -> Array | None:
         return None if array is None else array.astype(self._compute, copy=False)
+
+
+def _to_odd(value: Array) -> Array:
+    """Shorten float64 to float32 so that rounding once more, which is what ml_dtypes does, equals rounding once.
+
+    See `rmsprop.compilers._half`: towards zero, and an inexact result gets an odd last bit.
+    """
+    if value.dtype != numpy.float64:
+        return value
+    bits = numpy.atleast_1d(value.astype(numpy.float32)).view(numpy.uint32)
+    nearest = bits.view(numpy.float32).astype(numpy.float64)
+    bits = bits - (abs(nearest) > abs(value)).astype(numpy.uint32) | ((nearest != value) & ~numpy.isnan(value))
+    odd: Array = bits.view(numpy.float32).reshape(value.shape)
+    return odd
 
 
 class PlainSquareSums:

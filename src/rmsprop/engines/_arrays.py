@@ -8,13 +8,12 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from rmsprop._options import FLOATS
+
 Array = NDArray[Any]
 
 #: Candidate solutions that NumPy may try before a question about shared memory counts as answered with yes.
 _MAX_WORK: Any = 1_000_000
-
-#: The types of numbers that a step updates in place.
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def is_float(dtype: numpy.dtype[Any]) -> bool:

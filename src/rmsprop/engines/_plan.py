@@ -4,6 +4,7 @@ A bucket is what one kernel call serves: the same storage types, the same option
 not. A plan is made for one pattern of gradients and used for every step that has it.
 """
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +60,18 @@ class Plan:
             for (dtype, flat), places in norms.items()
             if options.clips_by_norm
         ]
+        self._parts: tuple[_Bucket | _Norms, ...] = (*self._buckets, *self._norms)
+        self._compiled = False
 
     def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
         """Tell where this step's gradients are."""
-        for bucket in self._buckets:
-            bucket.set_gradients(addresses, arrays)
-        for norms in self._norms:
-            norms.set_gradients(addresses, arrays)
+        for part in self._parts:
+            _hand_over(part, addresses, arrays)
+        if not self._compiled:
+            # Before anything is written: compiling takes seconds in which a user may well press Ctrl-C.
+            for bucket in self._buckets:
+                bucket.launch.compile()
+            self._compiled = True
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient, in the order of the plan's kinds."""
@@ -86,6 +92,7 @@ class Plan:
             scalars["learning_rate"].fill(learning_rate)
             if "overwrite" in scalars:
                 scalars["overwrite"].fill(overwrite)
+        for bucket in self._buckets:
             bucket.launch.run()
 
 
@@ -110,21 +117,13 @@ class _Bucket:
         constants = _constants(options, decays)
         scalars = [*constants, *_changing(options)]
         self.launch: Launch | PlainLaunch
-        if options.jit_compile:
+        if _compiles(options):
             self.launch = _launch(states, storage, scalars, scattered=not flat)
         else:
             self.launch = PlainLaunch(states, storage, scalars)
         for name, value in constants.items():
             self.launch.scalars[name].fill(value)
-        self._layouts = None if flat else step_layouts(states["variable"], members)
-
-    def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
-        if isinstance(self.launch, PlainLaunch):
-            self.launch.gradients = _dense(arrays, self.places)
-            return
-        self.launch.addresses["gradient"][:] = [addresses[place] for place in self.places]
-        if self._layouts is not None:
-            self.launch.scatter(self._layouts, *row_tables([arrays[place] for place in self.places]))
+        self.layouts = None if flat else step_layouts(states["variable"], members)
 
 
 class _Norms:
@@ -142,33 +141,39 @@ class _Norms:
         self.places = places
         members = [kinds[place] for place in places]
         arrays = [variables[index] for index, _, _ in members]
-        self.launch = _square_sums(arrays, dtype, scattered=not flat) if options.jit_compile else PlainSquareSums()
-        self._layouts = None if flat else norm_layouts(arrays, members)
-
-    def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
-        if isinstance(self.launch, PlainSquareSums):
-            self.launch.gradients = _dense(arrays, self.places)
-            return
-        self.launch.addresses[:] = [addresses[place] for place in self.places]
-        if self._layouts is not None:
-            self.launch.scatter(self._layouts, *row_tables([arrays[place] for place in self.places]))
+        self.launch = _square_sums(arrays, dtype, scattered=not flat) if _compiles(options) else PlainSquareSums()
+        self.layouts = None if flat else norm_layouts(arrays, members)
 
 
-def _dense(arrays: Gradients, places: Sequence[int]) -> list[Array]:
-    chosen = [arrays[place] for place in places]
-    return [one.to_dense() if isinstance(one, RowSparse) else one for one in chosen]
+def _hand_over(part: _Bucket | _Norms, addresses: Sequence[int], arrays: Gradients) -> None:
+    """Tell a launch where its gradients are."""
+    launch = part.launch
+    if isinstance(launch, PlainLaunch | PlainSquareSums):
+        mine = [arrays[place] for place in part.places]
+        launch.gradients = [one.to_dense() if isinstance(one, RowSparse) else one for one in mine]
+        return
+    launch.gradients[:] = [addresses[place] for place in part.places]
+    if part.layouts is not None:
+        launch.scatter(part.layouts, *row_tables([arrays[place] for place in part.places]))
 
 
 def _lies_like(variable: Array, kind: Kind) -> bool:
     """Whether variable and gradient are one block of memory each, in the same order."""
-    lie = kind[1]
-    return lie == FLAT or (lie == variable.strides and variable.transpose(memory_order(variable)).flags.c_contiguous)
+    _, lie, dtype = kind
+    if lie != variable.strides or dtype.itemsize != variable.itemsize:
+        return lie == FLAT
+    return bool(variable.transpose(memory_order(variable)).flags.c_contiguous)
 
 
 def _is_row_major(variable: Array, kind: Kind) -> bool:
     """Whether the gradient is one block of memory in row-major order, in which norms are summed."""
     lie = kind[1]
     return lie == FLAT or (lie == ITSELF and variable.flags.c_contiguous)
+
+
+def _compiles(options: Options) -> bool:
+    # Numba's own switch, for debuggers and coverage, leaves nothing that could run a kernel.
+    return options.jit_compile and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 def _launch(states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str], scattered: bool) -> "Launch":

@@ -13,7 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from rmsprop._options import Options
-from rmsprop._rows import RowSparse
+from rmsprop._rows import RowSparse, is_masked
 from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, memory_order, span
 from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
 from rmsprop.engines._plan import Plan
@@ -31,9 +31,19 @@ class Target(NamedTuple):
     array: Array
     shape: tuple[int, ...]
     dtype: numpy.dtype[Any]
+    strides: tuple[int, ...]
     address: int
     nbytes: int
     contiguous: bool
+
+    def check(self, writing: bool = True) -> None:
+        """Raise a ValueError if the array is no longer what it was, or cannot be written to."""
+        array = self.array
+        if writing and not array.flags.writeable:
+            raise ValueError(f"variable {self.name!r} has become read-only; it would have to be written to")
+        same = array.shape == self.shape and array.dtype is self.dtype and array.strides == self.strides
+        if not same or address(array) != self.address:
+            raise ValueError(f"variable {self.name!r} was resized, reshaped or retyped since build: its state is lost")
 
 
 class Engine:
@@ -43,7 +53,7 @@ class Engine:
         options: the checked arguments.
         names: a name for each variable, for error texts.
         variables: arrays that own disjoint memory.
-        slots: slot name -> a C-contiguous array for each variable.
+        slots: slot name -> an array for each variable, without gaps, its axes in memory as the variable's.
         decayed: for each variable, whether weight decay applies.
     """
 
@@ -71,9 +81,15 @@ class Engine:
         touches = self._memory.touches
         for index, gradient in gradients.items():
             target = self._targets[index]
-            _, array, shape, dtype, at, nbytes, contiguous = target
-            if address(array) != at or array.shape != shape or not array.flags.writeable:
-                _refuse_changed(target)
+            _, array, shape, dtype, strides, at, nbytes, contiguous = target
+            if (
+                address(array) != at
+                or array.strides != strides
+                or array.shape != shape
+                or array.dtype is not dtype
+                or not array.flags.writeable
+            ):
+                target.check()
             if (
                 type(gradient) is numpy.ndarray
                 and gradient.dtype is dtype
@@ -96,11 +112,16 @@ class Engine:
             plan.set_clip_scales(self._clip_scales(plan.square_sums()))
         plan.run(learning_rate, overwrite)
 
+    def check(self, writing: bool = True) -> None:
+        """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""
+        for target in self._targets:
+            target.check(writing)
+
     def _admit(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
         """Check a gradient that is not of the usual kind, and bring it into a form that a kernel reads."""
         target = self._targets[index]
         if not isinstance(gradient, RowSparse):
-            gradient = numpy.asarray(gradient)
+            gradient = _as_array(target, gradient)
         if not is_float(gradient.dtype.newbyteorder("=")):
             raise TypeError(
                 f"the gradient of variable {target.name!r} has the type {gradient.dtype}: "
@@ -112,11 +133,11 @@ class Engine:
             )
         if isinstance(gradient, RowSparse):
             rows, values = gradient.coalesce()
+            if memory_order(target.array) != tuple(range(len(target.shape))):
+                return self._admit(index, RowSparse(rows, values, gradient.shape).to_dense())
             if self._memory.touches(*span(values)):
                 values = values.copy()
-            if memory_order(target.array) == tuple(range(len(target.shape))):
-                return (index, ROWS, values.dtype), RowSparse(rows, values, gradient.shape)
-            gradient = gradient.to_dense()
+            return (index, ROWS, values.dtype), RowSparse(rows, values, gradient.shape)
         if not gradient.dtype.isnative:
             gradient = gradient.astype(gradient.dtype.newbyteorder("="))
         if self._memory.touches(*span(gradient)):
@@ -129,12 +150,13 @@ class Engine:
         return (index, gradient.strides, gradient.dtype), gradient
 
     def _plan(self, kinds: tuple[Kind, ...]) -> Plan:
-        plan = self._plans.get(kinds)
+        plan = self._plans.pop(kinds, None)
         if plan is None:
             if len(self._plans) >= _PLANS:
                 self._plans.pop(next(iter(self._plans)))
             variables = [target.array for target in self._targets]
-            plan = self._plans[kinds] = Plan(self._options, kinds, variables, self._slots, self._decayed)
+            plan = Plan(self._options, kinds, variables, self._slots, self._decayed)
+        self._plans[kinds] = plan  # at the end, farthest from being dropped
         return plan
 
     def _clip_scales(self, squares: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
@@ -152,15 +174,18 @@ class Engine:
 
 def _target(name: str, array: Array) -> Target:
     at, contiguous = address(array), array.flags.c_contiguous
-    return Target(name, array, array.shape, array.dtype, at, array.nbytes, contiguous)
+    return Target(name, array, array.shape, array.dtype, array.strides, at, array.nbytes, contiguous)
+
+
+def _as_array(target: Target, gradient: Any) -> Array:
+    if is_masked(gradient):
+        raise TypeError(f"the gradient of variable {target.name!r} is a masked array: fill it first")
+    try:
+        return numpy.asarray(gradient)
+    except ValueError as error:
+        raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
 
 
 def _lies_on(gradient: Array, target: Target) -> bool:
     same = address(gradient) == target.address and gradient.strides == target.array.strides
     return same and gradient.dtype == target.dtype
-
-
-def _refuse_changed(target: Target) -> None:
-    if not target.array.flags.writeable:
-        raise ValueError(f"variable {target.name!r} has become read-only; a step would have to write to it")
-    raise ValueError(f"variable {target.name!r} was resized or reshaped since build: its state no longer fits")

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import statistics
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -124,7 +125,9 @@ def measure_limit(frontend: str, size: int, variant: str, budget: Budget, *, tor
     with limit.Memory(size, slots, norm=norm, threads=default_threads()) as memory:
         times = interleave({OURS: ours.step, **memory.loops(torch=torch)}, budget)
         moved = memory.moved
-    rows = [{"loop": name, **summary(seconds)} for name, seconds in times.items()]
-    best = min(row["seconds"] for row in rows if row["loop"] != OURS)
+    best = min(times.keys() - {OURS}, key=lambda name: statistics.median(times[name]))
     common = {"kind": "limit", "frontend": frontend, "variant": variant, "bytes": moved}
-    return [{**common, **row, "part_of_limit": best / row["seconds"]} for row in rows]
+    return [
+        {**common, "loop": name, **summary(seconds), "part_of_limit": ratio(times[best], seconds)}
+        for name, seconds in times.items()
+    ]
