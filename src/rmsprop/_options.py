@@ -5,16 +5,17 @@ All front ends take the same arguments and hand them to `Options`, which checks 
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
 
-from rmsprop import schedules
-from rmsprop.schedules import LearningRateSchedule
+if TYPE_CHECKING:
+    from rmsprop.schedules import LearningRateSchedule
 
 #: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
-LearningRate = float | LearningRateSchedule | Callable[..., Any]
+LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
 
 #: The types of numbers that are stepped, and that state is kept in.
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
@@ -41,7 +42,7 @@ _SWALLOWED: Final = ("is_legacy_optimizer",)
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Options:
     """The checked arguments; numbers are Python floats, so they reach a kernel by one rounding."""
 
@@ -110,7 +111,9 @@ class Options:
         """Give the arguments as values that JSON can hold."""
         config = {field.name: getattr(self, field.name) for field in fields(self)}
         rate = self.learning_rate
-        if isinstance(rate, LearningRateSchedule):
+        if is_schedule(rate):
+            from rmsprop import schedules
+
             config["learning_rate"] = schedules.serialize(rate)
         elif callable(rate):
             raise ValueError(
@@ -128,6 +131,8 @@ class Options:
             arguments.pop("jit_compile", None)
         rate = arguments.get("learning_rate")
         if isinstance(rate, Mapping):
+            from rmsprop import schedules
+
             arguments["learning_rate"] = schedules.deserialize(rate, custom_objects=custom_objects)
         for clip in _CLIPS:
             # tf_keras reads 0 and less as "no clip", and writes it back like that.
@@ -145,9 +150,15 @@ def refuse_unknown(keywords: Mapping[str, Any]) -> None:
         raise TypeError(f"RMSprop has no argument {keyword}={keywords[keyword]!r}: {advice}")
 
 
+def is_schedule(value: Any) -> "TypeGuard[LearningRateSchedule]":
+    """Whether it is a `LearningRateSchedule`; nothing can be one before that class is loaded."""
+    schedules = sys.modules.get("rmsprop.schedules")
+    return schedules is not None and isinstance(value, schedules.LearningRateSchedule)
+
+
 def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
-    if isinstance(value, LearningRateSchedule):
+    if is_schedule(value):
         return value
     if callable(value) and not isinstance(value, type):
         function: Callable[..., Any] = value
@@ -160,10 +171,10 @@ def rate_function(value: LearningRate) -> Callable[[int], float]:
     """Give the learning rate as a function of the iterations that are done."""
     if not callable(value):
         return lambda iterations: value
-    schedule = value
-    if isinstance(schedule, LearningRateSchedule) or _takes_the_step(schedule):
-        return lambda iterations: _number(f"learning_rate({iterations})", schedule(iterations))
-    return lambda iterations: _number("learning_rate()", schedule())
+    function: Callable[..., Any] = value
+    if is_schedule(value) or _takes_the_step(function):
+        return lambda iterations: _number(f"learning_rate({iterations})", function(iterations))
+    return lambda iterations: _number("learning_rate()", function())
 
 
 def _takes_the_step(function: Callable[..., Any]) -> bool:

@@ -434,9 +434,11 @@ def test_a_refused_step_changes_nothing(name, options):
         numpy.testing.assert_array_equal(optimizer.variables[state], old)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, row in REFUSED.items() if row[0] not in (resize, reshape, retype, lock)]
-)
+#: What is no mistake before the variables are known.
+ONCE_BUILT = {"unknown", "reshaped", "resized", "retyped", "read-only"}
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in ONCE_BUILT])
 def test_a_refused_first_step_builds_nothing(name):
     """So that the optimizer can still be built, and weight decay be excluded, once the mistake is mended."""
     w, b = numbers((2, 3)), numbers(2)

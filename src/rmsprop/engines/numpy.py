@@ -7,7 +7,7 @@ and launches. Everything that can be refused is refused before anything is writt
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from rmsprop._options import Options
 from rmsprop._rows import RowSparse, is_masked
 from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, memory_order, span
 from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
-from rmsprop.engines._plan import Plan
+
+if TYPE_CHECKING:
+    from rmsprop.engines._plan import Plan
 
 Gradient = Array | RowSparse
 
@@ -149,11 +151,14 @@ class Engine:
             return (index, FLAT, gradient.dtype), gradient
         return (index, gradient.strides, gradient.dtype), gradient
 
-    def _plan(self, kinds: tuple[Kind, ...]) -> Plan:
+    def _plan(self, kinds: tuple[Kind, ...]) -> "Plan":
         plan = self._plans.pop(kinds, None)
         if plan is None:
             if len(self._plans) >= _PLANS:
                 self._plans.pop(next(iter(self._plans)))
+            # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
+            from rmsprop.engines._plan import Plan
+
             variables = [target.array for target in self._targets]
             plan = Plan(self._options, kinds, variables, self._slots, self._decayed)
         self._plans[kinds] = plan  # at the end, farthest from being dropped
