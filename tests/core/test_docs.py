@@ -1,7 +1,8 @@
 """Every example that a reader finds runs, in an interpreter of its own, and prints what stands below it."""
 
 import doctest
-import importlib
+import importlib.util
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -63,3 +64,16 @@ def test_public_classes_show_an_example():
     public = [rmsprop.RMSprop, rmsprop.RowSparse]
     public += [value for value in vars(rmsprop.schedules).values() if isinstance(value, type)]
     assert [value.__name__ for value in public if ">>> " not in value.__doc__] == []
+
+
+def test_tables_are_those_of_the_measurement():
+    """The figures in the texts are written by `benchmarks/table.py` from the measurement that lies beside it."""
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    rows = json.loads((ROOT / "benchmarks" / "numpy.json").read_text())["rows"]
+    performance = (ROOT / "docs" / "performance.md").read_text()
+    for part in (table.steps(rows, table.VARIANTS), table.limits(rows), table.startup(rows), table.allocation(rows)):
+        assert part in performance
+    for page in ("README.md", "README.zh-CN.md"):
+        assert table.steps(rows, ("plain", "everything")) in (ROOT / page).read_text()

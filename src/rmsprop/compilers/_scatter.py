@@ -1,8 +1,8 @@
 """Numbers that do not lie side by side: gathered into scratch memory and returned.
 
-`layouts` is an int64 table with a row a tensor: the number of dimensions, then, padded to the same width `MAX_DIMS`
-each, the shape, the variable's strides and the gradient's strides in bytes (negative ones too). Elements are
-numbered in row-major order.
+`layouts` is an int64 table with a row a tensor: the number of axes, then, each padded to the same width, the lengths of
+the axes, the variable's strides and the gradient's strides in bytes (negative ones too). Elements are numbered with the
+last axis running fastest; which axis is the last is the caller's choice (`rmsprop.engines._kinds`).
 
 `rows` is an int64 table with a row a tensor: where a sparse gradient's row numbers begin in `numbers`, how many there
 are (-1: the gradient is dense), and how many elements a row holds. The row numbers of one tensor ascend.

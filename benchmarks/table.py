@@ -1,0 +1,84 @@
+"""Print the tables of the documentation from a measurement: ``python benchmarks/table.py benchmarks/numpy.json``.
+
+``rmsprop bench --json FILE`` makes such a file; ``tests/core/test_docs.py`` holds the documentation to the one here.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+MODELS = {"mlp": "MLP, 6 tensors, 5 k", "dqn": "DQN, 10 tensors, 1.7 M", "resnet50": "ResNet-50, 161 tensors, 25.6 M"}
+MODELS["flat25m"] = "one tensor, 25 M"
+PEERS = {
+    "torch": "torch.optim, for-loop",
+    "torch-foreach": "torch.optim, foreach",
+    "tf_keras": "tf_keras, `tf.function`",
+}
+
+VARIANTS = ("plain", "momentum", "centered+momentum", "everything")
+
+Row = dict[str, Any]
+
+
+def steps(rows: list[Row], variants: tuple[str, ...]) -> str:
+    """Give a table of our time and of each peer's ratio to it."""
+    lines = ["| | | rmsprop | " + " | ".join(PEERS.values()) + " |", "|---|---|---:|" + "---:|" * len(PEERS)]
+    for model, name in MODELS.items():
+        for variant in variants:
+            found = {
+                r["peer"]: r for r in rows if r["kind"] == "step" and (r["model"], r["variant"]) == (model, variant)
+            }
+            cells = [f"{found[peer]['ratio']:.1f} ×" for peer in PEERS]
+            lines.append(f"| {name} | {variant} | {seconds(found['rmsprop']['seconds'])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def limits(rows: list[Row]) -> str:
+    """Give a table of the memory limit and how much of it a step reaches."""
+    lines = ["| one tensor, 25 M | moved | fastest loop | rmsprop | of the limit |", "|---|---:|---:|---:|---:|"]
+    kept = [row for row in rows if row["kind"] == "limit"]
+    for variant in dict.fromkeys(row["variant"] for row in kept):
+        mine = [row for row in kept if row["variant"] == variant]
+        ours = next(row for row in mine if row["loop"] == "rmsprop")
+        best = min((row for row in mine if row is not ours), key=lambda row: row["seconds"])
+        cells = [f"{ours['bytes'] / 1e6:.0f} MB", f"{seconds(best['seconds'])} ({best['loop']})"]
+        cells += [seconds(ours["seconds"]), f"{ours['part_of_limit']:.0%}"]
+        lines.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def startup(rows: list[Row]) -> str:
+    """Give a table of what a process pays once."""
+    lines = ["| | takes | beyond Numba and a cached function |", "|---|---:|---:|"]
+    for row in rows:
+        if row["kind"] == "startup":
+            beyond = seconds(row["seconds"] - row["baseline_seconds"]) if "baseline_seconds" in row else ""
+            name = f"{row['what']}, {row['variant']}" if row["variant"] else row["what"]
+            lines.append(f"| {name} | {seconds(row['seconds'])} | {beyond} |")
+    return "\n".join(lines)
+
+
+def allocation(rows: list[Row]) -> str:
+    """Say how much memory a step takes for a while."""
+    found = [row for row in rows if row["kind"] == "allocation"]
+    most = max(row["python_bytes"] for row in found)
+    return f"at most {most / 1e3:.0f} kB beside tensors of {found[0]['largest_tensor_bytes'] / 1e6:.0f} MB"
+
+
+def seconds(value: float) -> str:
+    """Write a time with two or three digits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e6:.3g} µs"
+
+
+def main() -> None:
+    """Print all of them."""
+    rows = json.loads(Path(sys.argv[1]).read_text())["rows"]
+    print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
