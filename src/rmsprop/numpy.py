@@ -8,15 +8,11 @@ from numbers import Integral
 from typing import Any, Self, final
 
 import numpy
-from numpy.typing import NDArray
 
-from rmsprop import _slots
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
-from rmsprop._variables import Gradient, Variables, named, pair
-from rmsprop.engines._arrays import empty_alike
-from rmsprop.engines.numpy import Engine
+from rmsprop._state import State
+from rmsprop._variables import Array, Gradient, Variables, named, pair
 
-Array = NDArray[Any]
 Collection = Sequence[Array] | Mapping[str, Array]
 
 
@@ -104,9 +100,7 @@ class RMSprop:
         )  # fmt: skip
         self._rate = rate_function(self._options.learning_rate)
         self._iterations = 0
-        self._variables: Variables | None = None
-        self._slots: dict[str, list[Array]] = {}
-        self._engine: Engine | None = None
+        self._state: State | None = None
         self._exclusion: tuple[list[Array], list[re.Pattern[str]]] = [], []
 
     @property
@@ -148,11 +142,8 @@ class RMSprop:
     @property
     def variables(self) -> dict[str, Array]:
         """The state by name: "iterations", then "<slot>/<variable>", in tf_keras's order; the arrays are live."""
-        state: dict[str, Array] = {"iterations": numpy.array(self._iterations, numpy.int64)}
-        for slot, arrays in self._slots.items():
-            names = self._variables.names if self._variables else []
-            state |= {_slots.key(slot, name): array for name, array in zip(names, arrays, strict=True)}
-        return state
+        found: dict[str, Array] = {"iterations": numpy.array(self._iterations, numpy.int64)}
+        return found | (self._state.tensors() if self._state else {})
 
     def build(self, variables: Collection) -> None:
         """Make the state for all variables; the first step does it for those it gets.
@@ -166,25 +157,18 @@ class RMSprop:
             TypeError: a variable is not such an array.
             ValueError: a variable is read-only or shares memory, or the optimizer was built for others.
         """
+        if self._state is None:
+            self._state = self._start(variables)
+        elif not Variables(variables).are(self._state.variables):
+            raise ValueError(f"the optimizer is built already, for {', '.join(self._state.variables.names)}")
+
+    def _start(self, variables: Collection) -> State:
         built = Variables(variables)
-        if self._variables is not None:
-            if not built.are(self._variables):
-                raise ValueError(f"the optimizer is built already, for {', '.join(self._variables.names)}")
-            return
-        slots = {
-            slot.name: [self._start(slot, array) for array in built.arrays] for slot in _slots.slots(self._options)
-        }
-        self._attach(built, slots)
-
-    def _start(self, slot: _slots.Slot, variable: Array) -> Array:
-        state = empty_alike(variable, _slots.slot_dtype(self._options, variable.dtype))
-        state[...] = variable if slot.start is None else slot.start
-        return state
-
-    def _attach(self, variables: Variables, slots: dict[str, list[Array]]) -> None:
-        decayed = self._decayed(variables)
-        self._engine = Engine(self._options, variables.names, variables.arrays, slots, decayed)
-        self._variables, self._slots = variables, slots
+        arrays, patterns = self._exclusion
+        excluded = {built.find(array) for array in arrays}
+        excluded |= {i for i, name in enumerate(built.names) if any(p.search(name) for p in patterns)}
+        decayed = [self._options.decays and index not in excluded for index in range(len(built.names))]
+        return State(self._options, built, decayed)
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Array] | None = None, var_names: Iterable[str] | None = None
@@ -200,7 +184,7 @@ class RMSprop:
             ValueError: the state is built already, or a name is not a regular expression. At build: an array of
                 `var_list` is not among the variables.
         """
-        if self._variables is not None:
+        if self._state is not None:
             raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
         if isinstance(var_list, numpy.ndarray):
             raise TypeError("var_list is one array: pass a list of arrays, [w]")
@@ -211,12 +195,6 @@ class RMSprop:
         except re.error as error:
             raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
         self._exclusion = list(var_list or ()), patterns
-
-    def _decayed(self, variables: Variables) -> list[bool]:
-        arrays, patterns = self._exclusion
-        excluded = {variables.find(array) for array in arrays}
-        excluded |= {i for i, name in enumerate(variables.names) if any(p.search(name) for p in patterns)}
-        return [self._options.decays and index not in excluded for index in range(len(variables.names))]
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
         """Do one step.
@@ -242,19 +220,12 @@ class RMSprop:
         return self._iterations
 
     def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
-        fresh = self._variables is None
-        if fresh:
-            self.build(variables)
-        assert self._variables is not None
-        assert self._engine is not None
-        try:
-            gradients = self._variables.match(pairs)
-            rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
-            self._engine.step(gradients, rate, overwrite)
-        except Exception:
-            if fresh:  # so that the mistake can be mended
-                self._variables, self._slots, self._engine = None, {}, None
-            raise
+        # Kept only when the step is done: a refused first one leaves the optimizer free to be built.
+        state = self._state or self._start(variables)
+        gradients = state.variables.match(pairs)
+        rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
+        state.engine.step(gradients, rate, overwrite)
+        self._state = state
         self._iterations += 1
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
@@ -291,13 +262,9 @@ class RMSprop:
         Raises:
             ValueError: a variable is not one of the optimizer's, or the optimizer is not built.
         """
-        if not self._options.use_ema:
-            return
-        built, engine = self._built("finalize_variable_values")
-        engine.check()
-        chosen = built.arrays if variables is None else named(variables).values()
-        for index in [built.find(array) for array in chosen]:
-            built.arrays[index][...] = self._slots["average"][index]
+        if self._options.use_ema:
+            chosen = None if variables is None else list(named(variables).values())
+            self._built("finalize_variable_values").finalize(chosen)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments, with the learning rate as it is now, as values that JSON can hold.
@@ -339,7 +306,12 @@ class RMSprop:
         """
         from rmsprop import _checkpoint
 
-        _checkpoint.write(path, self._tensors("save", variables), self._iterations, self._options, metadata or {})
+        state = self._built("save")
+        tensors = state.tensors()
+        if variables:
+            state.engine.check(writing=False)
+            tensors |= state.values()
+        _checkpoint.write(path, tensors, self._iterations, self._options, metadata or {})
 
     def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
         """Go on from a file that `save` wrote: state, iterations, and the learning rate unless a schedule rules.
@@ -358,7 +330,11 @@ class RMSprop:
         """
         from rmsprop import _checkpoint
 
-        mine = self._tensors("load", variables)
+        state = self._built("load")
+        mine = state.tensors()
+        if variables:
+            state.engine.check()
+            mine |= state.values()
         found = _checkpoint.read(path, mine)
         for name, array in mine.items():
             array[...] = found.tensors[name]
@@ -367,37 +343,17 @@ class RMSprop:
             self.learning_rate = found.learning_rate
         return found.metadata
 
-    def _built(self, method: str) -> tuple[Variables, Engine]:
-        if self._variables is None or self._engine is None:
+    def _built(self, method: str) -> State:
+        if self._state is None:
             raise ValueError(f"{method} needs the variables: call build(variables) first")
-        return self._variables, self._engine
-
-    def _tensors(self, method: str, variables: bool) -> dict[str, Array]:
-        built, engine = self._built(method)
-        tensors = {name: array for name, array in self.variables.items() if name != "iterations"}
-        if variables:
-            engine.check(writing=method == "load")
-            tensors |= {_slots.key("variable", name): array for name, array in built.items()}
-        return tensors
+        return self._state
 
     def __getstate__(self) -> dict[str, Any]:
-        # Addresses and compiled plans belong to this process and these arrays.
-        return {name: value for name, value in self.__dict__.items() if name not in ("_engine", "_rate")}
+        return {name: value for name, value in self.__dict__.items() if name != "_rate"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         self._rate = rate_function(self._options.learning_rate)
-        self._engine = None
-        if self._variables is not None:
-            variables, slots = Variables(dict(self._variables.items())), {}
-            for name, arrays in self._slots.items():
-                # A copy of an array need not lie as the array did.
-                slots[name] = [
-                    empty_alike(*pair) for pair in zip(variables.arrays, (a.dtype for a in arrays), strict=True)
-                ]
-                for new, old in zip(slots[name], arrays, strict=True):
-                    new[...] = old
-            self._attach(variables, slots)
 
     def __repr__(self) -> str:
         default = Options()
