@@ -2,49 +2,55 @@
 
 Frameworks get in each other's way: each takes memory and threads on import, registers CUDA libraries, and sets
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
-holds the tests of one framework, and `tests/core` those of none. Arguments are handed to pytest.
+holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
+is done. Arguments are handed to pytest.
 """
 
+import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
+#: The two that take longest come first, so that nothing long is left for the end.
+FIRST = ("core", "tensorflow")
+
 
 def folders() -> list[Path]:
-    """List the folders with tests, the one without framework first."""
+    """List the folders with tests, in the order in which they start."""
     found = sorted({file.parent for file in HERE.glob("*/test_*.py")})
-    return sorted(found, key=lambda folder: folder.name != "core")
+    return sorted(found, key=lambda folder: folder.name not in FIRST)
 
 
-def run(folder: Path, arguments: list[str]) -> tuple[int, Counter[str]]:
-    """Run one folder, show what it prints, and count."""
+def run(folder: Path, arguments: list[str]) -> tuple[int, str, Counter[str]]:
+    """Run one folder; give its exit status, what it printed, and its counts."""
     command = [sys.executable, "-m", "pytest", "--quiet", str(folder), *arguments]
-    counts: Counter[str] = Counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if re.search(r" in \d+\.\d+s", line):
-                counts = Counter({kind: int(count) for count, kind in re.findall(r"(\d+) (\w+)", line)})
-    return process.returncode, counts
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent, check=False
+    )
+    closing = re.findall(r"^.* in \d+\.\d+s.*$", done.stdout, re.MULTILINE)
+    counts = re.findall(r"(\d+) (\w+)", closing[-1].rpartition(" in ")[0]) if closing else []
+    return done.returncode, done.stdout, Counter({kind: int(count) for count, kind in counts})
 
 
 def main() -> int:
     """Run all folders, the later ones also after a failure."""
     started, total, failed = time.monotonic(), Counter[str](), []
-    for folder in folders():
-        print(f"\n=== {folder.name}", flush=True)
-        status, counts = run(folder, sys.argv[1:])
-        total += counts
-        if status:
-            failed.append(folder.name)
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        running = {pool.submit(run, folder, sys.argv[1:]): folder.name for folder in folders()}
+        for future in as_completed(running):
+            status, output, counts = future.result()
+            print(f"\n=== {running[future]}\n{output}", flush=True)
+            total += counts
+            if status:
+                failed.append(running[future])
     bad = total["failed"] + total["error"] + total["errors"]
-    print(f"\n{time.monotonic() - started:.0f} s" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    print(f"{time.monotonic() - started:.0f} s" + (f"; failed: {', '.join(failed)}" if failed else ""))
     print(f"{total['passed']} passed, {bad} failed, {total['skipped']} skipped")
     return 1 if failed else 0
 

@@ -105,15 +105,18 @@ def test_an_interrupt_waits_for_the_helpers():
     source = """
         import signal, threading, time
         from rmsprop.compilers._threads import share_out
-        main, ended = threading.current_thread(), []
+        main, ended, begun = threading.current_thread(), [], threading.Event()
 
         def work(first, last):
-            if threading.current_thread() is not main:
+            if threading.current_thread() is main:
+                begun.wait()
+            else:
+                begun.set()
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
                 time.sleep(1.0)
                 ended.append(first)
 
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
         try:
             share_out(work, 100, 2)
         except KeyboardInterrupt:
