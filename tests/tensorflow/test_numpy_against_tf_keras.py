@@ -282,7 +282,8 @@ def test_configs_have_the_same_entries():
     only_theirs = theirs.keys() - mine.keys()
     assert only_theirs <= {"is_legacy_optimizer"}
     assert mine.keys() - theirs.keys() == {"initial_velocity", "slot_dtype"}
-    assert RMSprop.from_config(theirs).get_config() == mine | {"jit_compile": theirs["jit_compile"]}
+    # Without a GPU theirs says that it does not compile, whatever was asked for; ours does not believe it.
+    assert RMSprop.from_config(theirs).get_config() == mine
 
 
 def test_a_plain_function_is_called_at_every_step():

@@ -197,7 +197,8 @@ def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts
 @cached
 @_jit
 def fold(partial, tensors, sums):
-    """Add the sums of each chunk to its tensor's, in their order."""
+    """Add up each tensor's chunks, in their order."""
+    sums[:] = 0.0
     for chunk in range(partial.shape[0]):
         for part in range(partial.shape[1]):
             sums[tensors[chunk]] += partial[chunk, part]

@@ -105,6 +105,8 @@ class SquareSums:
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
         self._dtypes = storage_tag(dtype), numpy.dtype(numpy.float64)
+        self._partial = numpy.zeros((self._chunks[0].size, self._length // CHUNK))
+        self._sums = numpy.zeros(len(sizes))
         self.gradients = numpy.zeros(len(sizes), numpy.int64)
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
@@ -112,9 +114,8 @@ class SquareSums:
         self._places = layouts, rows, numbers
 
     def run(self) -> NDArray[numpy.float64]:
-        """Give the sum of each gradient's squares, in float64."""
-        count, places = self._chunks[0].size, self._places
-        partial = numpy.zeros((count, self._length // CHUNK))
+        """Give the sum of each gradient's squares, in float64; the array is used again by the next call."""
+        places, partial, sums = self._places, self._partial, self._sums
         arguments = self._chunks, self._sizes, self.gradients, self._dtypes
 
         def work(first: int, last: int) -> None:
@@ -124,8 +125,7 @@ class SquareSums:
                 scratch = numpy.empty(SCATTERED + LANES)
                 _kernels.square_sums_scattered(first, last, *arguments, *places, partial, scratch)
 
-        share_out(work, count, self._threads)
-        sums = numpy.zeros(self._sizes.size)
+        share_out(work, len(partial), self._threads)
         _kernels.fold(partial, self._chunks[0], sums)
         return sums
 

@@ -75,15 +75,18 @@ class Plan:
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient, in the order of the plan's kinds."""
+        if len(self._norms) == 1:
+            return self._norms[0].launch.run()
         sums = numpy.empty(self._size)
         for norms in self._norms:
             sums[norms.places] = norms.launch.run()
         return sums
 
-    def set_clip_scales(self, scales: NDArray[numpy.float64]) -> None:
-        """Tell what each gradient is multiplied by."""
+    def set_clip_scales(self, scales: float | NDArray[numpy.float64]) -> None:
+        """Tell what each gradient is multiplied by, or all of them."""
         for bucket in self._buckets:
-            bucket.launch.scalars["clip_scale"][:] = scales[bucket.places]
+            column = bucket.launch.scalars["clip_scale"]
+            column[:] = scales if isinstance(scales, float) else scales[bucket.places]
 
     def run(self, learning_rate: float, overwrite: bool) -> None:
         """Do the step."""
@@ -152,7 +155,10 @@ def _hand_over(part: _Bucket | _Norms, addresses: Sequence[int], arrays: Gradien
         mine = [arrays[place] for place in part.places]
         launch.gradients = [one.to_dense() if isinstance(one, RowSparse) else one for one in mine]
         return
-    launch.gradients[:] = [addresses[place] for place in part.places]
+    if len(part.places) == len(addresses):  # all of them, and so in their order
+        launch.gradients[:] = addresses
+    else:
+        launch.gradients[:] = [addresses[place] for place in part.places]
     if part.layouts is not None:
         launch.scatter(part.layouts, *row_tables([arrays[place] for place in part.places]))
 

@@ -164,7 +164,7 @@ class Engine:
         self._plans[kinds] = plan  # at the end, farthest from being dropped
         return plan
 
-    def _clip_scales(self, squares: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
+    def _clip_scales(self, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
         """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
         options = self._options
         if options.clipnorm is not None:
@@ -173,8 +173,7 @@ class Engine:
         assert options.global_clipnorm is not None
         # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
         norm = math.sqrt(numpy.add.accumulate(squares)[-1])
-        scale = options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan
-        return numpy.full(squares.size, scale)
+        return options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan
 
 
 def _target(name: str, array: Array) -> Target:
