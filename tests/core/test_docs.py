@@ -55,6 +55,12 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+def test_every_deviation_names_a_test_that_exists():
+    named = set(re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "docs" / "deviations.md").read_text()))
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
