@@ -40,6 +40,16 @@ def pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient,
     return list(zip(gradients, variables.values(), strict=True))
 
 
+def check_pairs(pairs: Sequence[Any]) -> None:
+    """Refuse what is no list of pairs, such as a single pair, whose arrays would be taken for pairs themselves."""
+    for number, one in enumerate(pairs):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise TypeError(
+                f"grads_and_vars holds {one!r} at place {number}, which is no pair of a gradient and its variable: "
+                "pass zip(gradients, variables)"
+            )
+
+
 class Variables:
     """Arrays that a step may write to.
 

@@ -11,7 +11,7 @@ import numpy
 
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
 from rmsprop._state import State
-from rmsprop._variables import Array, Gradient, Variables, named, pair
+from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
 
 Collection = Sequence[Array] | Mapping[str, Array]
 
@@ -209,12 +209,13 @@ class RMSprop:
             The number of steps done, this one included.
 
         Raises:
-            TypeError: a gradient or variable is not of a float type.
+            TypeError: a gradient or variable is not of a float type, or there is something that is no pair.
             ValueError: a shape differs, a variable is unknown, given twice or has become read-only, all gradients are
                 None, or what `build` refuses. Nothing has changed then. (Ctrl-C in the middle of a step is another
                 matter: it may leave a part of it done.)
         """
         pairs = list(grads_and_vars)
+        check_pairs(pairs)
         if pairs:
             self._step(pairs, [variable for _, variable in pairs])
         return self._iterations

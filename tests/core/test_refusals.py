@@ -98,6 +98,12 @@ REFUSED = {
     "unknown": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), numbers(2))], ValueError, "not among .*w, b"),
     "no array": (lambda w, b: [(numbers((2, 3)), w), (numbers(2), "b")], ValueError, "that is a str is not among"),
     "all None": (lambda w, b: [(None, w), (None, b)], ValueError, "no variable has a gradient: all of w, b"),
+    "no pairs": (
+        lambda w, b: (numbers((2, 3)), w),
+        TypeError,
+        r"grads_and_vars holds array[^:]* at place 0, which is no pair",
+    ),
+    "triples": (lambda w, b: [(w, w, w)], TypeError, "at place 0, which is no pair"),
     "read-only": (lock, ValueError, "'b' has become read-only"),
     "masked": (lambda w, b: [(numbers((2, 3)), w), (numpy.ma.ones(2), b)], TypeError, "'b' is a masked array"),
     "ragged": (lambda w, b: [(numbers((2, 3)), w), ([[1.0], []], b)], ValueError, "'b' is no array"),
