@@ -1,6 +1,14 @@
 """What all folders share: no folder's tests may load another's framework."""
 
+import os
 import sys
+
+from hypothesis import settings
+
+# A developer's runs look for new counterexamples; CI, which judges somebody's change, repeats the same examples.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
 
