@@ -13,9 +13,9 @@ import pytest
 
 from rmsprop import RMSprop
 from rmsprop.compilers import _half, _kernels
-from rmsprop.compilers._layout import CHUNK, LANES
+from rmsprop.compilers._layout import CHUNK, LANES, SCATTERED
 from rmsprop.compilers._memory import load, pointer, storage_tag, store
-from rmsprop.compilers._threads import default_threads
+from rmsprop.compilers._threads import SMALL, default_threads
 from rmsprop.compilers.plain import _square_sum
 
 TYPES = [numpy.dtype(t) for t in (numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64)]
@@ -93,9 +93,11 @@ def test_special_numbers_equal_the_rule_on_plain_arrays(options, value):
 @pytest.mark.parametrize("strided", [False, True], ids=["contiguous", "strided"])
 def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, options, strided):
     found = []
+    chunk = SCATTERED if strided else CHUNK
+    assert SMALL < 20  # fewer chunks than that stay with the caller, and would show nothing here
     for threads in ("1", "2", "3", "7"):
         monkeypatch.setenv("RMSPROP_NUM_THREADS", threads)
-        variables = [numbers((CHUNK * 20 + 5, 2), seed=1)[:, :: 1 + strided], numbers(100, seed=2)]
+        variables = [numbers((chunk * 20 + 5, 2), seed=1)[:, :: 1 + strided], numbers(100, seed=2)]
         gradients = [numbers(variable.shape, seed=3) for variable in variables]
         found.append(steps(variables, lambda step: gradients, 2, **OPTIONS[options]))  # noqa: B023
     assert found.count(found[0]) == 4

@@ -25,6 +25,7 @@ _PARTS: Final = (1, 4)
 #: Numbers in a block, within which `one_by_one` takes one array after the other.
 _BLOCKS: Final = (256, 4096)
 
+# Numba types what it compiles: annotations of Python's would say nothing here.
 _jit = numba.njit(nogil=True, error_model="numpy")
 
 
