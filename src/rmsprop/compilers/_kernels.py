@@ -2,8 +2,9 @@
 
 A kernel serves one BUCKET: tensors that share storage types, compute type and the set of options that are on. It
 gets tables with one row a tensor: sizes, addresses (a column an operand, None where the operand is off) and
-scalars (likewise). The work is cut into chunks of `CHUNK` numbers, and a call does chunks `first` to `last`, so
-that threads share it as they like: chunks are independent and the bits do not depend on who did which.
+scalars (likewise). The results go where the operands came from, or, where the memory may not be written to, to
+addresses of their own, the targets. The work is cut into chunks of `CHUNK` numbers, and a call does chunks `first` to
+`last`, so that threads share it as they like: chunks are independent and the bits do not depend on who did which.
 
 No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
 """
@@ -17,8 +18,8 @@ from numba.extending import intrinsic, overload
 
 from rmsprop import _rule
 from rmsprop.compilers._cache import cached
-from rmsprop.compilers._layout import CHUNK, LANES, SCATTERED
-from rmsprop.compilers._memory import advance, load, pointer, store
+from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
+from rmsprop.compilers._memory import advance, fence, load, pointer, store, stream
 from rmsprop.compilers._scatter import gather_rows, move
 
 _jit = numba.njit(error_model="numpy", nogil=True)
@@ -49,8 +50,17 @@ def _overload_entry(column, tensor):
     return lambda column, tensor: column[tensor]
 
 
+def _or(this, other):
+    """Take `this`, or the other where this is None: decided while compiling."""
+
+
+@overload(_or)
+def _overload_or(this, other):
+    return (lambda this, other: other) if this is types.none else (lambda this, other: this)
+
+
 @_jit
-def _advance(count, gradient, variable, velocity, momentum, mean, average, scalars, tensor):
+def _advance(count, gradient, variable, velocity, momentum, mean, average, targets, scalars, tensor):
     """Apply the rule to `count` consecutive numbers of one tensor."""
     # Read before the loop: LLVM cannot know that the stores below leave the table alone.
     learning_rate, clip_scale = _entry(scalars[0], tensor), _entry(scalars[1], tensor)
@@ -63,32 +73,87 @@ def _advance(count, gradient, variable, velocity, momentum, mean, average, scala
             load(gradient, i), load(variable, i), load(velocity, i), load(momentum, i), load(mean, i), load(average, i),
             learning_rate, clip_scale, clip_value, weight_decay, rho, rho_c, mu, epsilon, ema, ema_c, overwrite,
         )  # fmt: skip
-        store(variable, i, new[0])
-        store(velocity, i, new[1])
-        store(momentum, i, new[2])
-        store(mean, i, new[3])
-        store(average, i, new[4])
+        store(_or(targets[0], variable), i, new[0])
+        store(_or(targets[1], velocity), i, new[1])
+        store(_or(targets[2], momentum), i, new[2])
+        store(_or(targets[3], mean), i, new[3])
+        store(_or(targets[4], average), i, new[4])
 
 
 @_jit
-def _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor):
+def _find(column, tensor, storage, compute, operand, start):
+    """Make a pointer to element `start` of a tensor's operand; None where the operand is off."""
+    return advance(pointer(_entry(column, tensor), storage, compute, operand), start)
+
+
+@_jit
+def _advance_chunk(count, start, gradient, variable, addresses, targets, dtypes, scalars, tensor, parts):
     """Find the tensor's slots at element `start`, which always lie contiguous, and apply the rule."""
-    _advance(
-        count,
-        gradient,
-        variable,
-        advance(pointer(_entry(addresses[2], tensor), slots, compute, "velocity"), start),
-        advance(pointer(_entry(addresses[3], tensor), slots, compute, "momentum"), start),
-        advance(pointer(_entry(addresses[4], tensor), slots, compute, "average_gradient"), start),
-        advance(pointer(_entry(addresses[5], tensor), slots, compute, "average"), start),
-        scalars,
-        tensor,
-    )
+    _, variables, slots, compute = dtypes
+    velocity = _find(addresses[2], tensor, slots, compute, "velocity", start)
+    momentum = _find(addresses[3], tensor, slots, compute, "momentum", start)
+    mean = _find(addresses[4], tensor, slots, compute, "average_gradient", start)
+    average = _find(addresses[5], tensor, slots, compute, "average", start)
+    new_variable = _find(targets[0], tensor, variables, compute, "new variable", start)
+    new_velocity = _find(targets[1], tensor, slots, compute, "new velocity", start)
+    new_momentum = _find(targets[2], tensor, slots, compute, "new momentum", start)
+    new_mean = _find(targets[3], tensor, slots, compute, "new average_gradient", start)
+    new_average = _find(targets[4], tensor, slots, compute, "new average", start)
+    if parts is None:
+        new = new_variable, new_velocity, new_momentum, new_mean, new_average
+        _advance(count, gradient, variable, velocity, momentum, mean, average, new, scalars, tensor)
+    else:
+        for first in range(0, count, PART):
+            some = min(PART, count - first)
+            _advance(
+                some, advance(gradient, first), advance(variable, first), advance(velocity, first),
+                advance(momentum, first), advance(mean, first), advance(average, first), parts, scalars, tensor,
+            )  # fmt: skip
+            stream(advance(new_variable, first), parts[0], some)
+            stream(advance(new_velocity, first), parts[1], some)
+            stream(advance(new_momentum, first), parts[2], some)
+            stream(advance(new_mean, first), parts[3], some)
+            stream(advance(new_average, first), parts[4], some)
+
+
+def _parts(targets, dtypes, scratch):
+    """Cut scratch memory into a part for each operand that is written to; None where nothing is streamed."""
+
+
+@overload(_parts)
+def _overload_parts(targets, dtypes, scratch):
+    if scratch is types.none:
+        return lambda targets, dtypes, scratch: None
+
+    def cut(targets, dtypes, scratch):
+        _, variables, slots, compute = dtypes
+        return (
+            pointer(_first(targets[0], scratch, 0), variables, compute, "new variable"),
+            pointer(_first(targets[1], scratch, 1), slots, compute, "new velocity"),
+            pointer(_first(targets[2], scratch, 2), slots, compute, "new momentum"),
+            pointer(_first(targets[3], scratch, 3), slots, compute, "new average_gradient"),
+            pointer(_first(targets[4], scratch, 4), slots, compute, "new average"),
+        )
+
+    return cut
+
+
+def _first(column, scratch, row):
+    """Give the address of a row of scratch memory; None where the column is off."""
+
+
+@overload(_first)
+def _overload_first(column, scratch, row):
+    return _nothing_at if column is types.none else (lambda column, scratch, row: scratch[row].ctypes.data)
+
+
+def _nothing_at(column, scratch, row):
+    return None
 
 
 @cached
 @_jit
-def step(first, last, chunks, sizes, addresses, scalars, dtypes):
+def step(first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratch):
     """Do chunks `first` to `last` of a bucket whose variables and gradients are contiguous.
 
     Args:
@@ -97,21 +162,27 @@ def step(first, last, chunks, sizes, addresses, scalars, dtypes):
         chunks: the tensor and the first element of each chunk, two int64 arrays.
         sizes: numbers in each tensor, int64 array.
         addresses: of gradient, variable, velocity, momentum, average_gradient, average: int64 arrays or None.
+        targets: where the last five of them go, likewise; five times None: to where they are.
         scalars: those of `rmsprop._rule.SCALARS`: arrays of the compute type or None.
         dtypes: storage of gradients, of variables, of slots, and the compute type.
+        scratch: five rows of `PART` numbers of 8 bytes, this call's own, to write to targets past the caches, which
+            begin cache lines; None to write to them as usual.
     """
-    gradients, variables, slots, compute = dtypes
+    gradients, variables, _, compute = dtypes
+    parts = _parts(targets, dtypes, scratch)
     for chunk in range(first, last):
         tensor, start = chunks[0][chunk], chunks[1][chunk]
         count = min(CHUNK, sizes[tensor] - start)
         gradient = advance(pointer(addresses[0][tensor], gradients, compute, "gradient"), start)
         variable = advance(pointer(addresses[1][tensor], variables, compute, "variable"), start)
-        _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor)
+        _advance_chunk(count, start, gradient, variable, addresses, targets, dtypes, scalars, tensor, parts)
+    if parts is not None:
+        fence()
 
 
 @cached
 @_jit
-def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layouts, rows, numbers, scratch):
+def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtypes, layouts, rows, numbers, scratch):
     """Do the same for variables and gradients of any strides, and for gradients of few rows.
 
     Each chunk, of `SCATTERED` numbers here, is gathered into scratch memory, stepped there, and the variable returned
@@ -122,11 +193,13 @@ def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layou
         rows: likewise.
         numbers: likewise.
         scratch: 2 * SCATTERED numbers of the compute type, this call's own.
-        first, last, chunks, sizes, addresses, scalars, dtypes: as for `step`.
+        first, last, chunks, sizes, addresses, targets, scalars, dtypes: as for `step`.
     """
-    gradients, variables, slots, compute = dtypes
+    gradients, variables, _, compute = dtypes
     gradient = pointer(scratch.ctypes.data, compute, compute, "gradient")
     variable = pointer(scratch[SCATTERED:].ctypes.data, compute, compute, "variable")
+    # In scratch memory the new variable takes the old one's place.
+    slots_only = (None, targets[1], targets[2], targets[3], targets[4])
     for chunk in range(first, last):
         tensor, start = chunks[0][chunk], chunks[1][chunk]
         count, layout = min(SCATTERED, sizes[tensor] - start), layouts[tensor]
@@ -135,8 +208,9 @@ def step_scattered(first, last, chunks, sizes, addresses, scalars, dtypes, layou
             move(gradient, count, start, addresses[0][tensor], gradients, compute, layout, 2, None)
         else:
             gather_rows(gradient, count, start, addresses[0][tensor], gradients, compute, rows[tensor], numbers)
-        _advance_slots(count, start, gradient, variable, addresses, slots, compute, scalars, tensor)
-        move(variable, count, start, addresses[1][tensor], variables, compute, layout, 1, True)
+        _advance_chunk(count, start, gradient, variable, addresses, slots_only, dtypes, scalars, tensor, None)
+        home = _or(targets[0], addresses[1])[tensor]
+        move(variable, count, start, home, variables, compute, layout, 1, True)
 
 
 @_jit

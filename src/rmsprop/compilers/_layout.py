@@ -14,6 +14,9 @@ CHUNK: Final = 16384
 #: should be as many as a cache line holds.
 SCATTERED: Final = 4 * CHUNK
 
+#: Numbers that are computed in scratch memory before they are streamed: all operands fit the first-level cache.
+PART: Final = 512
+
 #: A chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
 LANES: Final = 128
 

@@ -15,13 +15,19 @@ from typing import Any
 
 import numpy
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 from rmsprop.compilers._half import narrow, widen
 
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
-OPERANDS = ("gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside")
+OPERANDS = (
+    "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside",
+    "new variable", "new velocity", "new momentum", "new average_gradient", "new average",
+)  # fmt: skip
+
+#: Bytes of a cache line.
+_LINE = 64
 
 _BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 
@@ -124,6 +130,45 @@ def store(typing_context: Any, target: Any, index: Any, number: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, types.int64, target.compute), generate
+
+
+@intrinsic
+def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy `count` stored numbers, past the caches as far as they fill whole cache lines of the target.
+
+    The target begins a cache line. What is written to memory that no cache holds need not be read first then, and
+    does not displace what is needed sooner. `fence` must follow before another thread may read it.
+    """
+    if target is types.none:
+        return _nothing(target, source, count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, origin, count = arguments
+        line = ir.VectorType(ir.IntType(32), _LINE // 4)
+        lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(_LINE))
+        with cgutils.for_range(builder, lines) as loop:
+            whole = builder.load(builder.gep(builder.bitcast(origin, line.as_pointer()), [loop.index]), align=1)
+            place = builder.gep(builder.bitcast(to, line.as_pointer()), [loop.index])
+            stored = builder.store(whole, place, align=_LINE)
+            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        first = builder.mul(lines, _I64(_LINE // target.itemsize))
+        with cgutils.for_range_slice(builder, first, count, _I64(1)) as (index, _):
+            number = builder.load(_element(builder, source, origin, index), align=1)
+            builder.store(number, _element(builder, target, to, index), align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64), generate
+
+
+@intrinsic
+def fence(typing_context: Any) -> Any:
+    """Let everything written before be seen before anything written after."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 def _nothing(*arguments: Any) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
-from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, SCATTERED, Storage
+from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import share_out
 
@@ -31,10 +31,13 @@ class Launch:
         scalars: those of `rmsprop._rule.SCALARS` that are on.
         threads: how many may share the work; the results do not depend on it.
         scattered: whether variables or gradients are not contiguous; `scatter` then says where they are.
+        separate: whether the results have addresses of their own, `targets`, instead of taking the operands' place.
+        streamed: whether those, which then begin cache lines, are written past the caches.
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
         gradients: the one of the gradient.
+        targets: where results go, operand -> int64 array, for all operands but the gradient; likewise.
         scalars: scalar -> array of the compute type, a row a tensor; likewise.
     """
 
@@ -46,9 +49,12 @@ class Launch:
         scalars: Sequence[str],
         threads: int,
         scattered: bool = False,
+        separate: bool = False,
+        streamed: bool = False,
     ) -> None:
         self._threads = threads
         self._compute = storage.compute
+        self._streamed = streamed
         self._length = SCATTERED if scattered else CHUNK
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
@@ -56,11 +62,13 @@ class Launch:
         self._count = self._chunks[0].size
         self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands}
         self.gradients = self.addresses["gradient"]
+        self.targets = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands if name != "gradient"}
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
         self._arguments = (
             self._chunks,
             self._sizes,
             tuple(self.addresses.get(name) for name in OPERANDS),
+            tuple(self.targets.get(name) if separate else None for name in OPERANDS[1:]),
             tuple(self.scalars.get(name) for name in SCALARS),
             tuple(storage_tag(dtype) for dtype in storage),
         )
@@ -79,7 +87,8 @@ class Launch:
 
     def _work(self, first: int, last: int) -> None:
         if self._places is None:
-            _kernels.step(first, last, *self._arguments)
+            scratch = numpy.empty((len(OPERANDS) - 1, PART)) if self._streamed else None
+            _kernels.step(first, last, *self._arguments, scratch)
         else:
             scratch = numpy.empty(2 * SCATTERED, self._compute)
             _kernels.step_scattered(first, last, *self._arguments, *self._places, scratch)

@@ -44,6 +44,15 @@ def norm_layouts(variables: Sequence[Array], kinds: Sequence[Kind]) -> NDArray[n
     return _table(rows)
 
 
+def dense_layouts(shapes: Sequence[tuple[int, ...]], itemsize: int) -> NDArray[numpy.int64]:
+    """Write down shapes and strides of variables in C order, for a step or for norms."""
+    rows = []
+    for shape in shapes:
+        strides = [itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        rows.append([shape, strides, strides])
+    return _table(rows)
+
+
 def _table(rows: Iterable[Sequence[Sequence[int]]]) -> NDArray[numpy.int64]:
     merged = [merge_axes(*row) for row in rows]
     width = max(len(lengths) for lengths, _ in merged)

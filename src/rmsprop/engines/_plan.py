@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse
-from rmsprop._slots import slot_dtype
-from rmsprop.compilers._layout import OPERANDS, Storage, compute_type
+from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
+from rmsprop.engines._scalars import changing, constants, storage_of
 
 if TYPE_CHECKING:
     from rmsprop.compilers.numba import Launch, SquareSums
@@ -47,7 +47,7 @@ class Plan:
         norms: dict[Any, list[int]] = {}
         for place, kind in enumerate(kinds):
             index, _, dtype = kind
-            storage = _storage(options, variables[index].dtype, dtype)
+            storage = storage_of(options, variables[index].dtype, dtype)
             steps.setdefault((storage, decayed[index], _lies_like(variables[index], kind)), []).append(place)
             norms.setdefault((dtype, _is_row_major(variables[index], kind)), []).append(place)
         self._size = len(kinds)
@@ -117,14 +117,14 @@ class _Bucket:
         members = [kinds[place] for place in places]
         states = {"variable": [variables[index] for index, _, _ in members]}
         states |= {name: [arrays[index] for index, _, _ in members] for name, arrays in slots.items()}
-        constants = _constants(options, decays)
-        scalars = [*constants, *_changing(options)]
+        fixed = constants(options, decays)
+        scalars = [*fixed, *changing(options)]
         self.launch: Launch | PlainLaunch
         if _compiles(options):
             self.launch = _launch(states, storage, scalars, scattered=not flat)
         else:
             self.launch = PlainLaunch(states, storage, scalars)
-        for name, value in constants.items():
+        for name, value in fixed.items():
             self.launch.scalars[name].fill(value)
         self.layouts = None if flat else step_layouts(states["variable"], members)
 
@@ -198,32 +198,3 @@ def _square_sums(arrays: Sequence[Array], dtype: numpy.dtype[Any], scattered: bo
     from rmsprop.compilers.numba import SquareSums
 
     return SquareSums([array.size for array in arrays], dtype, default_threads(), scattered)
-
-
-def _storage(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
-    slots = slot_dtype(options, variable)
-    return Storage(gradient, variable, slots, compute_type(variable, slots))
-
-
-def _constants(options: Options, decays: bool) -> dict[str, float]:
-    """Give the scalars that are on and stay as they are; complements are taken in double."""
-    found = {"rho": options.rho, "rho_c": 1 - options.rho, "epsilon": options.epsilon}
-    if options.clipvalue is not None:
-        found["clip_value"] = options.clipvalue
-    if decays and options.weight_decay:
-        found["weight_decay"] = options.weight_decay
-    if options.momentum > 0:
-        found["mu"] = options.momentum
-    if options.use_ema:
-        found |= {"ema_momentum": options.ema_momentum, "ema_momentum_c": 1 - options.ema_momentum}
-    return found
-
-
-def _changing(options: Options) -> list[str]:
-    """Name the scalars that are on and differ from step to step."""
-    found = ["learning_rate"]
-    if options.clips_by_norm:
-        found.append("clip_scale")
-    if options.use_ema and options.ema_overwrite_frequency is not None:
-        found.append("overwrite")
-    return found

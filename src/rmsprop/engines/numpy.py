@@ -5,17 +5,16 @@ kept as a plan. A step then checks that the pattern is the same, writes addresse
 and launches. Everything that can be refused is refused before anything is written.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
-from numpy.typing import NDArray
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse, is_masked
 from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, memory_order, span
 from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
+from rmsprop.engines._scalars import clip_scales
 
 if TYPE_CHECKING:
     from rmsprop.engines._plan import Plan
@@ -111,7 +110,7 @@ class Engine:
         plan = self._plan(tuple(kinds))
         plan.set_gradients(addresses, arrays)
         if self._options.clips_by_norm:
-            plan.set_clip_scales(self._clip_scales(plan.square_sums()))
+            plan.set_clip_scales(clip_scales(self._options, plan.square_sums()))
         plan.run(learning_rate, overwrite)
 
     def check(self, writing: bool = True) -> None:
@@ -163,17 +162,6 @@ class Engine:
             plan = Plan(self._options, kinds, variables, self._slots, self._decayed)
         self._plans[kinds] = plan  # at the end, farthest from being dropped
         return plan
-
-    def _clip_scales(self, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
-        """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
-        options = self._options
-        if options.clipnorm is not None:
-            with numpy.errstate(invalid="ignore"):
-                return options.clipnorm / numpy.maximum(numpy.sqrt(squares), options.clipnorm)
-        assert options.global_clipnorm is not None
-        # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
-        norm = math.sqrt(numpy.add.accumulate(squares)[-1])
-        return options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan
 
 
 def _target(name: str, array: Array) -> Target:

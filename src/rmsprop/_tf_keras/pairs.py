@@ -1,0 +1,50 @@
+"""The pairs of a step, checked before anything moves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from rmsprop._options import FLOATS
+
+
+def dtype_of(variable: Any) -> Any:
+    """Give the type that a variable is kept in; with mixed precision it shows another."""
+    return getattr(variable, "true_dtype", variable.dtype)
+
+
+def check_variables(variables: Sequence[Any]) -> None:
+    """Refuse what cannot be stepped."""
+    for variable in variables:
+        if not hasattr(variable, "assign"):
+            raise TypeError(f"var_list holds {variable!r}, which is no variable")
+        if dtype_of(variable).name not in FLOATS:
+            raise TypeError(
+                f"variable {variable.name!r} has the type {dtype_of(variable).name}: {', '.join(FLOATS)} is needed"
+            )
+
+
+def with_gradient(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Leave out variables without a gradient, and say so; check the others."""
+    left_out = [variable.name for gradient, variable in pairs if gradient is None]
+    if len(left_out) == len(pairs):
+        raise ValueError(f"all gradients are None, of the variables {', '.join(left_out)}")
+    if left_out:
+        tf.get_logger().warning("No gradients for the variables %s: they stay as they are.", ", ".join(left_out))
+    return [(_checked(gradient, variable), variable) for gradient, variable in pairs if gradient is not None]
+
+
+def _checked(gradient: Any, variable: Any) -> Any:
+    sparse = isinstance(gradient, tf.IndexedSlices)
+    if not sparse and not tf.is_tensor(gradient):
+        gradient = tf.convert_to_tensor(gradient, dtype_of(variable))
+    if gradient.dtype.name not in FLOATS:
+        raise TypeError(
+            f"the gradient of variable {variable.name!r} has the type {gradient.dtype.name}: "
+            f"{', '.join(FLOATS)} is needed"
+        )
+    shape = gradient.values.shape[1:] if sparse else gradient.shape
+    wanted = variable.shape[1:] if sparse else variable.shape
+    if not shape.is_compatible_with(wanted):
+        raise ValueError(f"the gradient of variable {variable.name!r} has the shape {shape}, not {wanted}")
+    return gradient

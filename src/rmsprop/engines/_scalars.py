@@ -1,0 +1,52 @@
+"""What a launch needs to know of the options: how numbers are stored, and the scalars of a step."""
+
+import math
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop._options import Options
+from rmsprop._slots import slot_dtype
+from rmsprop.compilers._layout import Storage, compute_type
+
+
+def storage_of(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
+    """Tell how the numbers of a variable, of its gradient and of its state are stored, and computed."""
+    slots = slot_dtype(options, variable)
+    return Storage(gradient, variable, slots, compute_type(variable, slots))
+
+
+def constants(options: Options, decays: bool) -> dict[str, float]:
+    """Give the scalars that are on and stay as they are; complements are taken in double."""
+    found = {"rho": options.rho, "rho_c": 1 - options.rho, "epsilon": options.epsilon}
+    if options.clipvalue is not None:
+        found["clip_value"] = options.clipvalue
+    if decays and options.weight_decay:
+        found["weight_decay"] = options.weight_decay
+    if options.momentum > 0:
+        found["mu"] = options.momentum
+    if options.use_ema:
+        found |= {"ema_momentum": options.ema_momentum, "ema_momentum_c": 1 - options.ema_momentum}
+    return found
+
+
+def changing(options: Options) -> list[str]:
+    """Name the scalars that are on and differ from step to step."""
+    found = ["learning_rate"]
+    if options.clips_by_norm:
+        found.append("clip_scale")
+    if options.use_ema and options.ema_overwrite_frequency is not None:
+        found.append("overwrite")
+    return found
+
+
+def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
+    """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
+    if options.clipnorm is not None:
+        with numpy.errstate(invalid="ignore"):
+            return options.clipnorm / numpy.maximum(numpy.sqrt(squares), options.clipnorm)
+    assert options.global_clipnorm is not None
+    # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
+    norm = math.sqrt(numpy.add.accumulate(squares)[-1])
+    return options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan

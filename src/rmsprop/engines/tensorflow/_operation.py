@@ -1,0 +1,302 @@
+"""One operation for TensorFlow's graphs whose kernel is a function of ours: addresses in, addresses out.
+
+The operation is defined, and its kernel for the CPU registered, through TensorFlow's C interface for that purpose
+(`tensorflow/c/ops.h`, `tensorflow/c/kernels.h`). It takes any tensors and gives any tensors. Which function computes
+them is said by the number of a `Call`, its attribute. So a graph that holds it runs in this process only; it cannot be
+exported or compiled by XLA.
+
+The kernel never writes to its inputs, which others may hold: outputs lie in blocks of memory from a `Pool`.
+"""
+
+import ctypes
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rmsprop.compilers import _tensors
+
+_NAME: Final = "RmspropCall"
+
+_Integers = NDArray[numpy.int64]
+
+#: What a call does: ``work(inputs, sizes, outputs)`` gets addresses, the inputs' bytes, and addresses to fill.
+Work = Callable[[_Integers, _Integers, _Integers], None]
+
+_pointer, _text = ctypes.c_void_p, ctypes.c_char_p
+_CREATE = ctypes.CFUNCTYPE(_pointer, _pointer)
+_COMPUTE = ctypes.CFUNCTYPE(None, _pointer, _pointer)
+
+#: Codes of TF_Status.
+_INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _INTERNAL = 3, 8, 13
+
+_calls: "weakref.WeakValueDictionary[int, Call]" = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)
+
+
+class Pool:
+    """Blocks of memory that one optimizer's tensors take turns to lie in; see `rmsprop.compilers._tensors`."""
+
+    #: Tables of pools that are gone while tensors may still lie in their blocks.
+    _left: Final[list[_Integers]] = []
+
+    def __init__(self) -> None:
+        _clear(self._left)
+        self._table = _tensors.new_table()
+        # TensorFlow returns blocks until the process has ended, after Python is gone.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._table))
+        self._lock = threading.Lock()
+        self._out = numpy.zeros(1, numpy.int64)
+        weakref.finalize(self, _give_up, self._table).atexit = False
+
+    def keep(self, size: int) -> None:
+        """Let so many bytes of blocks be kept, or what was asked for before if that is more."""
+        self._table[_tensors.KEPT] = max(self._table[_tensors.KEPT], size)
+
+    def take(self, layout: "Layout", addresses: _Integers, blocks: _Integers) -> None:
+        """Find memory for a call's outputs: fill in where they are, and in which blocks."""
+        with self._lock:
+            taken = _tensors.take_blocks(
+                self._table, layout.stack, layout.size, layout.offsets, layout.sizes, addresses, blocks, self._out
+            )
+        if not taken:
+            raise MemoryError(f"there is no memory for {layout.sizes.sum() / 1e6:.3g} MB of new values")
+
+
+def _give_up(table: _Integers) -> None:
+    _tensors.close(table)
+    Pool._left.append(table)
+
+
+def _clear(tables: list[_Integers]) -> None:
+    """Forget the tables whose blocks have all come back."""
+    done = [table for table in tables if not table[_tensors.HELD]]
+    tables[:] = [table for table in tables if table[_tensors.HELD]]
+    for table in done:
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(table))
+
+
+class Result(NamedTuple):
+    """Type and shape of an output."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+
+
+class Layout:
+    """How outputs lie in memory: the large ones one after the other in one block.
+
+    Args:
+        results: the outputs.
+
+    Attributes:
+        size: bytes of that block; to be made equal for calls that are to take turns with it.
+        stack: where its pool keeps it.
+        sizes: bytes of each output.
+        offsets: where each large one begins in the block, -1 for small ones.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self.sizes = numpy.array([prod(result.shape) * result.dtype.size for result in results], numpy.int64)
+        room = -(-self.sizes // _tensors.ALIGNMENT) * _tensors.ALIGNMENT * (self.sizes >= _tensors.LARGE)
+        self.offsets = numpy.where(room > 0, numpy.cumsum(room) - room, -1)
+        self.resize(int(room.sum()))
+
+    def resize(self, size: int) -> None:
+        """Let the block be larger."""
+        self.stack, self.size = _tensors.stack_of(size)
+
+
+class Call:
+    """What one such operation computes.
+
+    Args:
+        results: its outputs.
+        work: fills their memory.
+        pool: where that comes from.
+
+    Attributes:
+        layout: how they lie in it.
+    """
+
+    def __init__(self, results: Sequence[Result], work: Work, pool: Pool) -> None:
+        self._results, self._work, self._pool = results, work, pool
+        self.layout = Layout(results)
+        self._dtypes = numpy.array([result.dtype.as_datatype_enum for result in results], numpy.int32)
+        self._ranks = numpy.array([len(result.shape) for result in results], numpy.int32)
+        self._shapes = numpy.zeros((len(results), max([1, *self._ranks])), numpy.int64)
+        for row, result in zip(self._shapes, results, strict=True):
+            row[: len(result.shape)] = result.shape
+        self._outputs = numpy.zeros(len(results), numpy.int64)
+        self._blocks = numpy.zeros(len(results), numpy.int64)
+        self._out = numpy.zeros(1, numpy.int64)
+        # The same graph may run on two threads at once.
+        self._lock = threading.Lock()
+        self._number = next(_numbers)
+        _calls[self._number] = self
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Add the operation to the graph that is being traced, and give its outputs."""
+        register()
+        self._inputs = numpy.zeros(len(inputs), numpy.int64)
+        self._lengths = numpy.zeros(len(inputs), numpy.int64)
+        value = tf.compat.v1.AttrValue
+        types = {"Tin": [one.dtype for one in inputs], "Tout": [result.dtype for result in self._results]}
+        attributes = {
+            name: value(list=value.ListValue(type=[dtype.as_datatype_enum for dtype in dtypes]))
+            for name, dtypes in types.items()
+        }
+        graph = tf.compat.v1.get_default_graph()
+        operation = graph.create_op(
+            _NAME, list(inputs), types["Tout"], attrs={"number": value(i=self._number), **attributes}, name="rmsprop"
+        )
+        for output, result in zip(operation.outputs, self._results, strict=True):
+            output.set_shape(result.shape)
+        self._live_with(graph)
+        return list(operation.outputs)
+
+    def _live_with(self, graph: Any) -> None:
+        """Be there as long as the graph, or one that it is a part of, can run."""
+        while hasattr(graph, "outer_graph"):
+            if not hasattr(graph, "_rmsprop_calls"):
+                graph._rmsprop_calls = []
+            graph._rmsprop_calls.append(self)
+            graph = graph.outer_graph
+
+    def run(self, context: int) -> None:
+        """Compute the outputs from the inputs: the kernel."""
+        with self._lock:
+            status = _status()
+            _tensors.read_inputs(context, status, self._inputs, self._lengths, self._out)
+            self._pool.take(self.layout, self._outputs, self._blocks)
+            try:
+                self._work(self._inputs, self._lengths, self._outputs)
+            except BaseException:
+                _tensors.discard(self._blocks)
+                raise
+            _tensors.give_outputs(
+                context, status, self._outputs, self._blocks,
+                self._dtypes, self._shapes, self._ranks, self.layout.sizes, _release(),
+            )  # fmt: skip
+
+
+@_CREATE
+def _create(construction: int) -> int:
+    number = ctypes.c_int64()
+    _functions()["TF_OpKernelConstruction_GetAttrInt64"](construction, b"number", ctypes.byref(number), _status())
+    return number.value
+
+
+@_COMPUTE
+def _compute(number: int, context: int) -> None:
+    try:
+        _calls[number].run(context)
+    except BaseException as error:
+        functions = _functions()
+        code = _INTERNAL
+        if isinstance(error, ValueError | TypeError):
+            code = _INVALID_ARGUMENT
+        elif isinstance(error, MemoryError):
+            code = _RESOURCE_EXHAUSTED
+        status = functions["TF_NewStatus"]()
+        text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
+        functions["TF_SetStatus"](status, code, text.encode())
+        functions["TF_OpKernelContext_Failure"](context, status)
+        functions["TF_DeleteStatus"](status)
+
+
+@cache
+def problem() -> str | None:
+    """Say why the operation cannot be had here; None if it can."""
+    try:
+        _functions()
+    except (OSError, AttributeError) as error:
+        return f"TensorFlow's C interface for kernels is not to be found: {error}"
+    return None
+
+
+@cache
+def register() -> None:
+    """Make the operation known to TensorFlow."""
+    functions, status = _functions(), _status()
+    _tensors.bind_library(_library())
+    definition = functions["TF_NewOpDefinitionBuilder"](_NAME.encode())
+    for attribute in ("number: int", "Tin: list(type) >= 0", "Tout: list(type) >= 0"):
+        functions["TF_OpDefinitionBuilderAddAttr"](definition, attribute.encode())
+    functions["TF_OpDefinitionBuilderAddInput"](definition, b"inputs: Tin")
+    functions["TF_OpDefinitionBuilderAddOutput"](definition, b"outputs: Tout")
+    # Otherwise a graph might leave it out, do it once for two, or compute it in advance.
+    functions["TF_OpDefinitionBuilderSetIsStateful"](definition, True)
+    functions["TF_RegisterOpDefinition"](definition, status)
+    _check(status)
+    kernel = functions["TF_NewKernelBuilder"](_NAME.encode(), b"CPU", _create, _compute, None)
+    functions["TF_RegisterKernelBuilder"](_NAME.encode(), kernel, status)
+    _check(status)
+
+
+def _check(status: int) -> None:
+    functions = _functions()
+    if functions["TF_GetCode"](status):
+        raise RuntimeError(f"TensorFlow does not take our operation: {functions['TF_Message'](status).decode()}")
+
+
+@cache
+def _release() -> int:
+    return _tensors.release_address()
+
+
+_per_thread = threading.local()
+
+
+def _status() -> int:
+    """Give this thread's TF_Status."""
+    if not hasattr(_per_thread, "status"):
+        _per_thread.status = _functions()["TF_NewStatus"]()
+        # A thread of TensorFlow's that is new to Python becomes known, and forgotten, at every call, which takes longer
+        # than what a small call does. One more entry, that is never left, keeps it known.
+        ctypes.pythonapi.PyGILState_Ensure()
+    status: int = _per_thread.status
+    return status
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    folder = Path(tf.sysconfig.get_lib())
+    found = sorted(folder.glob("libtensorflow_framework*"))
+    if not found:
+        raise OSError(f"there is no libtensorflow_framework in {folder}")
+    return ctypes.CDLL(str(found[0]))
+
+
+@cache
+def _functions() -> dict[str, Any]:
+    signatures: dict[str, tuple[Any, ...]] = {
+        "TF_NewStatus": (_pointer,),
+        "TF_DeleteStatus": (None, _pointer),
+        "TF_SetStatus": (None, _pointer, ctypes.c_int, _text),
+        "TF_GetCode": (ctypes.c_int, _pointer),
+        "TF_Message": (_text, _pointer),
+        "TF_NewOpDefinitionBuilder": (_pointer, _text),
+        "TF_OpDefinitionBuilderAddAttr": (None, _pointer, _text),
+        "TF_OpDefinitionBuilderAddInput": (None, _pointer, _text),
+        "TF_OpDefinitionBuilderAddOutput": (None, _pointer, _text),
+        "TF_OpDefinitionBuilderSetIsStateful": (None, _pointer, ctypes.c_bool),
+        "TF_RegisterOpDefinition": (None, _pointer, _pointer),
+        "TF_NewKernelBuilder": (_pointer, _text, _text, _CREATE, _COMPUTE, _pointer),
+        "TF_RegisterKernelBuilder": (None, _text, _pointer, _pointer),
+        "TF_OpKernelConstruction_GetAttrInt64": (None, _pointer, _text, ctypes.POINTER(ctypes.c_int64), _pointer),
+        "TF_OpKernelContext_Failure": (None, _pointer, _pointer),
+    }
+    found = {}
+    for name, (result, *arguments) in signatures.items():
+        found[name] = getattr(_library(), name)
+        found[name].restype, found[name].argtypes = result, arguments
+    return found

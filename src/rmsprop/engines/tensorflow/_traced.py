@@ -1,0 +1,90 @@
+"""A step by TensorFlow's own operations: what runs on other devices, under XLA, in strategies and with DTensor.
+
+The rule is called on tensors, so a graph holds it as some twenty operations a variable, which XLA makes one of.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from rmsprop import _rule
+from rmsprop._options import Options
+from rmsprop.compilers.xla import tensorflow_update
+from rmsprop.engines._scalars import constants
+from rmsprop.engines.tensorflow._items import Item
+
+
+def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
+    """Do a step, or add it to the graph that is being traced; arguments as for the native one."""
+    scales = clip_scales(options, [item.gradient for item in items])
+    overwrite = overwrites(options, iterations)
+    for item, scale in zip(items, scales, strict=True):
+        advance(options, item, scale, learning_rate, overwrite)
+
+
+def advance(options: Options, item: Item, clip_scale: Any, learning_rate: Any, overwrite: Any) -> None:
+    """Step one variable.
+
+    Args:
+        options: the checked arguments.
+        item: the variable, its gradient and its state.
+        clip_scale: a float64 tensor without axes, or None.
+        learning_rate: a tensor without axes of any float type.
+        overwrite: a bool tensor without axes, or None.
+    """
+    owners = {name: item.owner(name) for name in _rule.STATE if name == "variable" or name in item.slots}
+    wide = any(owner.dtype == tf.float64 for owner in owners.values())
+    compute = tf.float64 if wide else tf.float32
+    scalars: dict[str, Any] = {
+        name: tf.constant(value, compute) for name, value in constants(options, item.decays).items()
+    }
+    scalars["learning_rate"] = tf.cast(learning_rate, compute)
+    if clip_scale is not None:
+        scalars["clip_scale"] = tf.cast(clip_scale, compute)
+    if overwrite is not None:
+        scalars["overwrite"] = overwrite
+    arguments = [tf.cast(owners[name], compute) if name in owners else None for name in _rule.STATE]
+    arguments += [scalars.get(name) for name in _rule.SCALARS]
+    results = tensorflow_update()(tf.cast(to_dense(item.gradient), compute), *arguments)
+    for name, value in zip(_rule.STATE, results, strict=True):
+        if name in owners:
+            owners[name].assign(tf.cast(value, owners[name].dtype))
+
+
+def overwrites(options: Options, iterations: Any) -> Any:
+    """Tell by a tensor whether the variables become their averages in this step; None if they never do."""
+    frequency = options.ema_overwrite_frequency
+    if not options.use_ema or frequency is None:
+        return None
+    return tf.equal((iterations + 1) % tf.cast(frequency, iterations.dtype), 0)
+
+
+def clip_scales(options: Options, gradients: Sequence[Any]) -> list[Any]:
+    """Give what each gradient is multiplied by: float64 tensors without axes, or None."""
+    if not options.clips_by_norm:
+        return [None] * len(gradients)
+    squares = [tf.reduce_sum(tf.square(tf.cast(to_dense(gradient), tf.float64))) for gradient in gradients]
+    if options.clipnorm is not None:
+        return [_scale(tf.sqrt(square), options.clipnorm) for square in squares]
+    assert options.global_clipnorm is not None
+    norm = tf.sqrt(tf.add_n(squares))
+    nan = tf.constant(float("nan"), tf.float64)
+    scale = tf.where(tf.math.is_finite(norm), _scale(norm, options.global_clipnorm), nan)
+    return [scale] * len(gradients)
+
+
+def _scale(norm: Any, limit: float) -> Any:
+    # A comparison, as TensorFlow's maximum of NaN and a number may be the number.
+    one, limit_ = tf.constant(1, tf.float64), tf.constant(limit, tf.float64)
+    return tf.where(norm <= limit_, one, limit_ / norm)
+
+
+def to_dense(gradient: Any) -> Any:
+    """Give a gradient as a tensor; rows that occur more than once are summed, those of half types in float32."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    if gradient.values.dtype.size == 2:
+        values = tf.cast(gradient.values, tf.float32)
+        gradient = tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return tf.convert_to_tensor(gradient)

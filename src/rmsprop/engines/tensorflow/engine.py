@@ -1,0 +1,119 @@
+"""A whole step on TensorFlow's variables: which way it goes, eagerly and in a graph."""
+
+import os
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Final
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from rmsprop._options import FLOATS, Options
+from rmsprop.engines.tensorflow import _traced
+from rmsprop.engines.tensorflow._items import Item
+
+#: The environment variable that turns native steps off in the whole process, with the value 0.
+SWITCH: Final = "RMSPROP_NATIVE"
+
+
+def native_by_default() -> bool:
+    """Whether the environment lets steps go by our own kernels.
+
+    Raises:
+        ValueError: the environment variable says neither yes nor no.
+    """
+    value = os.environ.get(SWITCH, "1")
+    if value not in ("0", "1"):
+        raise ValueError(f"{SWITCH}={value!r} is neither 0 nor 1")
+    return value == "1"
+
+
+class Engine:
+    """Steps the variables of one optimizer that are not distributed.
+
+    Args:
+        options: the checked arguments.
+        native: whether our kernels may do it.
+        compiled: whether XLA compiles what they do not do.
+    """
+
+    def __init__(self, options: Options, *, native: bool, compiled: bool) -> None:
+        self._options, self._native, self._compiled = options, native, compiled
+        self._pool: Any = None
+        self._functions: dict[Any, Any] = {}
+
+    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
+        """Step variables, or add that to the graph that is being traced.
+
+        Args:
+            items: what is stepped; gradients are checked.
+            learning_rate: a tensor without axes of any float type.
+            iterations: steps done before, an int64 tensor without axes.
+        """
+        native = self._native and _is_native(items)
+        if tf.executing_eagerly() or (self._compiled and not native and not _within_xla()):
+            self._call(items, learning_rate, iterations, compiled=self._compiled and not native)
+        else:
+            self._trace(items, learning_rate, iterations)
+
+    def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
+        # Asked again: this may be within a function, or within one that TensorFlow was told to run eagerly.
+        if self._native and not tf.executing_eagerly() and _is_native(items) and not _within_xla():
+            # Numba is loaded when there is a step for it.
+            from rmsprop.engines.tensorflow import _native
+            from rmsprop.engines.tensorflow._operation import Pool
+
+            if self._pool is None:
+                self._pool = Pool()
+            _native.step(self._options, self._pool, items, tf.cast(learning_rate, tf.float64), iterations)
+        else:
+            _traced.step(self._options, items, learning_rate, iterations)
+
+    def _call(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool) -> None:
+        """Call a function that is traced once for variables, and whether their gradients are sparse."""
+        key = (compiled, *((id(item.variable), item.sparse) for item in items))
+        if key not in self._functions:
+            # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
+            kept = [item._replace(gradient=None) for item in items]
+
+            def step(gradients: Sequence[Any], learning_rate: Any, iterations: Any) -> None:
+                given = [item._replace(gradient=one) for item, one in zip(kept, gradients, strict=True)]
+                self._trace(given, learning_rate, iterations)
+
+            self._functions[key] = tf.function(step, autograph=False, reduce_retracing=True, jit_compile=compiled)
+        self._functions[key]([item.gradient for item in items], learning_rate, iterations)
+
+    def __deepcopy__(self, memo: Any) -> "Engine":
+        # Functions and memory belong to these variables.
+        return Engine(self._options, native=self._native, compiled=self._compiled)
+
+    def __reduce__(self) -> Any:
+        return _again, (self._options, self._native, self._compiled)
+
+
+def _again(options: Options, native: bool, compiled: bool) -> Engine:
+    return Engine(options, native=native, compiled=compiled)
+
+
+def _is_native(items: Sequence[Item]) -> bool:
+    """Whether our kernels can do it: all on this machine's CPU, of known shapes, in this process."""
+    from rmsprop.engines.tensorflow._operation import problem
+
+    if problem() is not None or tf.distribute.has_strategy():
+        return False
+    for item in items:
+        for owner in (item.variable, *item.slots.values()):
+            if not owner.shape.is_fully_defined() or owner.dtype.name not in FLOATS or not _on_cpu(owner.device):
+                return False
+        if item.gradient.dtype.name not in FLOATS or (item.sparse and not prod(item.variable.shape[1:])):
+            return False
+    return True
+
+
+def _on_cpu(device: str | None) -> bool:
+    return not device or ("CPU" in device.upper() and "/job:localhost" in device)
+
+
+def _within_xla() -> bool:
+    """Whether XLA will compile the graph that is being traced."""
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
