@@ -13,7 +13,10 @@ if os.environ.get("CI"):
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
 
 #: What a folder's tests may load. TensorFlow imports JAX where it is installed; Triton is handed torch tensors.
-ALLOWED = {"tensorflow": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"}, "triton": {"torch"}}
+ALLOWED = {
+    "tensorflow": {"tensorflow", "jax"}, "tf_keras": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"},
+    "triton": {"torch"},
+}  # fmt: skip
 
 
 def pytest_sessionfinish(session, exitstatus):

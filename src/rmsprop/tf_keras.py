@@ -1,56 +1,89 @@
 """RMSprop for TensorFlow's Keras 2, `tf_keras`."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, Final, Self, final
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, final
 
 import numpy
 import tensorflow as tf
 import tf_keras
 
 from rmsprop import _slots
-from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_unknown
-from rmsprop._tf_keras.pairs import check_variables, with_gradient
-from rmsprop._tf_keras.rates import Schedule, as_schedule, from_config, number_of, plain_number, to_config
-from rmsprop._tf_keras.state import HOMES, add_slot
+from rmsprop._options import LearningRate, Options, refuse_unknown
+from rmsprop._tf_keras.pairs import with_gradient
+from rmsprop._tf_keras.rates import Schedule, as_schedule, number_of
+from rmsprop._tf_keras.slots import HOMES
+from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines.tensorflow import _traced
 from rmsprop.engines.tensorflow._items import Item
 from rmsprop.engines.tensorflow.engine import Engine, native_by_default
 
-#: Arguments that the original does not have; its configs are ours as long as these have their defaults.
-_OURS: Final = ("initial_velocity", "slot_dtype", "native")
-
-
-def _option(name: str) -> Any:
-    """Make the attribute by which tf_keras's users read an argument, and may change it."""
-
-    def read(self: "RMSprop") -> Any:
-        return getattr(self._options, name)
-
-    def write(self: "RMSprop", value: Any) -> None:
-        self._set_option(name, value)
-
-    return property(read, write, doc=f"The argument `{name}`; a function that is traced already keeps the old value.")
-
 
 @final
 @tf_keras.saving.register_keras_serializable(package="rmsprop")
-class RMSprop(tf_keras.optimizers.Optimizer):
-    """DOC"""
+class RMSprop(State):
+    r"""RMSprop as Keras 2 defines it, for TensorFlow's `tf_keras`, in one pass over memory.
 
-    rho = _option("rho")
-    momentum = _option("momentum")
-    epsilon = _option("epsilon")
-    centered = _option("centered")
-    weight_decay = _option("weight_decay")
-    clipnorm = _option("clipnorm")
-    clipvalue = _option("clipvalue")
-    global_clipnorm = _option("global_clipnorm")
-    use_ema = _option("use_ema")
-    ema_momentum = _option("ema_momentum")
-    ema_overwrite_frequency = _option("ema_overwrite_frequency")
+    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
+    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+
+    .. math::
+        v &\leftarrow \rho v + (1 - \rho) g^2 \\
+        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
+        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
+        w &\leftarrow w - m
+
+    without :math:`\bar g` unless `centered`. It takes the place of `tf_keras.optimizers.RMSprop` wherever that stands:
+    `compile`, custom loops, callbacks, strategies, checkpoints in both directions.
+
+    On the CPU a step is a few operations of ours within TensorFlow's graph, eagerly too. Values that were read before
+    stay as they are. On other devices, under XLA, in strategies and with DTensor the same rule is traced into
+    TensorFlow's own operations. `docs/tf_keras.md` says which way is taken when, and how to choose.
+
+    Args:
+        learning_rate: a number >= 0, a `LearningRateSchedule` of tf_keras or of `rmsprop.schedules`, or a function of
+            the step (int from 0) or of nothing, which is called at every step. It passes through float32.
+        rho: decay of the average of squared gradients, 0 to 1.
+        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipvalue: upper limit > 0 for the absolute value of each element.
+        global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
+        use_ema: keep an exponential moving average of each variable, starting at its initial value.
+        ema_momentum: decay of that average, 0 to 1.
+        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: only by
+            `finalize_variable_values`, which `fit` calls at its end.
+        jit_compile: let XLA compile what our own kernels do not do. Without a GPU it is ignored, as in tf_keras.
+        name: kept in the config, and the scope of the state's names.
+        mesh: a `tf.experimental.dtensor.Mesh`: the state is made of DVariables, laid out as the variables are.
+        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
+        native: whether our own kernels may do the step. False: a train step that is exported, or reused within a
+            function that XLA compiles. None: as the environment variable ``RMSPROP_NATIVE`` says, 1 (the default) or 0.
+        **kwargs: none; words of other libraries raise an error that says ours.
+
+    Raises:
+        TypeError: an argument is of the wrong type, or unknown; the error names the right one.
+        ValueError: a number is out of its range, or two clips were given.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from rmsprop.tf_keras import RMSprop
+        >>> opt = RMSprop(learning_rate=0.1)
+        >>> var1 = tf.Variable(10.0)
+        >>> loss = lambda: (var1 ** 2) / 2.0  # d(loss) / d(var1) = var1
+        >>> opt.minimize(loss, [var1])
+        >>> print(var1.numpy())
+        9.683772
+
+    References:
+        `tf_keras.optimizers.RMSprop
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
+    """
 
     def __init__(
         self,
@@ -90,147 +123,6 @@ class RMSprop(tf_keras.optimizers.Optimizer):
             jit_compile, mesh=mesh,
         )  # fmt: skip
         self._learning_rate = self._build_learning_rate(as_schedule(self._options.learning_rate))
-
-    # Arguments --------------------------------------------------------------------------------------------------------
-
-    def _set_option(self, name: str, value: Any) -> None:
-        options = replace(self._options, **{name: value})
-        if getattr(self, "_built", False) and _slots.slots(options) != _slots.slots(self._options):
-            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
-        self._options, self._engine = options, None
-
-    @property
-    def learning_rate(self) -> Any:
-        """The learning rate of the next step: a variable, or a tensor if a schedule or function rules.
-
-        Raises:
-            TypeError: a number was assigned while a schedule rules, or something that is neither.
-            ValueError: a number below 0 or not finite was assigned.
-        """
-        rate = self._learning_rate
-        return rate(self.iterations) if isinstance(rate, Schedule) else rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: LearningRate) -> None:
-        if tf.is_symbolic_tensor(value) and not isinstance(self._learning_rate, Schedule):
-            self._learning_rate.assign(tf.cast(value, self._learning_rate.dtype))
-            return
-        checked = check_learning_rate(number_of(value))
-        if callable(checked):
-            self._options = replace(self._options, learning_rate=checked)
-            self._learning_rate = self._build_learning_rate(as_schedule(checked))
-        elif isinstance(self._learning_rate, Schedule):
-            raise TypeError(
-                f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules: "
-                "assign another schedule, or construct the optimizer with a number"
-            )
-        else:
-            self._learning_rate.assign(checked)
-
-    def exclude_from_weight_decay(
-        self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
-    ) -> None:
-        """Leave variables out of weight decay; a second call replaces the first.
-
-        Args:
-            var_list: variables.
-            var_names: regular expressions, searched in the variables' names, which end in ":0".
-
-        Raises:
-            TypeError: `var_list` is one variable, or `var_names` one string.
-            ValueError: the state is built already, or a name is not a regular expression.
-        """
-        if isinstance(var_list, tf.Variable):
-            raise TypeError(f"var_list={var_list.name!r} is one variable: pass a list")
-        if isinstance(var_names, str):
-            raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
-        names = list(var_names or ())
-        try:
-            for name in names:
-                re.compile(name)
-        except re.error as error:
-            raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
-        super().exclude_from_weight_decay(list(var_list or ()), names)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments, as values that JSON can hold; the original's `from_config` takes them too.
-
-        Raises:
-            ValueError: `learning_rate` is a plain function.
-        """
-        rate = self._options.learning_rate
-        config = replace(self._options, learning_rate=0.0).get_config()
-        config["learning_rate"] = to_config(rate) if callable(rate) else plain_number(rate, self._learning_rate)
-        config["native"] = self._native
-        default = {**Options().get_config(), "native": None}
-        for name in _OURS:
-            if config[name] == default[name]:
-                del config[name]
-        return {**config, "is_legacy_optimizer": False}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """Make an optimizer from what `get_config` gave, or from a config that the original wrote.
-
-        Args:
-            config: the arguments by name. A clip of 0 or less is read as None, and the original's `jit_compile` is not
-                believed: it is False wherever there was no GPU, whatever had been asked for.
-            custom_objects: your own classes of schedules, by name.
-
-        Raises:
-            TypeError: an entry is unknown or of the wrong type.
-            ValueError: a number is out of its range, or a schedule's class is unknown.
-        """
-        arguments = dict(config)
-        native, mesh = arguments.pop("native", None), arguments.pop("mesh", None)
-        if isinstance(rate := arguments.get("learning_rate"), Mapping):
-            arguments["learning_rate"] = from_config(rate, custom_objects)
-        options = Options.from_config(arguments, custom_objects)
-        return cls(**{field.name: getattr(options, field.name) for field in fields(options)}, native=native, mesh=mesh)
-
-    # State ------------------------------------------------------------------------------------------------------------
-
-    @tf.autograph.experimental.do_not_convert
-    def build(self, var_list: Sequence[Any]) -> None:
-        """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
-
-        Args:
-            var_list: variables of float16, bfloat16, float32 or float64.
-
-        Raises:
-            TypeError: something is no variable, or of another type.
-            ValueError: a variable is given twice.
-        """
-        if getattr(self, "_built", False):
-            return
-        check_variables(var_list)
-        self._build_index_dict(var_list)
-        if len(self._index_dict) < len(var_list):
-            raise ValueError(f"a variable is given twice among {', '.join(variable.name for variable in var_list)}")
-        # What the original has, checkpoints have: an empty list where a slot is off, but no averages then.
-        for name in ("velocity", "momentum", "average_gradient"):
-            setattr(self, HOMES[name], [])
-        for slot in _slots.slots(self._options):
-            setattr(self, HOMES[slot.name], [add_slot(self, self._options, slot, variable) for variable in var_list])
-        self._built = True
-
-    @tf.autograph.experimental.do_not_convert
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Write the averages into variables, if `use_ema`; `fit` does it at its end.
-
-        Args:
-            var_list: variables that the optimizer was built for.
-
-        Raises:
-            ValueError: the optimizer is not built, or a variable is unknown to it.
-        """
-        if self.use_ema:
-            if not getattr(self, "_built", False):
-                raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-            self._refuse_unknown(var_list)
-        super().finalize_variable_values(var_list)
-
-    # Steps ------------------------------------------------------------------------------------------------------------
 
     @tf.autograph.experimental.do_not_convert
     def apply_gradients(
@@ -277,17 +169,6 @@ class RMSprop(tf_keras.optimizers.Optimizer):
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable))
         return iterations
-
-    def _refuse_unknown(self, variables: Sequence[Any]) -> None:
-        keys = [self._var_key(variable) for variable in variables]
-        for key, variable in zip(keys, variables, strict=True):
-            if key not in self._index_dict:
-                raise ValueError(
-                    f"variable {variable.name!r} is not among those the optimizer was built for: "
-                    "pass all variables to build() first"
-                )
-        if len(set(keys)) < len(keys):
-            raise ValueError(f"a variable is given twice among {', '.join(one.name for one in variables)}")
 
     def _is_distributed(self) -> bool:
         return tf.distribute.has_strategy() and self._mesh is None and not self._run_with_dtensor

@@ -1,53 +1,102 @@
-"""The variables in which tf_keras's optimizers keep their state."""
+"""The optimizer's state: variables of TensorFlow's that tf_keras's checkpoints find where the original keeps them."""
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy
 import tensorflow as tf
-import tf_keras
 
 from rmsprop import _slots
-from rmsprop._options import Options
-from rmsprop._tf_keras.pairs import dtype_of
-
-#: The attributes by slot; checkpoints go by these names.
-HOMES: Final = {
-    "average": "_model_variables_moving_average",
-    "velocity": "_velocities",
-    "momentum": "_momentums",
-    "average_gradient": "_average_gradients",
-}
+from rmsprop._tf_keras.arguments import Arguments
+from rmsprop._tf_keras.pairs import check_variables
+from rmsprop._tf_keras.slots import HOMES, add_slot
 
 
-def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any) -> Any:
-    """Make the variable of a slot, and let the optimizer know it."""
-    dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
-    if optimizer._mesh is not None:
-        return _add_sharded_slot(optimizer, slot, variable, dtype)
-    with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
-        start = variable if slot.start is None else tf.fill(variable.shape, slot.start)
-        reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
-        # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
-        return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
-            reference, slot.name, initial_value=tf.cast(start, dtype)
-        )
+class State(Arguments):
+    """What `rmsprop.tf_keras.RMSprop` knows of its state."""
+
+    @tf.autograph.experimental.do_not_convert
+    def build(self, var_list: Sequence[Any]) -> None:
+        """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
+
+        Args:
+            var_list: variables of float16, bfloat16, float32 or float64.
+
+        Raises:
+            TypeError: something is no variable, or of another type.
+            ValueError: a variable is given twice.
+        """
+        if getattr(self, "_built", False):
+            return
+        check_variables(var_list)
+        self._build_index_dict(var_list)
+        if len(self._index_dict) < len(var_list):
+            raise ValueError(f"a variable is given twice among {', '.join(variable.name for variable in var_list)}")
+        made = {
+            slot.name: [add_slot(self, self._options, slot, variable) for variable in var_list]
+            for slot in _slots.slots(self._options)
+        }
+        # What the original has, checkpoints have: an empty list where a slot is off, but no averages then. Each is set
+        # once, when it is full, as what was restored before waits for the attribute.
+        for name, home in HOMES.items():
+            if name in made or name != "average":
+                setattr(self, home, made.get(name, []))
+        self._built = True
+
+    @tf.autograph.experimental.do_not_convert
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Write the averages into variables, if `use_ema`; `fit` does it at its end.
+
+        Args:
+            var_list: variables that the optimizer was built for.
+
+        Raises:
+            ValueError: the optimizer is not built, or a variable is unknown to it.
+        """
+        if self.use_ema:
+            if not getattr(self, "_built", False):
+                raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
+            self._refuse_unknown(var_list)
+        super().finalize_variable_values(var_list)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the optimizer's variables.
+
+        Args:
+            weights: an array for each, in the order of `variables`.
+
+        Raises:
+            ValueError: the optimizer is not built, or the number of arrays or a shape differs.
+        """
+        if getattr(self, "_built", False) and len(weights) != len(self._variables):
+            raise ValueError(f"weights holds {len(weights)} arrays, the optimizer has {len(self._variables)} variables")
+        super().set_weights([_as_kept(*pair) for pair in zip(weights, self._variables, strict=False)])
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the state from a Keras file; tf_keras calls this."""
+        if len(store.keys()) == len(self._variables):
+            store = {str(i): _as_kept(store[str(i)], variable) for i, variable in enumerate(self._variables)}
+        super().load_own_variables(store)
+
+    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        # A checkpoint holds the state twice: by slot, and as one list. By the list a momentum would pass for an average
+        # of gradients.
+        return None if name == "_variables" else super()._lookup_dependency(name, *args, **kwargs)
+
+    def _refuse_unknown(self, variables: Sequence[Any]) -> None:
+        keys = [self._var_key(variable) for variable in variables]
+        for key, variable in zip(keys, variables, strict=True):
+            if key not in self._index_dict:
+                raise ValueError(
+                    f"variable {variable.name!r} is not among those the optimizer was built for: "
+                    "pass all variables to build() first"
+                )
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"a variable is given twice among {', '.join(one.name for one in variables)}")
 
 
-def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
-    # Made from the variable, the state is sharded as it is.
-    start = variable if slot.start is None else tf.zeros_like(variable) + tf.cast(slot.start, variable.dtype)
-    made = tf.experimental.dtensor.DVariable(
-        tf.cast(start, dtype), name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
-    )
-    optimizer._variables.append(made)
-    return made
-
-
-class _Retyped:
-    """A variable as a model for one of another type."""
-
-    def __init__(self, variable: Any, dtype: Any) -> None:
-        self._variable, self.dtype, self.true_dtype = variable, dtype, dtype
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._variable, name)
+def _as_kept(weight: Any, variable: Any) -> Any:
+    """Give an array from a file its type back: HDF5 takes the two bytes of a bfloat16 for no number."""
+    array = numpy.asarray(weight)
+    dtype = numpy.dtype(variable.dtype.as_numpy_dtype)
+    return array.view(dtype) if array.dtype.kind == "V" and array.dtype.itemsize == dtype.itemsize else array

@@ -25,8 +25,11 @@ examples:
   rmsprop train --help          what can be chosen there
 """
 
-#: What the extra "cli" installs, by import name.
-_EXTRA: Final = frozenset({"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"})
+#: Extra -> what it installs, by import name.
+_EXTRAS: Final = {
+    "cli": {"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"},
+    "tf_keras": {"tensorflow", "tf_keras"},
+}
 
 
 class CommandError(Exception):
@@ -50,9 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(options.command, str(problem))
     except ModuleNotFoundError as missing:
         module = (missing.name or "").partition(".")[0]
-        if module not in _EXTRA:
+        extra = next((name for name, modules in _EXTRAS.items() if module in modules), None)
+        if extra is None:
             raise
-        return _fail(options.command, f'needs the package {module}: pip install "rmsprop[cli]"')
+        return _fail(options.command, f'needs the package {module}: pip install "rmsprop[{extra}]"')
     except KeyboardInterrupt:
         print(f"rmsprop {options.command}: stopped", file=sys.stderr)
         return 130

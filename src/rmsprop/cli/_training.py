@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from rmsprop.cli import CommandError
 
 if TYPE_CHECKING:
-    from rmsprop.cli._digits import Array, Digits, Network
+    from rmsprop.cli._digits import Array, Digits
+    from rmsprop.cli._networks import Network
     from rmsprop.cli._report import Clock, Display
 
 

@@ -1,18 +1,22 @@
-"""What `startup` measures, each in an interpreter of its own: ``python -m rmsprop.cli.bench.child WHAT ...``.
+"""What is measured in an interpreter of its own: ``python -m rmsprop.cli.bench.child WHAT ...``.
 
 One JSON object is printed.
 """
 
+import ctypes
+import gc
 import json
 import sys
 import time
 import tracemalloc
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rmsprop.cli.bench.contenders import Contender
 from rmsprop.cli.bench.models import MODELS, VARIANTS, make_task
-from rmsprop.cli.bench.peers import FRONTENDS, Contender
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, PEERS
 
 #: Steps during which memory is watched.
 _WATCHED = 5
@@ -29,17 +33,17 @@ def trivial(folder: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
-def first_step(frontend: str, model: str, variant: str) -> dict[str, Any]:
-    """Time the first step, with all that it imports, loads and compiles."""
-    contender = _contender(frontend, model, variant)
+def first_step(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
+    """Time the first step, with all that it imports, loads, traces and compiles."""
+    contender = _contender(frontend, who, model, variant)
     start = time.perf_counter()
     contender.step()
     return {"seconds": time.perf_counter() - start}
 
 
-def memory(frontend: str, model: str, variant: str) -> dict[str, Any]:
+def memory(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
     """Find how much memory steps take for a while, the first step apart."""
-    contender = _contender(frontend, model, variant)
+    contender = _contender(frontend, who, model, variant)
     contender.step()
     resident = _resident_peak(contender)
     tracemalloc.start()
@@ -52,16 +56,38 @@ def memory(frontend: str, model: str, variant: str) -> dict[str, Any]:
     return {"python_bytes": tracemalloc.get_traced_memory()[1] - before, "resident_bytes": resident}
 
 
-def _contender(frontend: str, model: str, variant: str) -> Contender:
+def peak(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
+    """Find how far the first step, and later ones, raise the resident memory above what it was before the first.
+
+    Then the variables, the gradients and the optimizer are there, the step is traced, and memory that was freed is
+    given back to the system, so that no step finds any. The figures are None where the system does not tell.
+    """
+    contender: Any = _contender(frontend, who, model, variant)
+    contender.prepare()
+    gc.collect()
+    _trim()
+    try:
+        before = _reset_peak()
+        contender.step()
+        first = _status("VmHWM") - before
+        _reset_peak()
+        for _ in range(_WATCHED):
+            contender.step()
+        later, kept = _status("VmHWM") - before, _status("VmRSS") - before
+    except (OSError, KeyError):
+        return {"first_bytes": None, "later_bytes": None, "kept_bytes": None}
+    return {"first_bytes": first, "later_bytes": later, "kept_bytes": kept}
+
+
+def _contender(frontend: str, who: str, model: str, variant: str) -> Contender:
     task = make_task(MODELS[model](), VARIANTS[variant])
-    return FRONTENDS[frontend](task)
+    return (FRONTENDS[frontend].ours if who == OURS else PEERS[who]).make(task)
 
 
 def _resident_peak(contender: Contender) -> int | None:
     """Give by how much the process's resident memory rises above its start within steps; None where unknown."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        before = _status("VmRSS")
+        before = _reset_peak()
         for _ in range(_WATCHED):
             contender.step()
         return _status("VmHWM") - before
@@ -69,11 +95,23 @@ def _resident_peak(contender: Contender) -> int | None:
         return None
 
 
+def _reset_peak() -> int:
+    """Let the peak of resident memory start anew, and give what is resident."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
 def _status(entry: str) -> int:
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[entry].split()[0]) * 1024
 
 
+def _trim() -> None:
+    """Give memory that was freed back to the system, where the C library knows how."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 if __name__ == "__main__":
-    functions = {function.__name__: function for function in (trivial, first_step, memory)}
+    functions = {function.__name__: function for function in (trivial, first_step, memory, peak)}
     print(json.dumps(functions[sys.argv[1]](*sys.argv[2:])))

@@ -15,8 +15,8 @@ def load(name: str) -> Any:
     TensorFlow's libraries write to the process's standard error past Python. What they write is shown if the import
     fails, and thrown away otherwise.
     """
-    if name in sys.modules:
-        return sys.modules[name]
+    if (module := sys.modules.get(name)) is not None:
+        return module
     if name == "tensorflow":
         # Triton, which torch.optim imports, aborts the process when TensorFlow's copy of LLVM is there before its own.
         with suppress(ImportError):

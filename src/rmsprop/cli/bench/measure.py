@@ -3,13 +3,14 @@
 import argparse
 import gc
 import statistics
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from rmsprop.cli.bench import limit, machine, startup
+from rmsprop.cli import CommandError
+from rmsprop.cli.bench import limit, machine, memory, startup
 from rmsprop.cli.bench.frameworks import set_threads
-from rmsprop.cli.bench.models import MODELS, VARIANTS, Task, count_numbers, make_task
-from rmsprop.cli.bench.peers import FRONTENDS, OURS, Contender, choose_peers
+from rmsprop.cli.bench.models import MODELS, VARIANTS, count_numbers, make_task
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, Maker, choose_peers, load_frontend
 from rmsprop.cli.bench.report import (
     Report,
     Row,
@@ -17,10 +18,12 @@ from rmsprop.cli.bench.report import (
     show_busy,
     show_limits,
     show_machine,
+    show_memory,
     show_startup,
     show_steps,
 )
 from rmsprop.cli.bench.timing import Budget, interleave, ratio, summary
+from rmsprop.cli.bench.workloads import WORKLOADS, Workload
 from rmsprop.compilers._threads import default_threads
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ _LIMITED: Final = "flat25m"
 _STARTED: Final = "mlp"
 
 
+#: The models whose steps are watched for the memory that they take, where new values are computed in new memory.
+_LARGE: Final = ("resnet50", "flat25m")
+
+
 class Session:
     """One run of the measurement; tables appear as soon as they are full.
 
@@ -40,54 +47,82 @@ class Session:
         options: of the command line.
         peers: which, by name; those that cannot run are left out and named.
         console: where to show.
+
+    Raises:
+        CommandError: what the front end needs is broken.
+        ModuleNotFoundError: it is not installed.
     """
 
     def __init__(self, options: argparse.Namespace, peers: list[str], console: "Console") -> None:
         self._frontend: str = options.frontend
-        self._models: list[str] = list(dict.fromkeys(options.model or MODELS))
-        self._variants: list[str] = list(dict.fromkeys(options.variant or VARIANTS))
+        self._ours = load_frontend(options.frontend)
+        everything = dict.fromkeys(name for workload in WORKLOADS.values() for name in workload.models)
+        self._models: list[str] = list(dict.fromkeys(options.model or everything))
+        self._given: list[str] = list(dict.fromkeys(options.variant or ()))
+        self._variants: list[str] = self._given or list(VARIANTS)
         self._budget = Budget(options.seconds, options.repeat)
         self._console = console
         self._peers, left_out = choose_peers(peers)
         if options.threads is not None:
             set_threads(options.threads)
-        modules = [module for peer in self._peers.values() for module in peer.modules]
+        modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
         self._report = Report(machine.describe_machine(packages, default_threads()), left_out)
 
     def measure(self, parts: Collection[str]) -> Report:
-        """Measure these parts, of `rmsprop.cli.bench.PARTS`, and give the report."""
+        """Measure these parts, of `rmsprop.cli.bench.PARTS`, and give the report.
+
+        Raises:
+            CommandError: there is nothing to measure.
+        """
         show_machine(self._report, self._console)
         watch = machine.Watch()
-        if "steps" in parts:
-            self._steps()
+        for part, workload in WORKLOADS.items():
+            if part in parts:
+                self._compare(workload)
         if "limit" in parts and _LIMITED in self._models:
             self._limits()
+        least_and_most = list(dict.fromkeys([self._variants[0], self._variants[-1]]))
         if "startup" in parts:
-            least_and_most = list(dict.fromkeys([self._variants[0], self._variants[-1]]))
-            rows = startup.measure_startup(self._frontend, _STARTED, least_and_most)
+            rows = startup.measure_startup(self._frontend, _STARTED, least_and_most, self._relatives())
             self._collect("start of a process", rows, show_startup)
-        if "allocation" in parts:
-            rows = startup.measure_allocation(self._frontend, self._models[-1], self._variants)
+        plain = [model for model in self._models if model in MODELS]
+        if "allocation" in parts and plain:
+            rows = memory.measure_allocation(self._frontend, plain[-1], self._variants)
             self._collect("memory that a step takes", rows, show_allocation)
+        if "memory" in parts:
+            large = [model for model in plain if model in _LARGE]
+            rows = memory.measure_memory(self._frontend, large, least_and_most, self._relatives())
+            self._collect("memory that steps take", rows, show_memory)
+        if not self._report.rows:
+            raise CommandError(f"--part {' '.join(parts)} measures nothing of --model {' '.join(self._models)}")
         self._report.machine["busy_elsewhere"] = watch.busy_elsewhere()
         show_busy(self._report, self._console)
         return self._report
+
+    def _relatives(self) -> list[str]:
+        """Give the peers that are of the front end's own framework: what a process pays can be compared with theirs."""
+        mine = set(self._ours.ours.modules)
+        return [name for name, peer in self._peers.items() if mine & set(peer.modules)]
 
     def _collect(self, what: str, rows: Iterable[Row], show: Callable[[Report, "Console"], None]) -> None:
         with self._console.status(what):
             self._report.rows += rows
         show(self._report, self._console)
 
-    def _steps(self) -> None:
-        makers: dict[str, Callable[[Task], Contender]] = {OURS: FRONTENDS[self._frontend]}
-        makers |= {name: peer.make for name, peer in self._peers.items()}
+    def _compare(self, workload: Workload) -> None:
+        kind = workload.kind
+        makers = {OURS: self._ours.ours.makers[kind]}
+        makers |= {name: peer.makers[kind] for name, peer in self._peers.items() if kind in peer.makers}
         for model in self._models:
-            for variant in self._variants:
-                with self._console.status(f"{model}, {variant}"):
-                    self._report.rows += measure_steps(self._frontend, model, variant, makers, self._budget)
+            if model not in workload.models:
+                continue
+            for variant in self._given or workload.variants:
+                with self._console.status(f"{kind}, {model}, {variant}"):
+                    rows = measure_steps(self._frontend, model, variant, makers, self._budget, workload)
+                    self._report.rows += rows
                 gc.collect()
-            show_steps(self._report, model, self._console)
+            show_steps(self._report, kind, model, self._console)
 
     def _limits(self) -> None:
         for variant in self._variants:
@@ -101,14 +136,20 @@ class Session:
 
 
 def measure_steps(
-    frontend: str, model: str, variant: str, makers: dict[str, Callable[[Task], Contender]], budget: Budget
+    frontend: str,
+    model: str,
+    variant: str,
+    makers: Mapping[str, Maker],
+    budget: Budget,
+    workload: Workload = WORKLOADS["steps"],
 ) -> list[Row]:
     """Let contenders do the same job in turns; `makers` holds `OURS`, which the ratios refer to."""
-    shapes = MODELS[model]()
-    task = make_task(shapes, VARIANTS[variant])
+    shapes = workload.models[model]()
+    task = workload.make_task(shapes, VARIANTS[variant])
     contenders = {name: make(task) for name, make in makers.items()}
-    times = interleave({name: contender.step for name, contender in contenders.items()}, budget)
-    common: Row = {"kind": "step", "frontend": frontend, "model": model, "variant": variant}
+    calls = interleave({name: contender.step for name, contender in contenders.items()}, budget)
+    times = {name: [seconds / task.steps for seconds in figures] for name, figures in calls.items()}
+    common: Row = {"kind": workload.kind, "frontend": frontend, "model": model, "variant": variant}
     common |= {"tensors": len(shapes), "numbers": count_numbers(shapes)}
     return [
         {**common, "peer": name, **summary(times[name]), "ratio": ratio(times[name], times[OURS])}
@@ -121,7 +162,7 @@ def measure_limit(frontend: str, size: int, variant: str, budget: Budget, *, tor
     options = VARIANTS[variant]
     slots = 1 + bool(options.get("momentum")) + bool(options.get("centered")) + bool(options.get("use_ema"))
     norm = "global_clipnorm" in options
-    ours = FRONTENDS[frontend](make_task([(size,)], options))
+    ours = FRONTENDS[frontend].ours.make(make_task([(size,)], options))
     with limit.Memory(size, slots, norm=norm, threads=default_threads()) as memory:
         times = interleave({OURS: ours.step, **memory.loops(torch=torch)}, budget)
         moved = memory.moved

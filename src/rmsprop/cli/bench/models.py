@@ -79,11 +79,13 @@ class Task(NamedTuple):
         variables: the values to start from.
         gradients: given anew, and the same, at every step.
         options: of the optimizer, by their names in tf_keras and here.
+        steps: that a call of a contender does.
     """
 
     variables: list[Array]
     gradients: list[Array]
     options: dict[str, Any]
+    steps: int = 1
 
 
 def make_task(shapes: list[Shape], options: dict[str, Any]) -> Task:

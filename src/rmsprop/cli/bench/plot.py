@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rmsprop.cli import CommandError
 from rmsprop.cli.bench.peers import OURS, PEERS
-from rmsprop.cli.bench.report import Report, Row, duration
+from rmsprop.cli.bench.report import Report, Row, duration, headline
 
 _COLORS: Final = {
     OURS: "#2a6fbb", "torch": "#e0762c", "torch-foreach": "#f0b27a", "torch-fused": "#b85c1e", "tf_keras": "#8a8a8a",
@@ -20,19 +20,20 @@ _GREY: Final = "#666666"
 
 def draw(report: Report, path: Path) -> None:
     """Write a PNG file."""
-    models = list(dict.fromkeys(row["model"] for row in report.of("step")))
-    if not models:
+    compared = report.compared()
+    if not compared:
         raise CommandError("--plot: there are no steps among the figures")
-    wide = min(2, len(models))
-    high = -(-len(models) // wide)
+    wide = min(2, len(compared))
+    high = -(-len(compared) // wide)
     # A figure of its own, without pyplot: no global state, and PNG is drawn by Agg.
     figure = Figure(figsize=(5.2 * wide + 0.6, 4.0 * high + 1.0), dpi=150, layout="constrained", facecolor="white")
     panels = list(figure.subplots(high, wide, squeeze=False).flat)
-    for panel, model in zip(panels, models, strict=False):
-        _draw_model(panel, report.of("step", model=model))
-    for panel in panels[len(models) :]:
+    shown = [report.of(kind, model=model) for kind, model in compared]
+    for panel, rows in zip(panels, shown, strict=False):
+        _draw_model(panel, rows)
+    for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    names = [name for name in _LABELS if any(row["peer"] == name for row in report.of("step"))]
+    names = [name for name in _LABELS if any(row["peer"] == name for rows in shown for row in rows)]
     patches = [Patch(color=_COLORS[name], label=_LABELS[name]) for name in names]
     figure.legend(handles=patches, loc="outside upper center", ncols=2, frameon=False)
     figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
@@ -51,7 +52,7 @@ def _draw_model(panel: Any, rows: list[Row]) -> None:
         text = f"1   ({duration(row['seconds'])})" if ours else f"{row['ratio']:.1f}"
         style = {"color": _COLORS[OURS], "fontweight": "bold"} if ours else {"color": _GREY}
         panel.text(row["ratio"] + 0.012 * longest, place, text, va="center", fontsize=8, **style)
-    panel.set_title(f"{rows[0]['model']}: {_count(rows[0])}", fontsize=11)
+    panel.set_title(f"{headline(rows[0])}: {_count(rows[0])}", fontsize=11)
     panel.set_yticks(range(len(variants)), variants)
     panel.invert_yaxis()
     panel.set_xlim(0, 1.12 * longest)
@@ -72,5 +73,5 @@ def _caption(report: Report) -> str:
     machine, versions = report.machine, report.machine["versions"]
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}"
-    what = "Time of one optimizer step, float32, as a multiple of rmsprop's (in brackets): shorter is faster"
+    what = "Time of one step, float32, as a multiple of rmsprop's (in brackets): shorter is faster"
     return f"{what}{'; MEASURED ON A BUSY MACHINE' if report.is_busy else ''}.\n{where}; {packages}"

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from rmsprop.cli import CommandError
 from rmsprop.cli.bench.peers import OURS
+from rmsprop.cli.bench.workloads import KINDS
 
 Row = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Report:
     Attributes:
         machine: see `rmsprop.cli.bench.machine`.
         left_out: peer -> why it is not in the rows.
-        rows: one a figure; "kind" is step, limit, startup or allocation.
+        rows: one a figure; "kind" is one of `KINDS`, or limit, startup, allocation or memory.
         format: of the file.
     """
 
@@ -45,6 +46,10 @@ class Report:
     def of(self, kind: str, **entries: Any) -> list[Row]:
         """Give the rows of a kind that have these entries."""
         return [row for row in self.rows if {"kind": kind, **entries}.items() <= row.items()]
+
+    def compared(self) -> list[tuple[str, str]]:
+        """Give the kinds of work, and the models, of which there are times beside each other."""
+        return list(dict.fromkeys((row["kind"], row["model"]) for row in self.rows if row["kind"] in KINDS))
 
     @property
     def is_busy(self) -> bool:
@@ -70,11 +75,12 @@ class Report:
 def show(report: Report, console: Console) -> None:
     """Print everything."""
     show_machine(report, console)
-    for model in dict.fromkeys(row["model"] for row in report.of("step")):
-        show_steps(report, model, console)
+    for kind, model in report.compared():
+        show_steps(report, kind, model, console)
     show_limits(report, console)
     show_startup(report, console)
     show_allocation(report, console)
+    show_memory(report, console)
     show_busy(report, console)
 
 
@@ -101,12 +107,18 @@ def show_busy(report: Report, console: Console) -> None:
         )
 
 
-def show_steps(report: Report, model: str, console: Console) -> None:
+def headline(row: Row) -> str:
+    """Name the work, and the model, of a row of times."""
+    return ", ".join(filter(None, (row["model"], KINDS[row["kind"]].words)))
+
+
+def show_steps(report: Report, kind: str, model: str, console: Console) -> None:
     """Print the times of whole steps of one model."""
-    rows = report.of("step", model=model)
+    rows = report.of(kind, model=model)
     numbers, tensors = rows[0]["numbers"], rows[0]["tensors"]
     noun = "tensor" if tensors == 1 else "tensors"
-    table = _table(f"{model}: {tensors} {noun}, {numbers:,} numbers", "variant", "", "a step", "10-90 %", "ratio")
+    title = f"{headline(rows[0])}: {tensors} {noun}, {numbers:,} numbers"
+    table = _table(title, "variant", "", "a step", "10-90 %", "ratio")
     for variant, group in _groups(rows):
         for index, row in enumerate(group):
             ours = row["peer"] == OURS
@@ -157,9 +169,24 @@ def show_allocation(report: Report, console: Console) -> None:
     title = f"{rows[0]['model']}: memory that a step takes for a while; the largest tensor has {largest}"
     table = _table(title, "variant", "Python and NumPy", "process")
     for row in rows:
-        resident = "unknown" if row["resident_bytes"] is None else _size(row["resident_bytes"])
-        table.add_row(row["variant"], _size(row["python_bytes"]), resident)
+        table.add_row(row["variant"], _size(row["python_bytes"]), _size(row["resident_bytes"]))
     _print(table, console)
+
+
+def show_memory(report: Report, console: Console) -> None:
+    """Print how far steps raise a process's memory, ours and others'."""
+    for model in dict.fromkeys(row["model"] for row in report.of("memory")):
+        rows = report.of("memory", model=model)
+        largest, bucket = (_size(rows[0][entry]) for entry in ("largest_tensor_bytes", "bucket_bytes"))
+        title = f"{model}: memory above that before the first step; the largest tensor has {largest}, a bucket {bucket}"
+        table = _table(title, "variant", "", "first step", "later steps", "kept")
+        for variant, group in _groups(rows):
+            for index, row in enumerate(group):
+                cells = [_size(row[entry]) for entry in ("first_bytes", "later_bytes", "kept_bytes")]
+                style = "bold" if row["peer"] == OURS else None
+                table.add_row(variant if index == 0 else "", row["peer"], *cells, style=style)
+            table.add_section()
+        _print(table, console)
 
 
 def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
@@ -194,9 +221,11 @@ def duration(seconds: float) -> str:
     return f"{_digits(seconds / 1e-6)} µs"
 
 
-def _size(count: int) -> str:
+def _size(count: int | None) -> str:
+    if count is None:
+        return "unknown"
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
+        if abs(count) >= size:
             return f"{_digits(count / size)} {unit}"
     return f"{count} bytes"
 

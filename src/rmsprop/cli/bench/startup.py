@@ -1,34 +1,26 @@
-"""What a program pays once, and how much memory a step takes: measured in fresh interpreters.
+"""What a program pays once, measured in fresh interpreters: those that are compared run in turns."""
 
-Imports, the kernel cache and a process's peak of memory are only what they are in a process that has done nothing
-else. Those that are compared run in turns.
-"""
-
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rmsprop.cli import CommandError
-from rmsprop.cli.bench.models import MODELS, count_numbers
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, FrontEnd
+from rmsprop.cli.bench.processes import measure_in_child, run_python
 from rmsprop.cli.bench.timing import summary
 
 Row = dict[str, Any]
 
-#: Processes for each figure, and for those that compile.
-_REPEATS, _COLD_REPEATS = 7, 3
+#: Processes for each figure, and for those that compile or import a framework.
+_REPEATS, _SLOW_REPEATS = 7, 3
 
 _IMPORT: Final = """\
-import json, time, numpy
+import json, time, numpy, {before}
 start = time.perf_counter()
-import rmsprop
-print(json.dumps({"seconds": time.perf_counter() - start}))
+import {module}
+print(json.dumps({{"seconds": time.perf_counter() - start}}))
 """
 
 _TRIVIAL: Final = """\
@@ -41,32 +33,39 @@ def add(numbers):
 """
 
 
-def measure_startup(frontend: str, model: str, variants: Sequence[str]) -> Iterator[Row]:
-    """Give rows on the import and on the first step, without and with a cache of kernels."""
-    yield _import_row()
+def measure_startup(frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = ()) -> Iterator[Row]:
+    """Give rows on the import and on the first step, without and with a cache of kernels, and on peers' first steps."""
+    ours = FRONTENDS[frontend]
+    repeats = _SLOW_REPEATS if ours.ours.modules else _REPEATS
+    yield _import_row(ours, repeats)
     with tempfile.TemporaryDirectory(prefix="rmsprop-bench-") as name:
         folder = Path(name)
         (folder / "trivial.py").write_text(_TRIVIAL)
-        _child("trivial", name)  # fills Numba's own cache
+        measure_in_child("trivial", name)  # fills Numba's own cache
         cold = {variant: _cold(folder, frontend, model, variant) for variant in variants}
-        jobs: dict[str, Callable[[], float]] = {"": partial(_seconds, "trivial", name)}
+        jobs: dict[tuple[str, str], Callable[[], float]] = {("", ""): partial(_seconds, "trivial", name)}
         for variant in variants:
             cache = _cache(folder, variant)
-            jobs[variant] = partial(_seconds, "first_step", frontend, model, variant, cache=cache)
-        times: dict[str, list[float]] = {job: [] for job in jobs}
-        for _ in range(_REPEATS):
+            for who in (OURS, *peers):
+                jobs[who, variant] = partial(_seconds, "first_step", frontend, who, model, variant, cache=cache)
+        times: dict[tuple[str, str], list[float]] = {job: [] for job in jobs}
+        for _ in range(repeats):
             for job, measure in jobs.items():
                 times[job].append(measure())
-    baseline = statistics.median(times[""])
-    yield _row("importing Numba, calling a cached function", "", times[""])
+    baseline = statistics.median(times["", ""])
+    yield _row("importing Numba, calling a cached function", "", times["", ""])
     for variant in variants:
-        yield {**_row("first step, kernels cached", variant, times[variant]), "baseline_seconds": baseline}
+        yield {**_row("first step, kernels cached", variant, times[OURS, variant]), "baseline_seconds": baseline}
         yield {**_row("first step, nothing cached", variant, cold[variant]), "baseline_seconds": baseline}
+        for peer in peers:
+            yield _row(f"first step of {peer}", variant, times[peer, variant])
 
 
-def _import_row() -> Row:
-    times = [float(_run("-c", _IMPORT)["seconds"]) for _ in range(_REPEATS)]
-    return _row("import rmsprop, after NumPy", "", times)
+def _import_row(ours: FrontEnd, repeats: int) -> Row:
+    before = ", ".join(module for module in ours.ours.modules if module != ours.module)
+    code = _IMPORT.format(before=before or "sys", module=ours.module)
+    times = [float(run_python("-c", code)["seconds"]) for _ in range(repeats)]
+    return _row(f"import {ours.module}, after {ours.after}", "", times)
 
 
 def _row(what: str, variant: str, times: Sequence[float]) -> Row:
@@ -76,9 +75,9 @@ def _row(what: str, variant: str, times: Sequence[float]) -> Row:
 def _cold(folder: Path, frontend: str, model: str, variant: str) -> list[float]:
     """Time first steps that find an empty cache; the first of them fills the one that later steps find."""
     times = []
-    for repeat in range(_COLD_REPEATS):
+    for repeat in range(_SLOW_REPEATS):
         cache = _cache(folder, variant) if repeat == 0 else tempfile.mkdtemp(dir=folder)
-        times.append(_seconds("first_step", frontend, model, variant, cache=cache))
+        times.append(_seconds("first_step", frontend, OURS, model, variant, cache=cache))
     return times
 
 
@@ -86,26 +85,5 @@ def _cache(folder: Path, variant: str) -> str:
     return str(folder / f"kernels-{variant}")
 
 
-def measure_allocation(frontend: str, model: str, variants: Sequence[str]) -> Iterator[Row]:
-    """Give rows on the memory that a step takes for a while, beside the size of the model's largest tensor."""
-    largest = max(count_numbers([shape]) for shape in MODELS[model]()) * 4
-    for variant in variants:
-        found = _child("memory", frontend, model, variant)
-        yield {"kind": "allocation", "model": model, "variant": variant, "largest_tensor_bytes": largest, **found}
-
-
 def _seconds(*arguments: str, cache: str | None = None) -> float:
-    return float(_child(*arguments, cache=cache)["seconds"])
-
-
-def _child(*arguments: str, cache: str | None = None) -> Row:
-    return _run("-m", "rmsprop.cli.bench.child", *arguments, cache=cache)
-
-
-def _run(*arguments: str, cache: str | None = None) -> Row:
-    environment = {**os.environ, "RMSPROP_CACHE_DIR": cache} if cache else None
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise CommandError(f"a process of the measurement failed: {done.stderr.strip().splitlines()[-1:]}")
-    found: Row = json.loads(done.stdout)
-    return found
+    return float(measure_in_child(*arguments, cache=cache)["seconds"])

@@ -29,7 +29,7 @@ from rmsprop.engines.tensorflow._operation import Call, Pool, Result
 _Integers = NDArray[numpy.int64]
 
 #: Bytes of results from which a bucket is full.
-BUCKET: Final = 32 << 20
+BUCKET: Final = 64 << 20
 
 #: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
 STREAMED: Final = 24 << 20
@@ -48,11 +48,11 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
     scalars = [learning_rate, iterations]
     if options.clips_by_norm:
         scalars += _Norms(options, items).scales(pool)
-    done: list[Any] = []
     buckets = _buckets(options, items, pool)
     # All blocks are alike, so that each bucket's new values can lie where another's old ones were.
     largest = max(bucket.call.layout.size for bucket in buckets)
-    pool.keep((len(buckets) + 2) * largest)
+    pool.keep((len(buckets) + 1) * largest)
+    done: list[Any] = []
     for bucket in buckets:
         bucket.call.layout.resize(largest)
         # Otherwise all new values might be computed before the first old one is let go.
@@ -88,7 +88,8 @@ class _Bucket:
             self._launch.scalars[name].fill(value)
         self._rows = _Rows(self._items, storage.gradient, numpy.dtype(storage.variable)) if self._sparse else None
         self._owners = [item.owner(name) for name in self._operands for item in self._items]
-        self.call = Call([Result(owner.dtype, tuple(owner.shape)) for owner in self._owners], self._work, pool)
+        results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
+        self.call = Call(results, self._work, pool)
 
     def step(self, scalars: Sequence[Any]) -> list[Any]:
         """Add the bucket's part of the step to the graph, and give the operations after which it is done."""
@@ -211,11 +212,12 @@ def _buckets(options: Options, items: Sequence[Item], pool: Pool) -> list[_Bucke
         if item.sparse and storage.gradient.itemsize == 2:
             storage = storage._replace(gradient=numpy.dtype(numpy.float32))
         kinds.setdefault(_Kind(storage, item.decays, item.sparse), []).append(place)
-    found, streamed = [], sum(item.nbytes for item in items) >= STREAMED
-    for kind, places in kinds.items():
-        for part in _cut(places, lambda place: items[place].nbytes):
-            found.append(_Bucket(options, kind.storage, kind.decays, streamed, part, items, pool))
-    return found
+    streamed = sum(item.nbytes for item in items) >= STREAMED
+    return [
+        _Bucket(options, kind.storage, kind.decays, streamed, part, items, pool)
+        for kind, places in kinds.items()
+        for part in _cut(places, lambda place: items[place].nbytes)
+    ]
 
 
 def _cut(places: Sequence[int], nbytes: Callable[[int], int]) -> list[list[int]]:

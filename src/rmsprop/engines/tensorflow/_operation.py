@@ -10,6 +10,7 @@ The kernel never writes to its inputs, which others may hold: outputs lie in blo
 
 import ctypes
 import itertools
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -36,10 +37,12 @@ _CREATE = ctypes.CFUNCTYPE(_pointer, _pointer)
 _COMPUTE = ctypes.CFUNCTYPE(None, _pointer, _pointer)
 
 #: Codes of TF_Status.
-_INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _INTERNAL = 3, 8, 13
+_CODES: Final[dict[type[BaseException], int]] = {ValueError: 3, TypeError: 3, MemoryError: 8}
+_INTERNAL: Final = 13
 
 _calls: "weakref.WeakValueDictionary[int, Call]" = weakref.WeakValueDictionary()
-_numbers = itertools.count(1)
+# Not from 1: a graph that another process exported must not find a call of this one.
+_numbers = itertools.count(secrets.randbits(62))
 
 
 class Pool:
@@ -198,19 +201,23 @@ def _create(construction: int) -> int:
 @_COMPUTE
 def _compute(number: int, context: int) -> None:
     try:
-        _calls[number].run(context)
+        call = _calls.get(number)
+        if call is None:
+            raise RuntimeError("a graph of another process holds an operation of rmsprop's")
+        call.run(context)
     except BaseException as error:
-        functions = _functions()
-        code = _INTERNAL
-        if isinstance(error, ValueError | TypeError):
-            code = _INVALID_ARGUMENT
-        elif isinstance(error, MemoryError):
-            code = _RESOURCE_EXHAUSTED
-        status = functions["TF_NewStatus"]()
-        text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
-        functions["TF_SetStatus"](status, code, text.encode())
-        functions["TF_OpKernelContext_Failure"](context, status)
-        functions["TF_DeleteStatus"](status)
+        _fail(context, error)
+
+
+def _fail(context: int, error: BaseException) -> None:
+    """Let TensorFlow raise an error of its own where the graph is run."""
+    functions = _functions()
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), _INTERNAL)
+    text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
+    status = functions["TF_NewStatus"]()
+    functions["TF_SetStatus"](status, code, text.encode())
+    functions["TF_OpKernelContext_Failure"](context, status)
+    functions["TF_DeleteStatus"](status)
 
 
 @cache

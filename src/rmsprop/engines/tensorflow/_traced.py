@@ -43,13 +43,19 @@ def advance(options: Options, item: Item, clip_scale: Any, learning_rate: Any, o
     if clip_scale is not None:
         scalars["clip_scale"] = tf.cast(clip_scale, compute)
     if overwrite is not None:
-        scalars["overwrite"] = overwrite
+        scalars["overwrite"] = _spread(overwrite, item.variable)
     arguments = [tf.cast(owners[name], compute) if name in owners else None for name in _rule.STATE]
     arguments += [scalars.get(name) for name in _rule.SCALARS]
     results = tensorflow_update()(tf.cast(to_dense(item.gradient), compute), *arguments)
     for name, value in zip(_rule.STATE, results, strict=True):
         if name in owners:
             owners[name].assign(tf.cast(value, owners[name].dtype))
+
+
+def _spread(condition: Any, variable: Any) -> Any:
+    # DTensor ends the process where a condition without axes chooses between tensors that have some.
+    sharded = isinstance(variable, tf.experimental.dtensor.DVariable)
+    return tf.broadcast_to(condition, variable.shape) if sharded else condition
 
 
 def overwrites(options: Options, iterations: Any) -> Any:

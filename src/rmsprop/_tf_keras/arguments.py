@@ -1,0 +1,148 @@
+"""The optimizer's arguments, as tf_keras's users read, change and save them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final, Self
+
+import tensorflow as tf
+import tf_keras
+
+from rmsprop import _slots
+from rmsprop._options import LearningRate, Options, check_learning_rate
+from rmsprop._tf_keras.rates import Schedule, as_schedule, from_config, number_of, plain_number, to_config
+from rmsprop.engines.tensorflow.engine import Engine
+
+#: Arguments that the original does not have; its configs are ours as long as these have their defaults.
+_OURS: Final = ("initial_velocity", "slot_dtype", "native")
+
+
+def _option(name: str) -> Any:
+    """Make the attribute by which tf_keras's users read an argument, and may change it."""
+
+    def read(self: "Arguments") -> Any:
+        return getattr(self._options, name)
+
+    def write(self: "Arguments", value: Any) -> None:
+        self._set_option(name, value)
+
+    return property(read, write, doc=f"The argument `{name}`; a function that is traced already keeps the old value.")
+
+
+class Arguments(tf_keras.optimizers.Optimizer):
+    """What `rmsprop.tf_keras.RMSprop` knows of its arguments.
+
+    A subclass sets `_options`, `_native` and `_engine` before it calls the constructor of tf_keras.
+    """
+
+    _options: Options
+    _native: bool | None
+    _engine: Engine | None
+    _learning_rate: Any
+
+    rho = _option("rho")
+    momentum = _option("momentum")
+    epsilon = _option("epsilon")
+    centered = _option("centered")
+    weight_decay = _option("weight_decay")
+    clipnorm = _option("clipnorm")
+    clipvalue = _option("clipvalue")
+    global_clipnorm = _option("global_clipnorm")
+    use_ema = _option("use_ema")
+    ema_momentum = _option("ema_momentum")
+    ema_overwrite_frequency = _option("ema_overwrite_frequency")
+
+    def _set_option(self, name: str, value: Any) -> None:
+        options = replace(self._options, **{name: value})
+        if getattr(self, "_built", False) and _slots.slots(options) != _slots.slots(self._options):
+            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
+        self._options, self._engine = options, None
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the next step: a variable, or a tensor if a schedule or function rules.
+
+        Raises:
+            TypeError: a number was assigned while a schedule rules, or something that is neither.
+            ValueError: a number below 0 or not finite was assigned.
+        """
+        rate = self._learning_rate
+        return rate(self.iterations) if isinstance(rate, Schedule) else rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        if tf.is_symbolic_tensor(value) and not isinstance(self._learning_rate, Schedule):
+            self._learning_rate.assign(tf.cast(value, self._learning_rate.dtype))
+            return
+        checked = check_learning_rate(number_of(value))
+        if callable(checked):
+            self._options = replace(self._options, learning_rate=checked)
+            self._learning_rate = self._build_learning_rate(as_schedule(checked))
+        elif isinstance(self._learning_rate, Schedule):
+            raise TypeError(
+                f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules: "
+                "assign another schedule, or construct the optimizer with a number"
+            )
+        else:
+            self._learning_rate.assign(checked)
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave variables out of weight decay; a second call replaces the first.
+
+        Args:
+            var_list: variables.
+            var_names: regular expressions, searched in the variables' names, which end in ":0".
+
+        Raises:
+            TypeError: `var_list` is one variable, or `var_names` one string.
+            ValueError: the state is built already, or a name is not a regular expression.
+        """
+        if isinstance(var_list, tf.Variable):
+            raise TypeError(f"var_list={var_list.name!r} is one variable: pass a list")
+        if isinstance(var_names, str):
+            raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
+        names = list(var_names or ())
+        try:
+            for name in names:
+                re.compile(name)
+        except re.error as error:
+            raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
+        super().exclude_from_weight_decay(list(var_list or ()), names)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments, as values that JSON can hold; the original's `from_config` takes them too.
+
+        Raises:
+            ValueError: `learning_rate` is a plain function.
+        """
+        rate = self._options.learning_rate
+        config = replace(self._options, learning_rate=0.0).get_config()
+        config["learning_rate"] = to_config(rate) if callable(rate) else plain_number(rate, self._learning_rate)
+        config["native"] = self._native
+        default = {**Options().get_config(), "native": None}
+        for name in _OURS:
+            if config[name] == default[name]:
+                del config[name]
+        return {**config, "is_legacy_optimizer": False}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Make an optimizer from what `get_config` gave, or from a config that the original wrote.
+
+        Args:
+            config: the arguments by name. A clip of 0 or less is read as None, and the original's `jit_compile` is not
+                believed: it is False wherever there was no GPU, whatever had been asked for.
+            custom_objects: your own classes of schedules, by name.
+
+        Raises:
+            TypeError: an entry is unknown or of the wrong type.
+            ValueError: a number is out of its range, or a schedule's class is unknown.
+        """
+        arguments = dict(config)
+        native, mesh = arguments.pop("native", None), arguments.pop("mesh", None)
+        if isinstance(rate := arguments.get("learning_rate"), Mapping):
+            arguments["learning_rate"] = from_config(rate, custom_objects)
+        options = Options.from_config(arguments, custom_objects)
+        return cls(**{field.name: getattr(options, field.name) for field in fields(options)}, native=native, mesh=mesh)

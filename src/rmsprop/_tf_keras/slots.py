@@ -1,0 +1,53 @@
+"""The variables in which tf_keras's optimizers keep their state."""
+
+from typing import Any, Final
+
+import numpy
+import tensorflow as tf
+import tf_keras
+
+from rmsprop import _slots
+from rmsprop._options import Options
+from rmsprop._tf_keras.pairs import dtype_of
+
+#: The attributes by slot; checkpoints go by these names.
+HOMES: Final = {
+    "average": "_model_variables_moving_average",
+    "velocity": "_velocities",
+    "momentum": "_momentums",
+    "average_gradient": "_average_gradients",
+}
+
+
+def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any) -> Any:
+    """Make the variable of a slot, and let the optimizer know it."""
+    dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
+    if optimizer._mesh is not None:
+        return _add_sharded_slot(optimizer, slot, variable, dtype)
+    with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
+        start = variable if slot.start is None else tf.fill(variable.shape, slot.start)
+        reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
+        # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
+        return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
+            reference, slot.name, initial_value=tf.cast(start, dtype)
+        )
+
+
+def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
+    # Made from the variable, the state is sharded as it is.
+    start = variable if slot.start is None else tf.zeros_like(variable) + tf.cast(slot.start, variable.dtype)
+    made = tf.experimental.dtensor.DVariable(
+        tf.cast(start, dtype), name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
+    )
+    optimizer._variables.append(made)
+    return made
+
+
+class _Retyped:
+    """A variable as a model for one of another type."""
+
+    def __init__(self, variable: Any, dtype: Any) -> None:
+        self._variable, self.dtype, self.true_dtype = variable, dtype, dtype
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._variable, name)

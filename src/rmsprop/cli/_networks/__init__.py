@@ -1,0 +1,72 @@
+"""The network of ``rmsprop train``, a module for each framework that trains it.
+
+Start values and batches are the same whatever the framework, so that their losses can be compared.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy
+
+from rmsprop.cli._digits import CLASSES, PIXELS, Array
+
+
+class Network(Protocol):
+    """What ``rmsprop train`` needs of a backend: a network, its gradients, and the optimizer that moves it."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are trained."""
+
+    @property
+    def iterations(self) -> int:
+        """Steps that the optimizer has done."""
+
+    def gradients(self, images: Array, labels: Array) -> tuple[float, Any]:
+        """Give the mean loss of a batch and its gradients, in a form that `step` takes."""
+
+    def step(self, gradients: Any) -> None:
+        """Let the optimizer do a step."""
+
+    def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
+        """Give the mean loss and the accuracy."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the network have its averaged weights within a ``with`` block."""
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write weights and optimizer to a safetensors file, which is whole at any moment."""
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+
+
+def make_network(backend: str, hidden: Sequence[int], learning_rate: float, seed: int) -> Network:
+    """Make the network of a backend with its start values.
+
+    Raises:
+        ImportError: what the backend needs is not installed, or broken.
+    """
+    variables = start_values(hidden, seed)
+    if backend == "tf_keras":
+        from rmsprop.cli._networks.tf_keras import TfKerasNetwork
+
+        return TfKerasNetwork(variables, learning_rate)
+    from rmsprop.cli._networks.numpy import NumpyNetwork
+
+    return NumpyNetwork(variables, learning_rate)
+
+
+def start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
+    """Give name -> array: weights and biases of each layer in turn."""
+    generator = numpy.random.default_rng([seed, 0])
+    variables = {}
+    for layer, (inputs, outputs) in enumerate(pairwise((PIXELS, *hidden, CLASSES)), start=1):
+        start = generator.standard_normal((inputs, outputs)) * math.sqrt(2 / inputs)
+        variables[f"layer{layer}/weights"] = start.astype(numpy.float32)
+        variables[f"layer{layer}/biases"] = numpy.zeros(outputs, numpy.float32)
+    return variables
