@@ -171,29 +171,41 @@ class RMSprop(State):
         return iterations
 
     def _is_distributed(self) -> bool:
-        return tf.distribute.has_strategy() and self._mesh is None and not self._run_with_dtensor
+        if not tf.distribute.has_strategy() or self._mesh is not None or self._run_with_dtensor:
+            return False
+        if tf.distribute.in_cross_replica_context():
+            raise RuntimeError(
+                "apply_gradients is a replica's: call it in a function that is given to "
+                f"{type(tf.distribute.get_strategy()).__name__}.run"
+            )
+        return True
 
     def _step(self, pairs: Sequence[tuple[Any, Any]]) -> Any:
-        options = self._step_options()
-        if self._is_distributed():
-            gradients, variables = ([*column] for column in zip(*pairs, strict=True))
-            return tf.__internal__.distribute.interim.maybe_merge_call(
-                self._distributed_step,
-                self._distribution_strategy,
-                gradients,
-                variables,
-                _traced.clip_scales(options, gradients),
-            )
+        options, distributed = self._step_options(), self._is_distributed()
+        gradients, variables = ([*column] for column in zip(*pairs, strict=True))
+        copied = [variable for variable in variables if isinstance(variable, tf.distribute.DistributedValues)]
+        if distributed or copied:
+            arguments = gradients, variables, _traced.clip_scales(options, gradients)
+            if distributed:
+                merge = tf.__internal__.distribute.interim.maybe_merge_call
+                return merge(self._distributed_step, self._distribution_strategy, *arguments)
+            # Outside its strategy a variable's copies all get the same gradient.
+            return self._distributed_step(copied[0].distribute_strategy, *arguments)
         rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
-        items = [self._item(gradient, variable) for gradient, variable in pairs]
+        # A norm is summed in the order of the variables, whatever that of the pairs.
+        ordered = sorted(pairs, key=lambda pair: int(self._index_dict[self._var_key(pair[1])]))
+        items = [self._item(gradient, variable) for gradient, variable in ordered]
+        done: list[Any] = []
         if self._mesh is not None or self._run_with_dtensor:
             _traced.step(options, items, rate, iterations)
         else:
             if self._engine is None:
                 native = native_by_default() if self._native is None else self._native
                 self._engine = Engine(options, native=native, compiled=self.jit_compile)
-            self._engine.step(items, rate, iterations)
-        return self.iterations.assign_add(1)
+            done = self._engine.step(items, rate, iterations)
+        # A step that fails does not count.
+        with tf.control_dependencies(done):
+            return self.iterations.assign_add(1)
 
     @tf.autograph.experimental.do_not_convert
     def _distributed_step(

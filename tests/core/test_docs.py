@@ -16,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
-# Modules of the command line import what only the extra [cli] brings, and hold no examples.
+# Modules of the command line import what only the extra [cli] brings, and hold no examples. Those of a framework are
+# for the tests of that framework.
+ELSEWHERE = ("rmsprop.cli", "rmsprop.__main__", "rmsprop.tf_keras", "rmsprop._tf_keras", "rmsprop.engines.tensorflow")
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(rmsprop.__path__, "rmsprop.")
-    if not info.name.startswith(("rmsprop.cli", "rmsprop.__main__"))
+    if not info.name.startswith((*ELSEWHERE, "rmsprop.compilers.xla"))
 ]
 
 

@@ -1,5 +1,6 @@
 """The variables in which tf_keras's optimizers keep their state."""
 
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import numpy
@@ -24,8 +25,8 @@ def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any)
     dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
     if optimizer._mesh is not None:
         return _add_sharded_slot(optimizer, slot, variable, dtype)
-    with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
-        start = variable if slot.start is None else tf.fill(variable.shape, slot.start)
+    with _beside(variable):
+        start = variable if slot.start is None else tf.fill(variable.shape, tf.constant(slot.start, dtype))
         reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
         # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
         return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
@@ -33,9 +34,19 @@ def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any)
         )
 
 
+def _beside(variable: Any) -> AbstractContextManager[Any]:
+    """Make variables where this one is, once for each replica if it is."""
+    if not tf.distribute.has_strategy() and isinstance(variable, tf.distribute.DistributedValues):
+        scope: AbstractContextManager[Any] = variable.distribute_strategy.scope()
+        return scope
+    place: AbstractContextManager[Any] = tf.distribute.get_strategy().extended.colocate_vars_with(variable)
+    return place
+
+
 def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
     # Made from the variable, the state is sharded as it is.
-    start = variable if slot.start is None else tf.zeros_like(variable) + tf.cast(slot.start, variable.dtype)
+    zeros = tf.zeros_like(variable, dtype)
+    start = variable if slot.start is None else zeros + tf.constant(slot.start, dtype)
     made = tf.experimental.dtensor.DVariable(
         tf.cast(start, dtype), name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
     )

@@ -31,6 +31,7 @@ def run_python(*arguments: str, cache: str | None = None) -> dict[str, Any]:
     environment = {**os.environ, "RMSPROP_CACHE_DIR": cache} if cache else None
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        raise CommandError(f"a process of the measurement failed: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+        sys.stderr.write(done.stderr)
+        raise CommandError(f"a process of the measurement failed, with the exit status {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found

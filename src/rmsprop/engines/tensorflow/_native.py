@@ -1,14 +1,12 @@
 """A step by our kernels, within a graph on the CPU: read the variables, compute new values in new memory, assign them.
 
 Values that somebody has read stay as they are, because nothing is written to but fresh blocks. The step is cut into
-buckets of some MiB, each an operation of its own: several run at a time, and the memory that one bucket's old values
-leave is where the next bucket's new values go, while it still is in the caches. A norm that clips is one operation
-before them.
+buckets, each an operation of its own, one after the other: the memory that one bucket's old values leave is where the
+next one's new values go. If there are several, a norm that clips, and a check of gradients that may yet turn out wrong,
+are operations before them.
 """
 
-import ctypes
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +15,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from rmsprop._options import Options
-from rmsprop._rows import RowSparse
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers._threads import default_threads
-from rmsprop.compilers.numba import Launch, SquareSums
-from rmsprop.engines._kinds import dense_layouts, row_tables
-from rmsprop.engines._scalars import changing, clip_scales, constants, storage_of
+from rmsprop.compilers.numba import Launch
+from rmsprop.engines._scalars import changing, constants, storage_of
+from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, check_sizes, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
 from rmsprop.engines.tensorflow._operation import Call, Pool, Result
 
@@ -34,8 +31,11 @@ BUCKET: Final = 64 << 20
 #: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
 STREAMED: Final = 24 << 20
 
+#: The tensors that every bucket gets first: learning rate and iterations.
+_SCALARS: Final = 2
 
-def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
+
+def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
     """Add a step to the graph that is being traced.
 
     Args:
@@ -44,20 +44,57 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
         items: what is stepped.
         learning_rate: a float64 tensor without axes.
         iterations: steps done before, an int64 tensor without axes.
+
+    Returns:
+        The operations after which it is done.
     """
-    scalars = [learning_rate, iterations]
-    if options.clips_by_norm:
-        scalars += _Norms(options, items).scales(pool)
+    norms = Norms(options, items) if options.clips_by_norm else None
     buckets = _buckets(options, items, pool)
     # All blocks are alike, so that each bucket's new values can lie where another's old ones were.
     largest = max(bucket.call.layout.size for bucket in buckets)
     pool.keep((len(buckets) + 1) * largest)
-    done: list[Any] = []
     for bucket in buckets:
         bucket.call.layout.resize(largest)
+    scalars = [learning_rate, iterations]
+    if len(buckets) == 1:
+        # It finds by itself whatever it needs of all gradients.
+        return buckets[0].step(scalars, norms)
+    done: list[Any] = []
+    if norms is not None:
+        scalars += _add_norms(norms, len(items), pool).outputs
+    else:
+        done = _add_check(items, pool)
+    for bucket in buckets:
         # Otherwise all new values might be computed before the first old one is let go.
         with tf.control_dependencies(done):
-            done = bucket.step(scalars)
+            done = bucket.step(scalars, None)
+    return done
+
+
+def _add_norms(norms: Norms, size: int, pool: Pool) -> Any:
+    """Add an operation that gives what each gradient is multiplied by, in float64."""
+
+    def work(inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
+        array_at(outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(inputs, sizes)
+
+    return Call([Result(tf.float64, (size,))], work, pool)(norms.inputs)
+
+
+def _add_check(items: Sequence[Item], pool: Pool) -> list[Any]:
+    """Add an operation that refuses wrong row numbers and shapes before anything is assigned, if there may be any."""
+    sparse = [item for item in items if item.sparse]
+    open_ = [item for item in items if not item.sparse and not item.gradient.shape.is_fully_defined()]
+    if not sparse and not open_:
+        return []
+    parts = [(Gradients([item]), tensors([item])) for item in (*sparse, *open_)]
+
+    def work(inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
+        begin = 0
+        for gradients, _ in parts:
+            gradients.check(inputs[begin:], sizes[begin:])
+            begin += gradients.inputs
+
+    return [Call([], work, pool)([tensor for _, given in parts for tensor in given])]
 
 
 class _Bucket:
@@ -76,125 +113,63 @@ class _Bucket:
         self._options, self._places = options, list(places)
         self._items = [items[place] for place in places]
         self._operands = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
+        self._owners = [item.owner(name) for name in self._operands for item in self._items]
+        self._gradients = Gradients(self._items)
+        self._norms: Norms | None = None
+        self._before = _SCALARS
         fixed = constants(options, decays)
-        sizes = [prod(item.variable.shape) for item in self._items]
-        self._sparse = self._items[0].sparse
-        scalars = [*fixed, *changing(options)]
         self._launch = Launch(
-            sizes, storage, ["gradient", *self._operands], scalars, default_threads(), self._sparse,
-            separate=True, streamed=streamed,
-        )  # fmt: skip
+            [prod(item.variable.shape) for item in self._items],
+            storage,
+            ["gradient", *self._operands],
+            [*fixed, *changing(options)],
+            default_threads(),
+            self._items[0].sparse,
+            separate=True,
+            streamed=streamed,
+        )
         for name, value in fixed.items():
             self._launch.scalars[name].fill(value)
-        self._rows = _Rows(self._items, storage.gradient, numpy.dtype(storage.variable)) if self._sparse else None
-        self._owners = [item.owner(name) for name in self._operands for item in self._items]
+        state = [owner.dtype.size * prod(owner.shape) for owner in self._owners]
+        self._expected = numpy.array(state, numpy.int64)
         results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
         self.call = Call(results, self._work, pool)
 
-    def step(self, scalars: Sequence[Any]) -> list[Any]:
-        """Add the bucket's part of the step to the graph, and give the operations after which it is done."""
-        inputs = [*scalars, *_gradients(self._items), *map(_read, self._owners)]
-        self._before = len(scalars)
+    def step(self, scalars: Sequence[Any], norms: Norms | None) -> list[Any]:
+        """Add the bucket's part of the step to the graph, and give the operations after which it is done.
+
+        Args:
+            scalars: learning rate, iterations, and what gradients are multiplied by, if that is known.
+            norms: finds that out, if these are all gradients.
+        """
+        self._before, self._norms = len(scalars), norms
+        operation = self.call([*scalars, *tensors(self._items), *map(_read, self._owners)])
         return [
             tf.raw_ops.AssignVariableOp(resource=owner.handle, value=value)
-            for owner, value in zip(self._owners, self.call(inputs), strict=True)
+            for owner, value in zip(self._owners, operation.outputs, strict=True)
         ]
 
     def _work(self, inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
         launch, count = self._launch, len(self._items)
-        _set_scalars(launch, self._options, inputs, sizes, self._places)
-        begin = self._before
-        if self._rows is not None:
-            kept = self._rows.place(launch, launch.gradients, inputs, sizes, begin)
-            begin += count
-        else:
-            kept = None
-            launch.gradients[:] = inputs[begin : begin + count]
-        begin += count
+        scalars, inputs = inputs[: self._before], inputs[self._before :]
+        scalar_sizes, sizes = sizes[: self._before], sizes[self._before :]
+        check_sizes(self._expected, sizes[self._gradients.inputs :], self._items)
+        launch.scalars["learning_rate"].fill(array_at(scalars[0], 8, numpy.dtype(numpy.float64))[0])
+        if "overwrite" in launch.scalars:
+            done = array_at(scalars[1], 8, numpy.dtype(numpy.int64))[0]
+            launch.scalars["overwrite"].fill(self._options.overwrites(int(done)))
+        if self._norms is not None:
+            launch.scalars["clip_scale"][:] = self._norms.scales(inputs, sizes)
+        elif "clip_scale" in launch.scalars:
+            given = array_at(scalars[_SCALARS], scalar_sizes[_SCALARS], numpy.dtype(numpy.float64))
+            launch.scalars["clip_scale"][:] = given[self._places]
+        held = self._gradients.place(launch, inputs, sizes)
         for operand, name in enumerate(self._operands):
-            first = begin + operand * count
+            first = self._gradients.inputs + operand * count
             launch.addresses[name][:] = inputs[first : first + count]
             launch.targets[name][:] = outputs[operand * count : (operand + 1) * count]
         launch.run()
-        del kept
-
-
-def _set_scalars(launch: Launch, options: Options, inputs: _Integers, sizes: _Integers, places: Sequence[int]) -> None:
-    launch.scalars["learning_rate"].fill(ctypes.c_double.from_address(int(inputs[0])).value)
-    if "overwrite" in launch.scalars:
-        launch.scalars["overwrite"].fill(options.overwrites(ctypes.c_int64.from_address(int(inputs[1])).value))
-    if "clip_scale" in launch.scalars:
-        scales = array_at(inputs[2], sizes[2], numpy.dtype(numpy.float64))
-        launch.scalars["clip_scale"][:] = scales[places]
-
-
-class _Norms:
-    """The norms of all gradients, each kind of them by a launch of its own."""
-
-    def __init__(self, options: Options, items: Sequence[Item]) -> None:
-        self._options, self._items = options, items
-        self._parts: list[tuple[list[int], SquareSums, _Rows | None]] = []
-
-        def kind(place: int) -> tuple[bool, str]:
-            return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
-
-        for (sparse, _), group in groupby(sorted(range(len(items)), key=kind), key=kind):
-            places = list(group)
-            mine = [items[place] for place in places]
-            dtype = numpy_dtype(mine[0].gradient.dtype)
-            sums = SquareSums([prod(item.variable.shape) for item in mine], dtype, default_threads(), sparse)
-            self._parts.append((places, sums, _Rows(mine, dtype, dtype) if sparse else None))
-
-    def scales(self, pool: Pool) -> list[Any]:
-        """Add the norms to the graph, and give what each gradient is multiplied by: a float64 tensor, an entry each."""
-        inputs = []
-        for places, _, _ in self._parts:
-            inputs += _gradients([self._items[place] for place in places])
-        return Call([Result(tf.float64, (len(self._items),))], self._work, pool)(inputs)
-
-    def _work(self, inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
-        squares, begin = numpy.empty(len(self._items)), 0
-        for places, sums, rows in self._parts:
-            count, kept = len(places), None
-            if rows is not None:
-                kept = rows.place(sums, sums.gradients, inputs, sizes, begin)
-                begin += count
-            else:
-                sums.gradients[:] = inputs[begin : begin + count]
-            begin += count
-            squares[places] = sums.run()
-            del kept
-        array_at(outputs[0], squares.nbytes, squares.dtype)[:] = clip_scales(self._options, squares)
-
-
-class _Rows:
-    """Where the gradients of few rows are: their values and row numbers are two inputs each."""
-
-    def __init__(self, items: Sequence[Item], gradient: numpy.dtype[Any], variable: numpy.dtype[Any]) -> None:
-        self._shapes = [tuple(item.variable.shape) for item in items]
-        self._names = [item.variable.name for item in items]
-        self._dtype = gradient
-        self._indices = [numpy_dtype(item.gradient.indices.dtype) for item in items]
-        self._layouts = dense_layouts(self._shapes, variable.itemsize)
-
-    def place(
-        self, launch: Launch | SquareSums, gradients: _Integers, inputs: _Integers, sizes: _Integers, begin: int
-    ) -> Any:
-        """Tell a launch where they are this time; what is returned must live until it has run."""
-        count = len(self._shapes)
-        found = []
-        for place, shape in enumerate(self._shapes):
-            values, indices = begin + place, begin + count + place
-            rows = array_at(inputs[indices], sizes[indices], self._indices[place])
-            numbers = array_at(inputs[values], sizes[values], self._dtype).reshape(len(rows), *shape[1:])
-            try:
-                sparse = RowSparse(rows, numbers, shape)
-            except ValueError as error:
-                raise ValueError(f"the gradient of variable {self._names[place]}: {error}") from error
-            found.append(RowSparse(*sparse.coalesce(), shape))
-        gradients[:] = [one.values.ctypes.data for one in found]
-        launch.scatter(self._layouts, *row_tables(found))
-        return found
+        del held
 
 
 class _Kind(NamedTuple):
@@ -207,10 +182,7 @@ def _buckets(options: Options, items: Sequence[Item], pool: Pool) -> list[_Bucke
     """Sort the items by what one launch serves, and cut that into buckets."""
     kinds: dict[_Kind, list[int]] = {}
     for place, item in enumerate(items):
-        storage = storage_of(options, numpy_dtype(item.variable.dtype), numpy_dtype(item.gradient.dtype))
-        # Values of half types are summed, and so come, in float32.
-        if item.sparse and storage.gradient.itemsize == 2:
-            storage = storage._replace(gradient=numpy.dtype(numpy.float32))
+        storage = storage_of(options, numpy_dtype(item.variable.dtype), Gradients([item]).dtype)
         kinds.setdefault(_Kind(storage, item.decays, item.sparse), []).append(place)
     streamed = sum(item.nbytes for item in items) >= STREAMED
     return [
@@ -235,21 +207,5 @@ def _cut(places: Sequence[int], nbytes: Callable[[int], int]) -> list[list[int]]
     return parts
 
 
-def _gradients(items: Sequence[Item]) -> list[Any]:
-    """List the tensors that the gradients are made of; the items are all sparse or all dense."""
-    if items[0].sparse:
-        return [item.gradient.values for item in items] + [item.gradient.indices for item in items]
-    return [item.gradient for item in items]
-
-
 def _read(variable: Any) -> Any:
     return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
-
-
-def array_at(address: int, size: int, dtype: numpy.dtype[Any]) -> NDArray[Any]:
-    """Give memory as an array with one axis."""
-    if not size:
-        return numpy.empty(0, dtype)
-    memory: Any = (ctypes.c_char * int(size)).from_address(int(address))
-    found: NDArray[Any] = numpy.frombuffer(memory, dtype)
-    return found

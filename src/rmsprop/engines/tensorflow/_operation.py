@@ -146,8 +146,8 @@ class Call:
         self._number = next(_numbers)
         _calls[self._number] = self
 
-    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
-        """Add the operation to the graph that is being traced, and give its outputs."""
+    def __call__(self, inputs: Sequence[Any]) -> Any:
+        """Add the operation to the graph that is being traced, and give it."""
         register()
         self._inputs = numpy.zeros(len(inputs), numpy.int64)
         self._lengths = numpy.zeros(len(inputs), numpy.int64)
@@ -164,7 +164,7 @@ class Call:
         for output, result in zip(operation.outputs, self._results, strict=True):
             output.set_shape(result.shape)
         self._live_with(graph)
-        return list(operation.outputs)
+        return operation
 
     def _live_with(self, graph: Any) -> None:
         """Be there as long as the graph, or one that it is a part of, can run."""

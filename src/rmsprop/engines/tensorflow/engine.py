@@ -42,8 +42,8 @@ class Engine:
         self._pool: Any = None
         self._functions: dict[Any, Any] = {}
 
-    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
-        """Step variables, or add that to the graph that is being traced.
+    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+        """Step variables, or add that to the graph that is being traced, and give operations after which it is done.
 
         Args:
             items: what is stepped; gradients are checked.
@@ -53,10 +53,10 @@ class Engine:
         native = self._native and _is_native(items)
         if tf.executing_eagerly() or (self._compiled and not native and not _within_xla()):
             self._call(items, learning_rate, iterations, compiled=self._compiled and not native)
-        else:
-            self._trace(items, learning_rate, iterations)
+            return []
+        return self._trace(items, learning_rate, iterations)
 
-    def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
+    def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
         # Asked again: this may be within a function, or within one that TensorFlow was told to run eagerly.
         if self._native and not tf.executing_eagerly() and _is_native(items) and not _within_xla():
             # Numba is loaded when there is a step for it.
@@ -65,9 +65,9 @@ class Engine:
 
             if self._pool is None:
                 self._pool = Pool()
-            _native.step(self._options, self._pool, items, tf.cast(learning_rate, tf.float64), iterations)
-        else:
-            _traced.step(self._options, items, learning_rate, iterations)
+            return _native.step(self._options, self._pool, items, tf.cast(learning_rate, tf.float64), iterations)
+        _traced.step(self._options, items, learning_rate, iterations)
+        return []
 
     def _call(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool) -> None:
         """Call a function that is traced once for variables, and whether their gradients are sparse."""
