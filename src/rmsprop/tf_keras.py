@@ -8,11 +8,9 @@ import numpy
 import tensorflow as tf
 import tf_keras
 
-from rmsprop import _slots
 from rmsprop._options import LearningRate, Options, refuse_unknown
 from rmsprop._tf_keras.pairs import with_gradient
 from rmsprop._tf_keras.rates import Schedule, as_schedule, number_of
-from rmsprop._tf_keras.slots import HOMES
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines.tensorflow import _traced
@@ -162,9 +160,11 @@ class RMSprop(State):
         with tf.name_scope(name or self.name or "optimizer"):
             with tf.init_scope():
                 self.build([variable for _, variable in pairs])
-            self._refuse_unknown([variable for _, variable in pairs])
-            pairs = with_gradient(pairs)
-            iterations = self._step(pairs)
+            numbers = self._numbers([variable for _, variable in pairs])
+            # A norm is summed in the order of the variables, whatever that of the pairs.
+            pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
+            pairs, numbers = with_gradient(pairs, sorted(numbers))
+            iterations = self._step(self._items(pairs, numbers))
             for _, variable in pairs:
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable))
@@ -180,21 +180,17 @@ class RMSprop(State):
             )
         return True
 
-    def _step(self, pairs: Sequence[tuple[Any, Any]]) -> Any:
-        options, distributed = self._step_options(), self._is_distributed()
-        gradients, variables = ([*column] for column in zip(*pairs, strict=True))
-        copied = [variable for variable in variables if isinstance(variable, tf.distribute.DistributedValues)]
+    def _step(self, items: Sequence[Item]) -> Any:
+        options, distributed = self._rounded(), self._is_distributed()
+        copied = [item.variable for item in items if isinstance(item.variable, tf.distribute.DistributedValues)]
         if distributed or copied:
-            arguments = gradients, variables, _traced.clip_scales(options, gradients)
+            arguments = self._spread(items)
             if distributed:
                 merge = tf.__internal__.distribute.interim.maybe_merge_call
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
             # Outside its strategy a variable's copies all get the same gradient.
             return self._distributed_step(copied[0].distribute_strategy, *arguments)
         rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
-        # A norm is summed in the order of the variables, whatever that of the pairs.
-        ordered = sorted(pairs, key=lambda pair: int(self._index_dict[self._var_key(pair[1])]))
-        items = [self._item(gradient, variable) for gradient, variable in ordered]
         done: list[Any] = []
         if self._mesh is not None or self._run_with_dtensor:
             _traced.step(options, items, rate, iterations)
@@ -207,26 +203,27 @@ class RMSprop(State):
         with tf.control_dependencies(done):
             return self.iterations.assign_add(1)
 
+    def _spread(self, items: Sequence[Item]) -> list[list[Any]]:
+        """List what a replica brings along: what other replicas bring goes by the same places."""
+        gradients = [item.gradient for item in items]
+        variables, slots = [item.variable for item in items], [item.slots for item in items]
+        return [gradients, variables, slots, _traced.clip_scales(self._rounded(), gradients), [i.decays for i in items]]
+
     @tf.autograph.experimental.do_not_convert
-    def _distributed_step(
-        self, distribution: Any, gradients: Sequence[Any], variables: Sequence[Any], scales: Sequence[Any]
-    ) -> Any:
+    def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
-        options, rate = self._step_options(), self._current_rate()
+        options, rate = self._rounded(), self._current_rate()
         overwrite = _traced.overwrites(options, tf.convert_to_tensor(self.iterations))
-        for gradient, variable, scale in zip(gradients, variables, scales, strict=True):
-            item = self._item(gradient, variable)
+        for gradient, variable, slots, scale, decays in zip(*columns, strict=True):
 
             @tf.autograph.experimental.do_not_convert
-            def advance(
-                variable: Any, gradient: Any, slots: dict[str, Any], scale: Any, decays: bool = item.decays
-            ) -> None:
+            def advance(variable: Any, gradient: Any, slots: dict[str, Any], scale: Any, decays: bool = decays) -> None:
                 _traced.advance(options, Item(variable, gradient, slots, decays), scale, rate, overwrite)
 
-            distribution.extended.update(variable, advance, args=(item.gradient, item.slots, scale), group=False)
+            distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
         return self.iterations.assign_add(1)
 
-    def _step_options(self) -> Options:
+    def _rounded(self) -> Options:
         decay = self._options.weight_decay
         # As the original has it: through float32, whatever the variable.
         return self._options if decay is None else replace(self._options, weight_decay=float(numpy.float32(decay)))
@@ -236,12 +233,6 @@ class RMSprop(State):
             self._compute_current_learning_rate()
             return tf.convert_to_tensor(self._current_learning_rate)
         return tf.convert_to_tensor(self._learning_rate)
-
-    def _item(self, gradient: Any, variable: Any) -> Item:
-        index = self._index_dict[self._var_key(variable)]
-        slots = {slot.name: getattr(self, HOMES[slot.name])[index] for slot in _slots.slots(self._options)}
-        decays = self._options.decays and self._use_weight_decay(variable)
-        return Item(variable, gradient, slots, decays)
 
     def update_step(self, gradient: Any, variable: Any) -> None:
         """Not a step: the base class asks for this method, but a step here takes all variables at once.

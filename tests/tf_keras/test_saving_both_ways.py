@@ -15,8 +15,8 @@ Original = tf_keras.optimizers.RMSprop
 #: Steps before and after the state goes over.
 BEFORE, STEPS = 5, 12
 
-# Relative to the largest element of each tensor, variables and state, over the steps after: float32 measured up to 1.7e-7,
-# float64 up to 2.4e-16. The original multiplies by rsqrt, which differs from a division by sqrt by an ulp or two.
+# Relative to the largest element of each tensor, variables and state, over the steps after: measured up to 1.7e-7 and
+# 2.4e-16. The original multiplies by rsqrt, which differs from a division by sqrt by an ulp or two.
 BOUNDS = {"float32": 1e-6, "float64": 1e-13}
 
 _DECAY = {"initial_learning_rate": 2.0**-6, "decay_steps": 4, "decay_rate": 0.5}

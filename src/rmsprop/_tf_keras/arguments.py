@@ -125,7 +125,8 @@ class Arguments(tf_keras.optimizers.Optimizer):
         for name in _OURS:
             if config[name] == default[name]:
                 del config[name]
-        return {**config, "is_legacy_optimizer": False}
+        # The original's configs have this entry, and by it `from_config` tells that a `jit_compile` of False means nothing.
+        return config | ({"is_legacy_optimizer": False} if config["jit_compile"] else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:

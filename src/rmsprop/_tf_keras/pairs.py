@@ -24,14 +24,15 @@ def check_variables(variables: Sequence[Any]) -> None:
             )
 
 
-def with_gradient(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Leave out variables without a gradient, and say so; check the others."""
+def with_gradient(pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> tuple[list[tuple[Any, Any]], list[int]]:
+    """Leave out variables without a gradient, and say so; check the others. Their numbers come along."""
     left_out = [variable.name for gradient, variable in pairs if gradient is None]
     if len(left_out) == len(pairs):
         raise ValueError(f"all gradients are None, of the variables {', '.join(left_out)}")
     if left_out:
         tf.get_logger().warning("No gradients for the variables %s: they stay as they are.", ", ".join(left_out))
-    return [(_checked(gradient, variable), variable) for gradient, variable in pairs if gradient is not None]
+    found = [(_checked(gradient, variable), variable) for gradient, variable in pairs if gradient is not None]
+    return found, [number for number, (gradient, _) in zip(numbers, pairs, strict=True) if gradient is not None]
 
 
 def _checked(gradient: Any, variable: Any) -> Any:

@@ -53,14 +53,30 @@ def to_config(schedule: Any) -> Any:
             f"learning_rate={schedule!r} is a plain function and cannot be written to a config: "
             "make it a subclass of rmsprop.schedules.LearningRateSchedule with get_config"
         )
-    return {**serialize(schedule), "module": type(schedule).__module__, "registered_name": None}
+    registered = tf_keras.saving.get_registered_name(type(schedule))
+    known = {"module": type(schedule).__module__, "registered_name": registered if ">" in registered else None}
+    return {**serialize(schedule), **known}
 
 
 def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
-    """Read what `to_config` wrote, but for schedules of ours, which `Options.from_config` reads."""
-    mine = (custom_objects or {}).get(str(config.get("class_name")))
+    """Read what `to_config` wrote, but for schedules of ours, which `Options.from_config` reads.
+
+    Raises:
+        ValueError: it is a schedule of a class that is not known.
+    """
+    name, registered = str(config.get("class_name")), str(config.get("registered_name"))
+    known = custom_objects or {}
+    mine = known.get(name) or known.get(registered)
+    mine = mine or tf_keras.saving.get_registered_object(registered, custom_objects)
     if isinstance(mine, type) and issubclass(mine, LearningRateSchedule):
+        return mine.from_config(config["config"])
+    module = str(config.get("module") or "keras").partition(".")[0]
+    if module == "rmsprop":
         return config
-    if str(config.get("module") or "").partition(".")[0] == "rmsprop":
-        return config
+    if mine is None and module not in ("keras", "tf_keras"):
+        # None that is built in, though it may be called like one.
+        raise ValueError(
+            f"learning_rate={dict(config)!r} is a schedule of an unknown class: "
+            f"pass custom_objects={{{name!r}: the class}}"
+        )
     return tf_keras.optimizers.schedules.deserialize(dict(config), custom_objects=custom_objects)

@@ -44,11 +44,12 @@ def _beside(variable: Any) -> AbstractContextManager[Any]:
 
 
 def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
-    # Made from the variable, the state is sharded as it is.
-    zeros = tf.zeros_like(variable, dtype)
-    start = variable if slot.start is None else zeros + tf.constant(slot.start, dtype)
+    # Made from the variable, the state is sharded as it is; zeros of another type would not be.
+    start = tf.cast(variable if slot.start is None else tf.zeros_like(variable), dtype)
+    if slot.start:
+        start += tf.constant(slot.start, dtype)
     made = tf.experimental.dtensor.DVariable(
-        tf.cast(start, dtype), name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
+        start, name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
     )
     optimizer._variables.append(made)
     return made

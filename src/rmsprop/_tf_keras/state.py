@@ -10,6 +10,7 @@ from rmsprop import _slots
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.pairs import check_variables
 from rmsprop._tf_keras.slots import HOMES, add_slot
+from rmsprop.engines.tensorflow._items import Item
 
 
 class State(Arguments):
@@ -41,6 +42,7 @@ class State(Arguments):
         for name, home in HOMES.items():
             if name in made or name != "average":
                 setattr(self, home, made.get(name, []))
+        self._decayed = self._no_dependency([self._use_weight_decay(variable) for variable in var_list])
         self._built = True
 
     @tf.autograph.experimental.do_not_convert
@@ -56,7 +58,7 @@ class State(Arguments):
         if self.use_ema:
             if not getattr(self, "_built", False):
                 raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-            self._refuse_unknown(var_list)
+            self._numbers(var_list)
         super().finalize_variable_values(var_list)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -83,16 +85,27 @@ class State(Arguments):
         # of gradients.
         return None if name == "_variables" else super()._lookup_dependency(name, *args, **kwargs)
 
-    def _refuse_unknown(self, variables: Sequence[Any]) -> None:
-        keys = [self._var_key(variable) for variable in variables]
-        for key, variable in zip(keys, variables, strict=True):
-            if key not in self._index_dict:
+    def _numbers(self, variables: Sequence[Any]) -> list[int]:
+        """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
+        found = [self._index_dict.get(self._var_key(variable)) for variable in variables]
+        for number, variable in zip(found, variables, strict=True):
+            if number is None:
                 raise ValueError(
                     f"variable {variable.name!r} is not among those the optimizer was built for: "
                     "pass all variables to build() first"
                 )
-        if len(set(keys)) < len(keys):
+        if len(set(found)) < len(found):
             raise ValueError(f"a variable is given twice among {', '.join(one.name for one in variables)}")
+        return found
+
+    def _items(self, pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> list[Item]:
+        """Put gradients, variables and their state together."""
+        kept = [(slot.name, getattr(self, HOMES[slot.name])) for slot in _slots.slots(self._options)]
+        decays = self._options.decays
+        return [
+            Item(variable, gradient, {name: state[number] for name, state in kept}, decays and self._decayed[number])
+            for (gradient, variable), number in zip(pairs, numbers, strict=True)
+        ]
 
 
 def _as_kept(weight: Any, variable: Any) -> Any:

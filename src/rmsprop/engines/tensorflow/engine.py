@@ -50,15 +50,18 @@ class Engine:
             learning_rate: a tensor without axes of any float type.
             iterations: steps done before, an int64 tensor without axes.
         """
-        native = self._native and _is_native(items)
-        if tf.executing_eagerly() or (self._compiled and not native and not _within_xla()):
-            self._call(items, learning_rate, iterations, compiled=self._compiled and not native)
-            return []
-        return self._trace(items, learning_rate, iterations)
+        if not tf.executing_eagerly() and (not self._compiled or _within_xla() or self._is_native(items)):
+            return self._trace(items, learning_rate, iterations)
+        # Asked once: in every step it would take longer than the step of a small model.
+        key = (learning_rate.dtype, *((id(item.variable), item.sparse, item.gradient.dtype) for item in items))
+        if key not in self._functions:
+            self._functions[key] = self._function(items, learning_rate.dtype)
+        self._functions[key](*_flat(items), learning_rate, iterations)
+        return []
 
     def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
-        # Asked again: this may be within a function, or within one that TensorFlow was told to run eagerly.
-        if self._native and not tf.executing_eagerly() and _is_native(items) and not _within_xla():
+        # Eagerly only if TensorFlow was told to run functions so.
+        if not tf.executing_eagerly() and not _within_xla() and self._is_native(items):
             # Numba is loaded when there is a step for it.
             from rmsprop.engines.tensorflow import _native
             from rmsprop.engines.tensorflow._operation import Pool
@@ -69,19 +72,25 @@ class Engine:
         _traced.step(self._options, items, learning_rate, iterations)
         return []
 
-    def _call(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool) -> None:
-        """Call a function that is traced once for variables, and whether their gradients are sparse."""
-        key = (compiled, *((id(item.variable), item.sparse) for item in items))
-        if key not in self._functions:
-            # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
-            kept = [item._replace(gradient=None) for item in items]
+    def _function(self, items: Sequence[Item], rate: Any) -> Any:
+        """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
+        # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
+        kept = [item._replace(gradient=None) for item in items]
+        sparse = [item.sparse for item in items]
 
-            def step(gradients: Sequence[Any], learning_rate: Any, iterations: Any) -> None:
-                given = [item._replace(gradient=one) for item, one in zip(kept, gradients, strict=True)]
-                self._trace(given, learning_rate, iterations)
+        def step(*tensors: Any) -> None:
+            *flat, learning_rate, iterations = tensors
+            given = [_with_gradient(*one, flat) for one in zip(kept, sparse, strict=True)]
+            self._trace(given, learning_rate, iterations)
 
-            self._functions[key] = tf.function(step, autograph=False, reduce_retracing=True, jit_compile=compiled)
-        self._functions[key]([item.gradient for item in items], learning_rate, iterations)
+        specs = [spec for item in items for spec in _specs(item)]
+        specs += [tf.TensorSpec((), rate), tf.TensorSpec((), tf.int64)]
+        compiled = self._compiled and not self._is_native(items)
+        # The traced function itself: a `tf.function` would find it again at every call, which takes a while.
+        return tf.function(step, specs, autograph=False, jit_compile=compiled).get_concrete_function()
+
+    def _is_native(self, items: Sequence[Item]) -> bool:
+        return self._native and _can_be_native(items)
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.
@@ -95,7 +104,31 @@ def _again(options: Options, native: bool, compiled: bool) -> Engine:
     return Engine(options, native=native, compiled=compiled)
 
 
-def _is_native(items: Sequence[Item]) -> bool:
+def _flat(items: Sequence[Item]) -> list[Any]:
+    """List the tensors of all gradients."""
+    found = []
+    for item in items:
+        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
+    return found
+
+
+def _specs(item: Item) -> list[Any]:
+    """Say what a gradient's tensors are; a sparse one may have any number of rows."""
+    gradient, shape = item.gradient, item.variable.shape
+    if not item.sparse:
+        return [tf.TensorSpec(shape, gradient.dtype)]
+    return [tf.TensorSpec([None, *shape[1:]], gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
+
+
+def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
+    """Take a gradient from the front of the list of all tensors."""
+    gradient = flat.pop(0)
+    if sparse:
+        gradient = tf.IndexedSlices(gradient, flat.pop(0), tf.shape(item.variable, tf.int64))
+    return item._replace(gradient=gradient)
+
+
+def _can_be_native(items: Sequence[Item]) -> bool:
     """Whether our kernels can do it: all on this machine's CPU, of known shapes, in this process."""
     from rmsprop.engines.tensorflow._operation import problem
 
