@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-import rmsprop.cli
 from rmsprop.cli import main
-from rmsprop.cli._digits import NumpyNetwork
+from rmsprop.cli._network_numpy import NumpyNetwork
 from rmsprop.cli._training import Stop
 
 # Small and quick: 180 steps an epoch.
@@ -327,7 +327,7 @@ class TestTheCommandLine:
             pytest.param(["--learning-rate", "0"], "--learning-rate: '0' is not a finite number above 0", id="zero"),
             pytest.param(["--learning-rate", "inf"], "--learning-rate: 'inf' is not a finite number above 0", id="inf"),
             pytest.param(["--learning-rate", "x"], "--learning-rate: 'x' is not a finite number above 0", id="text"),
-            pytest.param(["--backend", "lua"], "--backend: invalid choice: 'lua' .*numpy", id="backend"),
+            pytest.param(["--backend", "lua"], "--backend: invalid choice: 'lua' .*numpy.*tf_keras", id="backend"),
             pytest.param(["--epoch", "3"], "unrecognized arguments: --epoch 3", id="abbreviation"),
         ],
     )
@@ -359,10 +359,26 @@ class TestTheCommandLine:
             monkeypatch.undo()
             for name, module in sys.modules.items():
                 if name.startswith("rmsprop.cli._"):
-                    setattr(rmsprop.cli, name.rpartition(".")[2], module)
+                    package_name, _, attribute = name.rpartition(".")
+                    setattr(sys.modules[package_name], attribute, module)
         captured = capsys.readouterr()
         expected = f'rmsprop train: error: needs the package {package}: pip install "rmsprop[cli]"\n'
         assert (captured.out, captured.err) == ("", expected)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("module", ["tensorflow", "tf_keras"])
+    def test_names_the_extra_of_a_backend_that_is_missing(self, module: str, tmp_path: Path) -> None:
+        """In a process of its own: what is there of TensorFlow must not be loaded here."""
+        code = f"""
+            import sys
+            sys.modules["{module}"] = None
+            from rmsprop.cli import main
+            print(main(["train", "--backend", "tf_keras", "--out", sys.argv[1]]))
+        """
+        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), tmp_path / "out"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        expected = f'rmsprop train: error: needs the package {module}: pip install "rmsprop[tf_keras]"\n'
+        assert (done.stdout, done.stderr) == ("2\n", expected)
         assert list(tmp_path.iterdir()) == []
 
     def test_help_loads_nothing_heavy(self) -> None:

@@ -40,7 +40,7 @@ def aligned(values):
 class Tensors:
     """Tensors of several sizes with their state, and the launch that steps them."""
 
-    def __init__(self, options, dtype, slot_dtype=None, sizes=SIZES, **launch):
+    def __init__(self, options, dtype, slot_dtype=None, sizes=SIZES, separate=False, **launch):
         options = Options(**options, slot_dtype=slot_dtype)
         storage = storage_of(options, dtype, dtype)
         fixed = constants(options, options.decays)
@@ -51,11 +51,13 @@ class Tensors:
             for name in operands
         }
         self.targets = {name: [aligned(array * 0) for array in self.sources[name]] for name in operands[1:]}
-        self.launch = Launch(sizes, storage, operands, [*fixed, *changing(options)], 2, **launch)
+        columns = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands[1:]}
+        targets = columns if separate else None
+        self.launch = Launch(sizes, storage, operands, [*fixed, *changing(options)], 2, targets=targets, **launch)
         for name, value in (fixed | {"learning_rate": 0.125, "overwrite": 0.0}).items():
             if name in self.launch.scalars:
                 self.launch.scalars[name].fill(value)
-        for column, arrays in ((self.launch.addresses, self.sources), (self.launch.targets, self.targets)):
+        for column, arrays in ((self.launch.addresses, self.sources), (columns, self.targets)):
             for name, found in arrays.items():
                 column[name][:] = [array.ctypes.data for array in found]
 

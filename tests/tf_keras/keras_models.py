@@ -1,7 +1,6 @@
 """Small models, their data, and ways to step, read and compare them."""
 
 import numpy
-import tensorflow as tf
 import tf_keras
 
 from rmsprop import schedules
@@ -56,12 +55,6 @@ def train(model, begin=0, end=BATCHES):
     return [model.train_on_batch(X[i], Y[i]) for i in range(begin, end)]
 
 
-def built(optimizer, variables):
-    """The optimizer, with state for these variables."""
-    optimizer.build(variables)
-    return optimizer
-
-
 def arrays(variables):
     """What variables hold."""
     return [variable.numpy() for variable in variables]
@@ -90,13 +83,6 @@ def furthest(found, expected):
         if other.size and (one != other).any():
             worst.append(abs(one - other).max() / abs(other).max())
     return float(numpy.max(worst))
-
-
-def gradient_pairs(model, batch=0):
-    """What `apply_gradients` takes, for the squared error on a batch."""
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(model(X[batch], training=True) - Y[batch]))
-    return list(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
 
 
 def assert_ours(optimizer):

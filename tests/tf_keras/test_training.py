@@ -35,8 +35,11 @@ def test_fit_is_the_original_s(style, options):
 
 @pytest.mark.parametrize("style", ZOO)
 def test_fit_learns(style):
-    _, losses = fitted(style, RMSprop(2.0**-7, momentum=0.9), epochs=5)
-    assert losses[-1] < losses[0] / 2
+    before, after = (
+        fitted(style, RMSprop(rate, momentum=0.9), epochs=5)[0].evaluate(ZOO[style][1], TARGETS, verbose=0)
+        for rate in (0.0, 2.0**-7)
+    )
+    assert after < before / 3
 
 
 @options
@@ -108,9 +111,8 @@ def test_fit_ends_with_the_averages(style, frequency):
     optimizer = RMSprop(2.0**-7, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=frequency)
     model, _ = fitted(style, optimizer, epochs=1)
     averages = optimizer.variables[1 : 1 + len(model.trainable_variables)]
-    assert all(variable.name.startswith(f"RMSprop/average/{weight.name}") or "average/" in variable.name
-               for variable, weight in zip(averages, model.trainable_variables, strict=True))  # fmt: skip
     for average, weight in zip(averages, model.trainable_variables, strict=True):
+        assert average.name == f"RMSprop/average/{weight.name}"
         numpy.testing.assert_array_equal(weight.numpy(), average.numpy())
     without, _ = fitted(style, RMSprop(2.0**-7), epochs=1)
     assert furthest(model.get_weights(), without.get_weights()) > 1e-3
@@ -160,12 +162,12 @@ def test_models_of_every_float_type(dtype, options):
     model, their_model = (compiled(kind(**options), mlp(dtype=dtype)) for kind in (RMSprop, Original))
     losses, their_losses = train(model), train(their_model)
     assert all(variable.dtype.name == dtype for variable in model.optimizer.variables[1:])
-    assert numpy.mean(losses[-3:]) < numpy.mean(losses[:3])
     if dtype in ("float32", "float64"):
-        # float64 measured up to 8.0e-16.
+        # Measured 1.6e-7 and 1.1e-16.
         bound = {"float32": BOUND, "float64": 1e-13}[dtype]
         assert furthest(model.get_weights(), their_model.get_weights()) <= bound
         assert losses == pytest.approx(their_losses, rel=BOUND)
+    assert numpy.mean(train(model)) < numpy.mean(losses)
 
 
 class _Unused(tf_keras.Model):
@@ -183,22 +185,22 @@ class _Unused(tf_keras.Model):
 @options
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_a_layer_without_gradient_stays_and_is_named(options, run_eagerly, caplog):
-    """No decay, no average, no overwriting; the others step as if it were not there."""
-    tf_keras.utils.set_random_seed(0)
-    model = compiled(RMSprop(**options), _Unused(), run_eagerly=run_eagerly)
-    model.build((None, 4))
-    before = arrays(model.unused.weights)
-    train(model)
-    assert "unused/kernel:0" in caplog.text
-    assert "No gradients for the variables" in caplog.text
-    assert furthest(arrays(model.unused.weights), before) == 0
-    for variable in model.optimizer.variables:
-        if "/unused/" in variable.name and not variable.name.split("unused")[0].endswith("average/"):
-            assert not variable.numpy().any()
-    their_model = compiled(Original(**options), _Unused(), run_eagerly=run_eagerly)
-    their_model.build((None, 4))
-    their_model.set_weights(model.get_weights() if False else [*arrays(their_model.weights)])
-    assert furthest(arrays(model.used.weights), before) != 0
+    """No decay, no average, no overwriting; the others step as the original steps them."""
+    models = []
+    for kind in (RMSprop, Original):
+        caplog.clear()
+        model = compiled(kind(**options), _Unused(), run_eagerly=run_eagerly)
+        tf_keras.utils.set_random_seed(0)
+        model.build((None, 4))
+        start = arrays(model.unused.weights)
+        train(model)
+        assert all(f"unused/{name}:0" in caplog.text for name in ("kernel", "bias"))
+        assert furthest(arrays(model.unused.weights), start) == 0
+        models.append(model)
+    assert furthest(models[0].get_weights(), models[1].get_weights()) <= BOUND
+    assert furthest(*(arrays(model.optimizer.variables) for model in models)) <= BOUND
+    slots = [variable.numpy() for variable in models[0].optimizer._velocities]
+    assert [array.any() for array in slots] == [True, True, False, False]
 
 
 # Constraints ----------------------------------------------------------------------------------------------------------

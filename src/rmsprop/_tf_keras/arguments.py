@@ -125,7 +125,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
         for name in _OURS:
             if config[name] == default[name]:
                 del config[name]
-        # The original's configs have this entry, and by it `from_config` tells that a `jit_compile` of False means nothing.
+        # The original's configs have this entry, and by it `from_config` knows that a False of theirs means nothing.
         return config | ({"is_legacy_optimizer": False} if config["jit_compile"] else {})
 
     @classmethod

@@ -64,16 +64,15 @@ def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     Raises:
         ValueError: it is a schedule of a class that is not known.
     """
-    name, registered = str(config.get("class_name")), str(config.get("registered_name"))
-    known = custom_objects or {}
-    mine = known.get(name) or known.get(registered)
-    mine = mine or tf_keras.saving.get_registered_object(registered, custom_objects)
+    name, registered = str(config.get("class_name")), config.get("registered_name")
+    known = (tf_keras.saving.get_registered_object(key, custom_objects) for key in (name, registered) if key)
+    mine = next((found for found in known if found is not None), None)
     if isinstance(mine, type) and issubclass(mine, LearningRateSchedule):
         return mine.from_config(config["config"])
     module = str(config.get("module") or "keras").partition(".")[0]
     if module == "rmsprop":
         return config
-    if mine is None and module not in ("keras", "tf_keras"):
+    if mine is None and registered is None and module not in ("keras", "tf_keras"):
         # None that is built in, though it may be called like one.
         raise ValueError(
             f"learning_rate={dict(config)!r} is a schedule of an unknown class: "

@@ -17,7 +17,7 @@ from rmsprop.cli import CommandError
 
 if TYPE_CHECKING:
     from rmsprop.cli._digits import Array, Digits
-    from rmsprop.cli._networks import Network
+    from rmsprop.cli._network import Network
     from rmsprop.cli._report import Clock, Display
 
 

@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
 def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") -> Training:
     """Load the data, and make or read the network."""
     from rmsprop.cli._digits import load_digits
-    from rmsprop.cli._networks import make_network
+    from rmsprop.cli._network import make_network
     from rmsprop.cli._report import say
 
     path = _paths(options)["checkpoint"]

@@ -5,7 +5,7 @@ and scalars into its tables and calls `run`. `SquareSums` does the same for the 
 allocated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -31,13 +31,14 @@ class Launch:
         scalars: those of `rmsprop._rule.SCALARS` that are on.
         threads: how many may share the work; the results do not depend on it.
         scattered: whether variables or gradients are not contiguous; `scatter` then says where they are.
-        separate: whether the results have addresses of their own, `targets`, instead of taking the operands' place.
+        addresses: tables to use as `addresses`, for those operands that have one already.
+        targets: likewise, operand -> int64 array: where results go, for all operands but the gradient; None: they take
+            the operands' place.
         streamed: whether those, which then begin cache lines, are written past the caches.
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
         gradients: the one of the gradient.
-        targets: where results go, operand -> int64 array, for all operands but the gradient; likewise.
         scalars: scalar -> array of the compute type, a row a tensor; likewise.
     """
 
@@ -49,7 +50,8 @@ class Launch:
         scalars: Sequence[str],
         threads: int,
         scattered: bool = False,
-        separate: bool = False,
+        addresses: Mapping[str, _Integers] | None = None,
+        targets: Mapping[str, _Integers] | None = None,
         streamed: bool = False,
     ) -> None:
         self._threads = threads
@@ -60,15 +62,14 @@ class Launch:
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
         self._count = self._chunks[0].size
-        self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands}
+        self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands} | dict(addresses or {})
         self.gradients = self.addresses["gradient"]
-        self.targets = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands if name != "gradient"}
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
         self._arguments = (
             self._chunks,
             self._sizes,
             tuple(self.addresses.get(name) for name in OPERANDS),
-            tuple(self.targets.get(name) if separate else None for name in OPERANDS[1:]),
+            tuple((targets or {}).get(name) for name in OPERANDS[1:]),
             tuple(self.scalars.get(name) for name in SCALARS),
             tuple(storage_tag(dtype) for dtype in storage),
         )

@@ -114,7 +114,8 @@ class Gradients:
         if not self._sparse:
             count = len(self._items)
             check_sizes(self._sizes, sizes[:count], self._items)
-            launch.gradients[:] = inputs[:count]
+            if launch.gradients.ctypes.data != inputs.ctypes.data:
+                launch.gradients[:] = inputs[:count]
             return None
         rows = self.rows(inputs, sizes)
         launch.gradients[:] = [one.values.ctypes.data for one in rows]

@@ -6,13 +6,13 @@ next one's new values go. If there are several, a norm that clips, and a check o
 are operations before them.
 """
 
+import ctypes
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
 
 import numpy
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from rmsprop._options import Options
 from rmsprop.compilers._layout import OPERANDS, Storage
@@ -22,8 +22,6 @@ from rmsprop.engines._scalars import changing, constants, storage_of
 from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, check_sizes, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
 from rmsprop.engines.tensorflow._operation import Call, Pool, Result
-
-_Integers = NDArray[numpy.int64]
 
 #: Bytes of results from which a bucket is full.
 BUCKET: Final = 64 << 20
@@ -49,14 +47,18 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
         The operations after which it is done.
     """
     norms = Norms(options, items) if options.clips_by_norm else None
-    buckets = _buckets(options, items, pool)
+    parts = _parts(options, items)
+    alone = len(parts) == 1
+    given = _SCALARS if norms is None or alone else _SCALARS + 1
+    streamed = sum(item.nbytes for item in items) >= STREAMED
+    buckets = [_Bucket(options, kind, places, items, pool, given, streamed) for kind, places in parts]
     # All blocks are alike, so that each bucket's new values can lie where another's old ones were.
     largest = max(bucket.call.layout.size for bucket in buckets)
     pool.keep((len(buckets) + 1) * largest)
     for bucket in buckets:
         bucket.call.layout.resize(largest)
     scalars = [learning_rate, iterations]
-    if len(buckets) == 1:
+    if alone:
         # It finds by itself whatever it needs of all gradients.
         return buckets[0].step(scalars, norms)
     done: list[Any] = []
@@ -74,10 +76,10 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
 def _add_norms(norms: Norms, size: int, pool: Pool) -> Any:
     """Add an operation that gives what each gradient is multiplied by, in float64."""
 
-    def work(inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
-        array_at(outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(inputs, sizes)
+    def work(call: Call) -> None:
+        array_at(call.outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(call.inputs, call.lengths)
 
-    return Call([Result(tf.float64, (size,))], work, pool)(norms.inputs)
+    return Call(len(norms.inputs), [Result(tf.float64, (size,))], work, pool)(norms.inputs)
 
 
 def _add_check(items: Sequence[Item], pool: Pool) -> list[Any]:
@@ -86,15 +88,16 @@ def _add_check(items: Sequence[Item], pool: Pool) -> list[Any]:
     open_ = [item for item in items if not item.sparse and not item.gradient.shape.is_fully_defined()]
     if not sparse and not open_:
         return []
-    parts = [(Gradients([item]), tensors([item])) for item in (*sparse, *open_)]
+    parts = [Gradients([item]) for item in (*sparse, *open_)]
+    given = [tensor for item in (*sparse, *open_) for tensor in tensors([item])]
 
-    def work(inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
+    def work(call: Call) -> None:
         begin = 0
-        for gradients, _ in parts:
-            gradients.check(inputs[begin:], sizes[begin:])
+        for gradients in parts:
+            gradients.check(call.inputs[begin:], call.lengths[begin:])
             begin += gradients.inputs
 
-    return [Call([], work, pool)([tensor for _, given in parts for tensor in given])]
+    return [Call(len(given), [], work, pool)(given)]
 
 
 class _Bucket:
@@ -103,37 +106,49 @@ class _Bucket:
     def __init__(
         self,
         options: Options,
-        storage: Storage,
-        decays: bool,
-        streamed: bool,
+        kind: "_Kind",
         places: Sequence[int],
         items: Sequence[Item],
         pool: Pool,
+        scalars: int,
+        streamed: bool,
     ) -> None:
-        self._options, self._places = options, list(places)
+        self._options, self._places, self._scalars = options, list(places), scalars
         self._items = [items[place] for place in places]
-        self._operands = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
-        self._owners = [item.owner(name) for name in self._operands for item in self._items]
         self._gradients = Gradients(self._items)
         self._norms: Norms | None = None
-        self._before = _SCALARS
-        fixed = constants(options, decays)
-        self._launch = Launch(
+        operands = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
+        self._owners = [item.owner(name) for name in operands for item in self._items]
+        self._state = scalars + self._gradients.inputs
+        results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
+        self.call = Call(self._state + len(results), results, self._work, pool)
+        self._sizes = numpy.array([prod(result.shape) * result.dtype.size for result in results], numpy.int64)
+        self._launch = self._make_launch(kind, operands, streamed)
+
+    def _make_launch(self, kind: "_Kind", operands: Sequence[str], streamed: bool) -> Launch:
+        count, call = len(self._items), self.call
+        # What the operation is told of its inputs and outputs is what the launch is told.
+        addresses, targets = (
+            {name: table[operand * count : (operand + 1) * count] for operand, name in enumerate(operands)}
+            for table in (call.inputs[self._state :], call.outputs)
+        )
+        if not kind.sparse:
+            addresses["gradient"] = call.inputs[self._scalars : self._state]
+        fixed = constants(self._options, kind.decays)
+        launch = Launch(
             [prod(item.variable.shape) for item in self._items],
-            storage,
-            ["gradient", *self._operands],
-            [*fixed, *changing(options)],
+            kind.storage,
+            ["gradient", *operands],
+            [*fixed, *changing(self._options)],
             default_threads(),
-            self._items[0].sparse,
-            separate=True,
-            streamed=streamed,
+            kind.sparse,
+            addresses,
+            targets,
+            streamed,
         )
         for name, value in fixed.items():
-            self._launch.scalars[name].fill(value)
-        state = [owner.dtype.size * prod(owner.shape) for owner in self._owners]
-        self._expected = numpy.array(state, numpy.int64)
-        results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
-        self.call = Call(results, self._work, pool)
+            launch.scalars[name].fill(value)
+        return launch
 
     def step(self, scalars: Sequence[Any], norms: Norms | None) -> list[Any]:
         """Add the bucket's part of the step to the graph, and give the operations after which it is done.
@@ -142,32 +157,27 @@ class _Bucket:
             scalars: learning rate, iterations, and what gradients are multiplied by, if that is known.
             norms: finds that out, if these are all gradients.
         """
-        self._before, self._norms = len(scalars), norms
+        self._norms = norms
         operation = self.call([*scalars, *tensors(self._items), *map(_read, self._owners)])
         return [
             tf.raw_ops.AssignVariableOp(resource=owner.handle, value=value)
             for owner, value in zip(self._owners, operation.outputs, strict=True)
         ]
 
-    def _work(self, inputs: _Integers, sizes: _Integers, outputs: _Integers) -> None:
-        launch, count = self._launch, len(self._items)
-        scalars, inputs = inputs[: self._before], inputs[self._before :]
-        scalar_sizes, sizes = sizes[: self._before], sizes[self._before :]
-        check_sizes(self._expected, sizes[self._gradients.inputs :], self._items)
-        launch.scalars["learning_rate"].fill(array_at(scalars[0], 8, numpy.dtype(numpy.float64))[0])
-        if "overwrite" in launch.scalars:
-            done = array_at(scalars[1], 8, numpy.dtype(numpy.int64))[0]
-            launch.scalars["overwrite"].fill(self._options.overwrites(int(done)))
+    def _work(self, call: Call) -> None:
+        launch, scalars = self._launch, self._launch.scalars
+        check_sizes(self._sizes, call.lengths[self._state :], self._items)
+        gradients, lengths = call.inputs[self._scalars : self._state], call.lengths[self._scalars : self._state]
+        held = self._gradients.place(launch, gradients, lengths)
+        scalars["learning_rate"].fill(ctypes.c_double.from_address(int(call.inputs[0])).value)
+        if "overwrite" in scalars:
+            done = ctypes.c_int64.from_address(int(call.inputs[1])).value
+            scalars["overwrite"].fill(self._options.overwrites(done))
         if self._norms is not None:
-            launch.scalars["clip_scale"][:] = self._norms.scales(inputs, sizes)
-        elif "clip_scale" in launch.scalars:
-            given = array_at(scalars[_SCALARS], scalar_sizes[_SCALARS], numpy.dtype(numpy.float64))
-            launch.scalars["clip_scale"][:] = given[self._places]
-        held = self._gradients.place(launch, inputs, sizes)
-        for operand, name in enumerate(self._operands):
-            first = self._gradients.inputs + operand * count
-            launch.addresses[name][:] = inputs[first : first + count]
-            launch.targets[name][:] = outputs[operand * count : (operand + 1) * count]
+            scalars["clip_scale"][:] = self._norms.scales(gradients, lengths)
+        elif "clip_scale" in scalars:
+            given = array_at(call.inputs[2], call.lengths[2], numpy.dtype(numpy.float64))
+            scalars["clip_scale"][:] = given[self._places]
         launch.run()
         del held
 
@@ -178,18 +188,13 @@ class _Kind(NamedTuple):
     sparse: bool
 
 
-def _buckets(options: Options, items: Sequence[Item], pool: Pool) -> list[_Bucket]:
+def _parts(options: Options, items: Sequence[Item]) -> list[tuple[_Kind, list[int]]]:
     """Sort the items by what one launch serves, and cut that into buckets."""
     kinds: dict[_Kind, list[int]] = {}
     for place, item in enumerate(items):
         storage = storage_of(options, numpy_dtype(item.variable.dtype), Gradients([item]).dtype)
         kinds.setdefault(_Kind(storage, item.decays, item.sparse), []).append(place)
-    streamed = sum(item.nbytes for item in items) >= STREAMED
-    return [
-        _Bucket(options, kind.storage, kind.decays, streamed, part, items, pool)
-        for kind, places in kinds.items()
-        for part in _cut(places, lambda place: items[place].nbytes)
-    ]
+    return [(kind, part) for kind, places in kinds.items() for part in _cut(places, lambda place: items[place].nbytes)]
 
 
 def _cut(places: Sequence[int], nbytes: Callable[[int], int]) -> list[list[int]]:

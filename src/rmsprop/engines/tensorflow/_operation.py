@@ -29,8 +29,8 @@ _NAME: Final = "RmspropCall"
 
 _Integers = NDArray[numpy.int64]
 
-#: What a call does: ``work(inputs, sizes, outputs)`` gets addresses, the inputs' bytes, and addresses to fill.
-Work = Callable[[_Integers, _Integers, _Integers], None]
+#: What a call does: it is told by its `inputs` and `lengths` where to read, by its `outputs` where to write.
+Work = Callable[["Call"], None]
 
 _pointer, _text = ctypes.c_void_p, ctypes.c_char_p
 _CREATE = ctypes.CFUNCTYPE(_pointer, _pointer)
@@ -122,15 +122,19 @@ class Call:
     """What one such operation computes.
 
     Args:
+        count: of its inputs.
         results: its outputs.
         work: fills their memory.
         pool: where that comes from.
 
     Attributes:
-        layout: how they lie in it.
+        inputs: where the inputs are, while it works.
+        lengths: their bytes.
+        outputs: where the outputs are to be.
+        layout: how those lie in the pool's memory.
     """
 
-    def __init__(self, results: Sequence[Result], work: Work, pool: Pool) -> None:
+    def __init__(self, count: int, results: Sequence[Result], work: Work, pool: Pool) -> None:
         self._results, self._work, self._pool = results, work, pool
         self.layout = Layout(results)
         self._dtypes = numpy.array([result.dtype.as_datatype_enum for result in results], numpy.int32)
@@ -138,7 +142,9 @@ class Call:
         self._shapes = numpy.zeros((len(results), max([1, *self._ranks])), numpy.int64)
         for row, result in zip(self._shapes, results, strict=True):
             row[: len(result.shape)] = result.shape
-        self._outputs = numpy.zeros(len(results), numpy.int64)
+        self.inputs = numpy.zeros(count, numpy.int64)
+        self.lengths = numpy.zeros(count, numpy.int64)
+        self.outputs = numpy.zeros(len(results), numpy.int64)
         self._blocks = numpy.zeros(len(results), numpy.int64)
         self._out = numpy.zeros(1, numpy.int64)
         # The same graph may run on two threads at once.
@@ -149,8 +155,6 @@ class Call:
     def __call__(self, inputs: Sequence[Any]) -> Any:
         """Add the operation to the graph that is being traced, and give it."""
         register()
-        self._inputs = numpy.zeros(len(inputs), numpy.int64)
-        self._lengths = numpy.zeros(len(inputs), numpy.int64)
         value = tf.compat.v1.AttrValue
         types = {"Tin": [one.dtype for one in inputs], "Tout": [result.dtype for result in self._results]}
         attributes = {
@@ -178,15 +182,15 @@ class Call:
         """Compute the outputs from the inputs: the kernel."""
         with self._lock:
             status = _status()
-            _tensors.read_inputs(context, status, self._inputs, self._lengths, self._out)
-            self._pool.take(self.layout, self._outputs, self._blocks)
+            _tensors.read_inputs(context, status, self.inputs, self.lengths, self._out)
+            self._pool.take(self.layout, self.outputs, self._blocks)
             try:
-                self._work(self._inputs, self._lengths, self._outputs)
+                self._work(self)
             except BaseException:
                 _tensors.discard(self._blocks)
                 raise
             _tensors.give_outputs(
-                context, status, self._outputs, self._blocks,
+                context, status, self.outputs, self._blocks,
                 self._dtypes, self._shapes, self._ranks, self.layout.sizes, _release(),
             )  # fmt: skip
 

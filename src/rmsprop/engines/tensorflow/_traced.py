@@ -15,15 +15,23 @@ from rmsprop.engines._scalars import constants
 from rmsprop.engines.tensorflow._items import Item
 
 
-def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any) -> None:
-    """Do a step, or add it to the graph that is being traced; arguments as for the native one."""
+def step(
+    options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any, *, constrains: bool = False
+) -> None:
+    """Do a step, or add it to the graph that is being traced; arguments as for the native one.
+
+    With `constrains` the variables' constraints are held, too: DTensor may read a variable that is assigned in the same
+    function before it is.
+    """
     scales = clip_scales(options, [item.gradient for item in items])
     overwrite = overwrites(options, iterations)
     for item, scale in zip(items, scales, strict=True):
-        advance(options, item, scale, learning_rate, overwrite)
+        advance(options, item, scale, learning_rate, overwrite, item.variable.constraint if constrains else None)
 
 
-def advance(options: Options, item: Item, clip_scale: Any, learning_rate: Any, overwrite: Any) -> None:
+def advance(
+    options: Options, item: Item, clip_scale: Any, learning_rate: Any, overwrite: Any, constraint: Any = None
+) -> None:
     """Step one variable.
 
     Args:
@@ -32,6 +40,7 @@ def advance(options: Options, item: Item, clip_scale: Any, learning_rate: Any, o
         clip_scale: a float64 tensor without axes, or None.
         learning_rate: a tensor without axes of any float type.
         overwrite: a bool tensor without axes, or None.
+        constraint: what the variable's new value passes through, or None.
     """
     owners = {name: item.owner(name) for name in _rule.STATE if name == "variable" or name in item.slots}
     wide = any(owner.dtype == tf.float64 for owner in owners.values())
@@ -49,7 +58,8 @@ def advance(options: Options, item: Item, clip_scale: Any, learning_rate: Any, o
     results = tensorflow_update()(tf.cast(to_dense(item.gradient), compute), *arguments)
     for name, value in zip(_rule.STATE, results, strict=True):
         if name in owners:
-            owners[name].assign(tf.cast(value, owners[name].dtype))
+            new = tf.cast(value, owners[name].dtype)
+            owners[name].assign(constraint(new) if name == "variable" and constraint is not None else new)
 
 
 def _spread(condition: Any, variable: Any) -> Any:

@@ -18,7 +18,7 @@ class NumpyNetwork:
     """NumPy arrays, gradients from the package autograd, and `rmsprop.RMSprop`.
 
     Args:
-        variables: see `rmsprop.cli._networks.start_values`; they are trained in place.
+        variables: see `rmsprop.cli._network.start_values`; they are trained in place.
         learning_rate: of the optimizer.
     """
 

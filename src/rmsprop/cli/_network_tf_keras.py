@@ -25,7 +25,7 @@ class TfKerasNetwork:
     Gradients, steps and evaluations are a `tf.function` each.
 
     Args:
-        variables: see `rmsprop.cli._networks.start_values`.
+        variables: see `rmsprop.cli._network.start_values`.
         learning_rate: of the optimizer.
         make_optimizer: its class, ours or the original.
     """

@@ -1,4 +1,4 @@
-"""The network of ``rmsprop train``, a module for each framework that trains it.
+"""The network of ``rmsprop train``; a module for each framework, `_network_*`, trains it.
 
 Start values and batches are the same whatever the framework, so that their losses can be compared.
 """
@@ -53,10 +53,10 @@ def make_network(backend: str, hidden: Sequence[int], learning_rate: float, seed
     """
     variables = start_values(hidden, seed)
     if backend == "tf_keras":
-        from rmsprop.cli._networks.tf_keras import TfKerasNetwork
+        from rmsprop.cli._network_tf_keras import TfKerasNetwork
 
         return TfKerasNetwork(variables, learning_rate)
-    from rmsprop.cli._networks.numpy import NumpyNetwork
+    from rmsprop.cli._network_numpy import NumpyNetwork
 
     return NumpyNetwork(variables, learning_rate)
 
