@@ -18,6 +18,15 @@ PEERS = {
 
 VARIANTS = ("plain", "momentum", "centered+momentum", "everything")
 
+#: Of a front end that does more than steps: kind of work -> what a reader calls it.
+WORK = {
+    "step": "`tf.function`",
+    "eager": "eager",
+    "fit": "`fit`, a whole step",
+    "embedding": "1000 rows a step",
+}
+WORKED = MODELS | {"classifier": "784-1024-1024-10, 1.9 M", "table": "table, 1 M × 64"}
+
 Row = dict[str, Any]
 
 
@@ -31,6 +40,33 @@ def steps(rows: list[Row], variants: tuple[str, ...]) -> str:
             }
             cells = [f"{found[peer]['ratio']:.1f} ×" for peer in PEERS]
             lines.append(f"| {name} | {variant} | {seconds(found['rmsprop']['seconds'])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def work(rows: list[Row], variants: tuple[str, ...]) -> str:
+    """Give a table of our time, and tf_keras's ratio to it, for all kinds of work."""
+    lines = ["| | | | rmsprop | tf_keras |", "|---|---|---|---:|---:|"]
+    for kind, words in WORK.items():
+        for model, name in WORKED.items():
+            for variant in variants:
+                place = {"kind": kind, "model": model, "variant": variant}.items()
+                found = {row["peer"]: row for row in rows if place <= row.items()}
+                if found:
+                    cells = [words, name, variant, seconds(found["rmsprop"]["seconds"])]
+                    lines.append(f"| {' | '.join(cells)} | {found['tf_keras']['ratio']:.1f} × |")
+    return "\n".join(lines)
+
+
+def memory(rows: list[Row]) -> str:
+    """Give a table of how far steps raise a process's memory, and of what tf_keras's would be with our buckets."""
+    lines = ["| | | rmsprop | tf_keras | tf_keras, two buckets, largest tensor |", "|---|---|---:|---:|---:|"]
+    kept = [row for row in rows if row["kind"] == "memory"]
+    for model, variant in dict.fromkeys((row["model"], row["variant"]) for row in kept):
+        mine = {row["peer"]: row for row in kept if (row["model"], row["variant"]) == (model, variant)}
+        ours, other = (max(mine[peer]["first_bytes"], mine[peer]["later_bytes"]) for peer in ("rmsprop", "tf_keras"))
+        room = other + 2 * mine["rmsprop"]["bucket_bytes"] + mine["rmsprop"]["largest_tensor_bytes"]
+        cells = [f"{size / 1e6:.0f} MB" for size in (ours, other, room)]
+        lines.append(f"| {MODELS[model]} | {variant} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -77,7 +113,10 @@ def seconds(value: float) -> str:
 def main() -> None:
     """Print all of them."""
     rows = json.loads(Path(sys.argv[1]).read_text())["rows"]
-    print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
+    if any(row.get("frontend") == "tf_keras" for row in rows):
+        print(work(rows, VARIANTS), startup(rows), memory(rows), sep="\n\n")
+    else:
+        print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ from matplotlib import image
 from rmsprop import RMSprop
 from rmsprop.cli import bench, main
 from rmsprop.cli.bench import limit, machine, measure, startup, timing
+from rmsprop.cli.bench.contenders import Contender
+from rmsprop.cli.bench.contenders.numpy import Ours
 from rmsprop.cli.bench.models import MODELS, VARIANTS, count_numbers, make_task, resnet50
-from rmsprop.cli.bench.peers import OURS, PEERS, Contender, Ours, Peer
+from rmsprop.cli.bench.peers import OURS, PEERS, Peer
 from rmsprop.cli.bench.timing import Budget
 
+NUMPY = {"step": Ours}
 FEW = Budget(rounds=2)
 
 # A row's entries besides those that every measured time has.
@@ -170,7 +173,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("bench")
     patch = pytest.MonkeyPatch()
     patch.setattr(startup, "_REPEATS", 1)
-    patch.setattr(startup, "_COLD_REPEATS", 1)
+    patch.setattr(startup, "_SLOW_REPEATS", 1)
     small = lambda: [(3, 5), (5,)]  # noqa: E731
     patch.setitem(MODELS, "flat25m", small)
     patch.setattr(machine.Watch, "busy_elsewhere", lambda self: 0.0)
@@ -249,9 +252,9 @@ class TestARun:
 
 class TestPeers:
     def test_one_that_is_not_installed_is_named(self, monkeypatch, tmp_path) -> None:
-        monkeypatch.setitem(PEERS, "lost", Peer("Lost", ("no_such_framework",), Ours))
-        monkeypatch.setitem(PEERS, "old", Peer("Old", (), Ours, lambda: "version 1 has no RMSprop"))
-        monkeypatch.setitem(PEERS, "twin", Peer("Twin", (), Ours))
+        monkeypatch.setitem(PEERS, "lost", Peer("Lost", ("no_such_framework",), NUMPY))
+        monkeypatch.setitem(PEERS, "old", Peer("Old", (), NUMPY, lambda: "version 1 has no RMSprop"))
+        monkeypatch.setitem(PEERS, "twin", Peer("Twin", (), NUMPY))
         path = tmp_path / "bench.json"
         arguments = ["--model", "mlp", "--variant", "momentum", "--part", "steps", "--repeat", 2, "--json", path]
         printed = run("--peer", "lost", "--peer", "old", "--peer", "twin", *arguments)
@@ -268,8 +271,8 @@ class TestPeers:
         (tmp_path / "broken_framework.py").write_text(broken)
         (tmp_path / "noisy_framework.py").write_text("import os\nos.write(2, b'chatter')\n")
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setitem(PEERS, "broken", Peer("Broken", ("broken_framework",), Ours))
-        monkeypatch.setitem(PEERS, "noisy", Peer("Noisy", ("noisy_framework",), Ours))
+        monkeypatch.setitem(PEERS, "broken", Peer("Broken", ("broken_framework",), NUMPY))
+        monkeypatch.setitem(PEERS, "noisy", Peer("Noisy", ("noisy_framework",), NUMPY))
         arguments = ["--model", "mlp", "--variant", "plain", "--part", "steps", "--repeat", 1]
         assert "left out: broken (libbroken.so is missing)" in run("--peer", "broken", *arguments)
         assert capfd.readouterr().err == "chatter"

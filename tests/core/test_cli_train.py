@@ -17,6 +17,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+import rmsprop.cli
 from rmsprop.cli import main
 from rmsprop.cli._network_numpy import NumpyNetwork
 from rmsprop.cli._training import Stop
@@ -359,8 +360,7 @@ class TestTheCommandLine:
             monkeypatch.undo()
             for name, module in sys.modules.items():
                 if name.startswith("rmsprop.cli._"):
-                    package_name, _, attribute = name.rpartition(".")
-                    setattr(sys.modules[package_name], attribute, module)
+                    setattr(rmsprop.cli, name.rpartition(".")[2], module)
         captured = capsys.readouterr()
         expected = f'rmsprop train: error: needs the package {package}: pip install "rmsprop[cli]"\n'
         assert (captured.out, captured.err) == ("", expected)

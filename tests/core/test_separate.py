@@ -11,7 +11,7 @@ import pytest
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop._slots import slots
-from rmsprop.compilers._layout import CHUNK, PART, SCATTERED
+from rmsprop.compilers._layout import CHUNK, LINE, PART, SCATTERED
 from rmsprop.compilers.numba import Launch
 from rmsprop.engines._kinds import dense_layouts, row_tables
 from rmsprop.engines._scalars import changing, constants, storage_of
@@ -24,7 +24,6 @@ OPTIONS = {
 }
 #: Around the ends of cache lines, of parts and of chunks.
 SIZES = [0, 1, 15, 16, 17, PART - 1, PART, PART + 9, CHUNK, 2 * CHUNK + PART + 3]
-LINE = 64
 
 
 def aligned(values):
@@ -51,7 +50,7 @@ class Tensors:
             for name in operands
         }
         self.targets = {name: [aligned(array * 0) for array in self.sources[name]] for name in operands[1:]}
-        columns = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands[1:]}
+        self.columns = columns = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands[1:]}
         targets = columns if separate else None
         self.launch = Launch(sizes, storage, operands, [*fixed, *changing(options)], 2, targets=targets, **launch)
         for name, value in (fixed | {"learning_rate": 0.125, "overwrite": 0.0}).items():
@@ -97,6 +96,17 @@ def test_large_tensors_on_several_threads(streamed):
     one.launch.run()
     other.launch.run()
     assert other.bits(other.targets)["average"] == one.bits(one.sources)["average"]
+
+
+def test_targets_that_begin_no_cache_line():
+    """They are written to as usual: a streaming store to them would end the process."""
+    one = Tensors(OPTIONS["everything"], TYPES[2], sizes=[1000])
+    other = Tensors(OPTIONS["everything"], TYPES[2], sizes=[1000], separate=True, streamed=True)
+    shifted = aligned(numpy.zeros(1004, numpy.float32))[1:1001]
+    other.columns["velocity"][0] = shifted.ctypes.data
+    one.launch.run()
+    other.launch.run()
+    assert shifted.tobytes() == one.sources["velocity"][0].tobytes()
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

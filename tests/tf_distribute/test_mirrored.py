@@ -35,7 +35,8 @@ def run(make, options, strategy, dtype=numpy.float32):
     return replicas.Run(excluding_biases(make, options), strategy, cases.variables(dtype))
 
 
-@pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+# The first of PAIRWISE are those in which most options meet; three graphs a case take a second and a half.
+@pytest.mark.parametrize("case", cases.PAIRWISE[:8], ids=str)
 def test_trajectory_is_tf_keras_s_own_and_that_of_one_device(case):
     stacked = cases.gradients(STEPS, numpy.float32)
     found = run(replicas.ours, case.options, replicas.mirrored()).path(stacked, finalize=True)

@@ -49,9 +49,7 @@ def test_trajectory_compiled_by_xla(case, deviations):
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
 def test_trajectory_compiled_by_xla_in_double(case, deviations):
     path = runs.path(case, "float64", way="xla", native=False)
-    check(
-        path, original.path(case, "float64"), BOUNDS["float64"], deviations, f"{case.desc}, ours by XLA", "float64"
-    )
+    check(path, original.path(case, "float64"), BOUNDS["float64"], deviations, f"{case.desc}, ours by XLA", "float64")
 
 
 def gradients(dtype):

@@ -36,13 +36,15 @@ def everything(optimizer, variables):
 @modes
 @ways
 @pytest.mark.parametrize("rows", [[0, 4], [-1, 0], [2**31 - 1, 0]], ids=str)
-@pytest.mark.parametrize("clip", [{}, {"global_clipnorm": 1.0}, {"clipnorm": 1.0}], ids=["", "global_clipnorm", "clipnorm"])
+@pytest.mark.parametrize(
+    "clip", [{}, {"global_clipnorm": 1.0}, {"clipnorm": 1.0}], ids=["", "global_clipnorm", "clipnorm"]
+)
 def test_a_row_that_is_not_there_changes_nothing(rows, clip, native, way):
     optimizer, variables = built(EVERYTHING | clip, native)
     step = stepper(optimizer, variables, way)
     step(tf.constant([0, 3]))
     before = everything(optimizer, variables)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\bb:0|segment_ids"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"variable .b:0"):
         step(tf.constant(rows))
     for array, now in zip(before, everything(optimizer, variables), strict=True):
         runs.assert_bits(now, array)

@@ -100,10 +100,9 @@ def test_a_list_that_is_complete_only_after_the_loss():
 def test_two_optimizers_step_two_parts(wrap):
     """GANs, actor and critic."""
     first, second = mlp(0), mlp(1)
-    optimizers = (
-        built(RMSprop(**EVERYTHING), first.trainable_variables),
-        built(RMSprop(**PLAIN), second.trainable_variables),
-    )
+    optimizers = RMSprop(**EVERYTHING), RMSprop(**PLAIN)
+    for optimizer, model in zip(optimizers, (first, second), strict=True):
+        optimizer.build(model.trainable_variables)
 
     @wrap
     def step(x, y):

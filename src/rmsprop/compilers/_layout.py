@@ -14,6 +14,9 @@ CHUNK: Final = 16384
 #: should be as many as a cache line holds.
 SCATTERED: Final = 4 * CHUNK
 
+#: Bytes of a cache line.
+LINE: Final = 64
+
 #: Numbers that are computed in scratch memory before they are streamed: all operands fit the first-level cache.
 PART: Final = 512
 

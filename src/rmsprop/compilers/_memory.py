@@ -19,15 +19,13 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 from rmsprop.compilers._half import narrow, widen
+from rmsprop.compilers._layout import LINE
 
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
 OPERANDS = (
     "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside",
     "new variable", "new velocity", "new momentum", "new average_gradient", "new average",
 )  # fmt: skip
-
-#: Bytes of a cache line.
-_LINE = 64
 
 _BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 
@@ -144,14 +142,14 @@ def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to, origin, count = arguments
-        line = ir.VectorType(ir.IntType(32), _LINE // 4)
-        lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(_LINE))
+        line = ir.VectorType(ir.IntType(32), LINE // 4)
+        lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(LINE))
         with cgutils.for_range(builder, lines) as loop:
             whole = builder.load(builder.gep(builder.bitcast(origin, line.as_pointer()), [loop.index]), align=1)
             place = builder.gep(builder.bitcast(to, line.as_pointer()), [loop.index])
-            stored = builder.store(whole, place, align=_LINE)
+            stored = builder.store(whole, place, align=LINE)
             stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
-        first = builder.mul(lines, _I64(_LINE // target.itemsize))
+        first = builder.mul(lines, _I64(LINE // target.itemsize))
         with cgutils.for_range_slice(builder, first, count, _I64(1)) as (index, _):
             number = builder.load(_element(builder, source, origin, index), align=1)
             builder.store(number, _element(builder, target, to, index), align=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
-from rmsprop.compilers._layout import CHUNK, LANES, OPERANDS, PART, SCATTERED, Storage
+from rmsprop.compilers._layout import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import share_out
 
@@ -34,7 +34,7 @@ class Launch:
         addresses: tables to use as `addresses`, for those operands that have one already.
         targets: likewise, operand -> int64 array: where results go, for all operands but the gradient; None: they take
             the operands' place.
-        streamed: whether those, which then begin cache lines, are written past the caches.
+        streamed: whether they are written past the caches, where all of them begin cache lines.
 
     Attributes:
         addresses: operand -> int64 array, a row a tensor; written by the caller before `run`.
@@ -56,8 +56,9 @@ class Launch:
     ) -> None:
         self._threads = threads
         self._compute = storage.compute
-        self._streamed = streamed
+        self._targets, self._streamed = dict(targets or {}), streamed
         self._length = SCATTERED if scattered else CHUNK
+        self._streams = streamed
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
@@ -84,11 +85,13 @@ class Launch:
 
     def run(self) -> None:
         """Do the step of every tensor in the bucket."""
+        if self._streamed:
+            self._streams = not any((table[self._sizes > 0] % LINE).any() for table in self._targets.values())
         share_out(self._work, self._count, self._threads)
 
     def _work(self, first: int, last: int) -> None:
         if self._places is None:
-            scratch = numpy.empty((len(OPERANDS) - 1, PART)) if self._streamed else None
+            scratch = numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
             _kernels.step(first, last, *self._arguments, scratch)
         else:
             scratch = numpy.empty(2 * SCATTERED, self._compute)

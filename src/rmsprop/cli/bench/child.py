@@ -62,9 +62,9 @@ def memory(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
 def peak(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
     """Find how far the first step, and later ones, raise the resident memory above what it was before the first.
 
-    By then an optimizer of a few numbers, gone since, has loaded the code; variables, gradients and optimizer are there;
-    the step is traced; and memory that was freed is given back to the system, so that no step finds any. The figures
-    are None where the system does not tell.
+    By then an optimizer of a few numbers, gone since, has loaded the code; variables, gradients and optimizer are
+    there; the step is traced; and the C library has given freed memory back to the system. The figures are None where
+    the system does not tell.
     """
     _contender(frontend, who, _SMALL, variant).step()
     contender: Any = _contender(frontend, who, model, variant)

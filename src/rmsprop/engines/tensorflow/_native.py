@@ -21,10 +21,11 @@ from rmsprop.compilers.numba import Launch
 from rmsprop.engines._scalars import changing, constants, storage_of
 from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, check_sizes, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
-from rmsprop.engines.tensorflow._operation import Call, Pool, Result
+from rmsprop.engines.tensorflow._operation import Call, Result
 
-#: Bytes of results from which a bucket is full.
-BUCKET: Final = 64 << 20
+#: Bytes of results from which a bucket is full: that much memory a step needs for a while, and a part of its time is
+#: lost between two of them.
+BUCKET: Final = 256 << 20
 
 #: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
 STREAMED: Final = 24 << 20
@@ -33,12 +34,11 @@ STREAMED: Final = 24 << 20
 _SCALARS: Final = 2
 
 
-def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
     """Add a step to the graph that is being traced.
 
     Args:
         options: the checked arguments.
-        pool: where new values lie.
         items: what is stepped.
         learning_rate: a float64 tensor without axes.
         iterations: steps done before, an int64 tensor without axes.
@@ -51,21 +51,16 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
     alone = len(parts) == 1
     given = _SCALARS if norms is None or alone else _SCALARS + 1
     streamed = sum(item.nbytes for item in items) >= STREAMED
-    buckets = [_Bucket(options, kind, places, items, pool, given, streamed) for kind, places in parts]
-    # All blocks are alike, so that each bucket's new values can lie where another's old ones were.
-    largest = max(bucket.call.layout.size for bucket in buckets)
-    pool.keep((len(buckets) + 1) * largest)
-    for bucket in buckets:
-        bucket.call.layout.resize(largest)
+    buckets = [_Bucket(options, kind, places, items, given, streamed) for kind, places in parts]
     scalars = [learning_rate, iterations]
     if alone:
         # It finds by itself whatever it needs of all gradients.
         return buckets[0].step(scalars, norms)
     done: list[Any] = []
     if norms is not None:
-        scalars += _add_norms(norms, len(items), pool).outputs
+        scalars += _add_norms(norms, len(items)).outputs
     else:
-        done = _add_check(items, pool)
+        done = _add_check(items)
     for bucket in buckets:
         # Otherwise all new values might be computed before the first old one is let go.
         with tf.control_dependencies(done):
@@ -73,16 +68,16 @@ def step(options: Options, pool: Pool, items: Sequence[Item], learning_rate: Any
     return done
 
 
-def _add_norms(norms: Norms, size: int, pool: Pool) -> Any:
+def _add_norms(norms: Norms, size: int) -> Any:
     """Add an operation that gives what each gradient is multiplied by, in float64."""
 
     def work(call: Call) -> None:
         array_at(call.outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(call.inputs, call.lengths)
 
-    return Call(len(norms.inputs), [Result(tf.float64, (size,))], work, pool)(norms.inputs)
+    return Call(len(norms.inputs), [Result(tf.float64, (size,))], work)(norms.inputs)
 
 
-def _add_check(items: Sequence[Item], pool: Pool) -> list[Any]:
+def _add_check(items: Sequence[Item]) -> list[Any]:
     """Add an operation that refuses wrong row numbers and shapes before anything is assigned, if there may be any."""
     sparse = [item for item in items if item.sparse]
     open_ = [item for item in items if not item.sparse and not item.gradient.shape.is_fully_defined()]
@@ -97,7 +92,7 @@ def _add_check(items: Sequence[Item], pool: Pool) -> list[Any]:
             gradients.check(call.inputs[begin:], call.lengths[begin:])
             begin += gradients.inputs
 
-    return [Call(len(given), [], work, pool)(given)]
+    return [Call(len(given), [], work)(given)]
 
 
 class _Bucket:
@@ -109,7 +104,6 @@ class _Bucket:
         kind: "_Kind",
         places: Sequence[int],
         items: Sequence[Item],
-        pool: Pool,
         scalars: int,
         streamed: bool,
     ) -> None:
@@ -121,7 +115,7 @@ class _Bucket:
         self._owners = [item.owner(name) for name in operands for item in self._items]
         self._state = scalars + self._gradients.inputs
         results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
-        self.call = Call(self._state + len(results), results, self._work, pool)
+        self.call = Call(self._state + len(results), results, self._work)
         self._sizes = numpy.array([prod(result.shape) * result.dtype.size for result in results], numpy.int64)
         self._launch = self._make_launch(kind, operands, streamed)
 

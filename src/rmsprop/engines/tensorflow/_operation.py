@@ -5,7 +5,8 @@ The operation is defined, and its kernel for the CPU registered, through TensorF
 them is said by the number of a `Call`, its attribute. So a graph that holds it runs in this process only; it cannot be
 exported or compiled by XLA.
 
-The kernel never writes to its inputs, which others may hold: outputs lie in blocks of memory from a `Pool`.
+The kernel never writes to its inputs, which others may hold. Its outputs are TensorFlow's to allocate, as for any
+operation.
 """
 
 import ctypes
@@ -45,77 +46,11 @@ _calls: "weakref.WeakValueDictionary[int, Call]" = weakref.WeakValueDictionary()
 _numbers = itertools.count(secrets.randbits(62))
 
 
-class Pool:
-    """Blocks of memory that one optimizer's tensors take turns to lie in; see `rmsprop.compilers._tensors`."""
-
-    #: Tables of pools that are gone while tensors may still lie in their blocks.
-    _left: Final[list[_Integers]] = []
-
-    def __init__(self) -> None:
-        _clear(self._left)
-        self._table = _tensors.new_table()
-        # TensorFlow returns blocks until the process has ended, after Python is gone.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._table))
-        self._lock = threading.Lock()
-        self._out = numpy.zeros(1, numpy.int64)
-        weakref.finalize(self, _give_up, self._table).atexit = False
-
-    def keep(self, size: int) -> None:
-        """Let so many bytes of blocks be kept, or what was asked for before if that is more."""
-        self._table[_tensors.KEPT] = max(self._table[_tensors.KEPT], size)
-
-    def take(self, layout: "Layout", addresses: _Integers, blocks: _Integers) -> None:
-        """Find memory for a call's outputs: fill in where they are, and in which blocks."""
-        with self._lock:
-            taken = _tensors.take_blocks(
-                self._table, layout.stack, layout.size, layout.offsets, layout.sizes, addresses, blocks, self._out
-            )
-        if not taken:
-            raise MemoryError(f"there is no memory for {layout.sizes.sum() / 1e6:.3g} MB of new values")
-
-
-def _give_up(table: _Integers) -> None:
-    _tensors.close(table)
-    Pool._left.append(table)
-
-
-def _clear(tables: list[_Integers]) -> None:
-    """Forget the tables whose blocks have all come back."""
-    done = [table for table in tables if not table[_tensors.HELD]]
-    tables[:] = [table for table in tables if table[_tensors.HELD]]
-    for table in done:
-        ctypes.pythonapi.Py_DecRef(ctypes.py_object(table))
-
-
 class Result(NamedTuple):
     """Type and shape of an output."""
 
     dtype: Any
     shape: tuple[int, ...]
-
-
-class Layout:
-    """How outputs lie in memory: the large ones one after the other in one block.
-
-    Args:
-        results: the outputs.
-
-    Attributes:
-        size: bytes of that block; to be made equal for calls that are to take turns with it.
-        stack: where its pool keeps it.
-        sizes: bytes of each output.
-        offsets: where each large one begins in the block, -1 for small ones.
-    """
-
-    def __init__(self, results: Sequence[Result]) -> None:
-        self.sizes = numpy.array([prod(result.shape) * result.dtype.size for result in results], numpy.int64)
-        room = -(-self.sizes // _tensors.ALIGNMENT) * _tensors.ALIGNMENT * (self.sizes >= _tensors.LARGE)
-        self.offsets = numpy.where(room > 0, numpy.cumsum(room) - room, -1)
-        self.resize(int(room.sum()))
-
-    def resize(self, size: int) -> None:
-        """Let the block be larger."""
-        self.stack, self.size = _tensors.stack_of(size)
 
 
 class Call:
@@ -124,19 +59,18 @@ class Call:
     Args:
         count: of its inputs.
         results: its outputs.
-        work: fills their memory.
-        pool: where that comes from.
+        work: computes them.
 
     Attributes:
         inputs: where the inputs are, while it works.
         lengths: their bytes.
         outputs: where the outputs are to be.
-        layout: how those lie in the pool's memory.
     """
 
-    def __init__(self, count: int, results: Sequence[Result], work: Work, pool: Pool) -> None:
-        self._results, self._work, self._pool = results, work, pool
-        self.layout = Layout(results)
+    def __init__(self, count: int, results: Sequence[Result], work: Work) -> None:
+        self._results, self._work = results, work
+        sizes = [prod(result.shape) * result.dtype.size for result in results]
+        self._sizes = numpy.array(sizes, numpy.int64)
         self._dtypes = numpy.array([result.dtype.as_datatype_enum for result in results], numpy.int32)
         self._ranks = numpy.array([len(result.shape) for result in results], numpy.int32)
         self._shapes = numpy.zeros((len(results), max([1, *self._ranks])), numpy.int64)
@@ -145,7 +79,6 @@ class Call:
         self.inputs = numpy.zeros(count, numpy.int64)
         self.lengths = numpy.zeros(count, numpy.int64)
         self.outputs = numpy.zeros(len(results), numpy.int64)
-        self._blocks = numpy.zeros(len(results), numpy.int64)
         self._out = numpy.zeros(1, numpy.int64)
         # The same graph may run on two threads at once.
         self._lock = threading.Lock()
@@ -183,16 +116,10 @@ class Call:
         with self._lock:
             status = _status()
             _tensors.read_inputs(context, status, self.inputs, self.lengths, self._out)
-            self._pool.take(self.layout, self.outputs, self._blocks)
-            try:
-                self._work(self)
-            except BaseException:
-                _tensors.discard(self._blocks)
-                raise
-            _tensors.give_outputs(
-                context, status, self.outputs, self._blocks,
-                self._dtypes, self._shapes, self._ranks, self.layout.sizes, _release(),
-            )  # fmt: skip
+            outputs = self.outputs, self._dtypes, self._shapes, self._ranks, self._sizes
+            if not _tensors.allocate_outputs(context, status, *outputs):
+                raise MemoryError(f"there is no memory for {self._sizes.sum() / 1e6:.3g} MB of new values")
+            self._work(self)
 
 
 @_CREATE
@@ -257,11 +184,6 @@ def _check(status: int) -> None:
     functions = _functions()
     if functions["TF_GetCode"](status):
         raise RuntimeError(f"TensorFlow does not take our operation: {functions['TF_Message'](status).decode()}")
-
-
-@cache
-def _release() -> int:
-    return _tensors.release_address()
 
 
 _per_thread = threading.local()

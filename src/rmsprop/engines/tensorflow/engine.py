@@ -39,7 +39,6 @@ class Engine:
 
     def __init__(self, options: Options, *, native: bool, compiled: bool) -> None:
         self._options, self._native, self._compiled = options, native, compiled
-        self._pool: Any = None
         self._functions: dict[Any, Any] = {}
 
     def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
@@ -64,11 +63,8 @@ class Engine:
         if not tf.executing_eagerly() and not _within_xla() and self._is_native(items):
             # Numba is loaded when there is a step for it.
             from rmsprop.engines.tensorflow import _native
-            from rmsprop.engines.tensorflow._operation import Pool
 
-            if self._pool is None:
-                self._pool = Pool()
-            return _native.step(self._options, self._pool, items, tf.cast(learning_rate, tf.float64), iterations)
+            return _native.step(self._options, items, tf.cast(learning_rate, tf.float64), iterations)
         _traced.step(self._options, items, learning_rate, iterations)
         return []
 
