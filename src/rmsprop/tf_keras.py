@@ -166,12 +166,12 @@ class RMSprop(State):
             pairs, numbers = with_gradient(pairs, sorted(numbers))
             iterations = self._step(self._items(pairs, numbers))
             for _, variable in pairs:
-                if variable.constraint is not None:
+                if variable.constraint is not None and not self._has_mesh():
                     variable.assign(variable.constraint(variable))
         return iterations
 
     def _is_distributed(self) -> bool:
-        if not tf.distribute.has_strategy() or self._mesh is not None or self._run_with_dtensor:
+        if not tf.distribute.has_strategy() or self._has_mesh():
             return False
         if tf.distribute.in_cross_replica_context():
             raise RuntimeError(
@@ -179,6 +179,9 @@ class RMSprop(State):
                 f"{type(tf.distribute.get_strategy()).__name__}.run"
             )
         return True
+
+    def _has_mesh(self) -> bool:
+        return self._mesh is not None or self._run_with_dtensor
 
     def _step(self, items: Sequence[Item]) -> Any:
         options, distributed = self._rounded(), self._is_distributed()
@@ -192,8 +195,8 @@ class RMSprop(State):
             return self._distributed_step(copied[0].distribute_strategy, *arguments)
         rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
         done: list[Any] = []
-        if self._mesh is not None or self._run_with_dtensor:
-            _traced.step(options, items, rate, iterations)
+        if self._has_mesh():
+            _traced.step(options, items, rate, iterations, constrains=True)
         else:
             if self._engine is None:
                 native = native_by_default() if self._native is None else self._native

@@ -40,16 +40,18 @@ def _address(array):
 
 @cached
 @_jit
-def read_inputs(context, status, addresses, sizes, out):
-    """Write down where a kernel's inputs are and how many bytes they have.
+def read_inputs(context, status, addresses, sizes, expected, out):
+    """Write down where a kernel's inputs are and how many bytes they have; give the first of a wrong size, or -1.
 
     Args:
         context: the TF_OpKernelContext, as an int.
         status: a TF_Status.
         addresses: int64 array, an entry an input, to be filled.
         sizes: likewise.
+        expected: bytes that each must have, -1 for any, int64 array.
         out: int64 array of one entry, for the call's own use.
     """
+    wrong = -1
     for i in range(addresses.size):
         _get_input(context, numpy.int32(i), _address(out), status)
         tensor = out[0]
@@ -57,6 +59,9 @@ def read_inputs(context, status, addresses, sizes, out):
         sizes[i] = _tensor_bytes(tensor)
         # The context holds the input itself for as long as the kernel runs.
         _delete_tensor(tensor)
+        if wrong < 0 and expected[i] >= 0 and sizes[i] != expected[i]:
+            wrong = i
+    return wrong
 
 
 @cached

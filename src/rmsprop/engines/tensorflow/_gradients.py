@@ -27,19 +27,6 @@ def tensors(items: Sequence[Item]) -> list[Any]:
     return [item.gradient for item in items]
 
 
-def sizes_of(items: Sequence[Item]) -> list[int]:
-    """Give the bytes of dense gradients."""
-    return [item.gradient.dtype.size * prod(item.variable.shape) for item in items]
-
-
-def check_sizes(expected: Any, sizes: _Integers, items: Sequence[Item]) -> None:
-    """Refuse a gradient or a variable that turns out to have another size than was known while tracing."""
-    wrong = numpy.flatnonzero(sizes[-len(expected) :] != expected)
-    if wrong.size:
-        name = items[wrong[0] % len(items)].variable.name
-        raise ValueError(f"the gradient of variable {name!r}, or the variable itself, has changed its shape")
-
-
 class Norms:
     """The norms of all gradients, each kind of them by a launch of its own.
 
@@ -48,13 +35,15 @@ class Norms:
         items: what is stepped.
 
     Attributes:
-        inputs: the tensors that the gradients are made of, in the order in which `scales` expects them.
+        tensors: what the gradients are made of, in the order in which `scales` expects it.
+        inputs: what a `Call` is to know of these.
     """
 
     def __init__(self, options: Options, items: Sequence[Item]) -> None:
         self._options, self._size = options, len(items)
         self._parts: list[tuple[list[int], Gradients, SquareSums]] = []
-        self.inputs: list[Any] = []
+        self.tensors: list[Any] = []
+        self.inputs: list[tuple[int, str]] = []
 
         def kind(place: int) -> tuple[bool, str]:
             return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
@@ -66,7 +55,8 @@ class Norms:
             sizes = [prod(item.variable.shape) for item in mine]
             sums = SquareSums(sizes, gradients.dtype, default_threads(), sparse)
             self._parts.append((places, gradients, sums))
-            self.inputs += tensors(mine)
+            self.tensors += tensors(mine)
+            self.inputs += gradients.inputs
 
     def scales(self, inputs: _Integers, sizes: _Integers) -> NDArray[numpy.float64]:
         """Give what each gradient is multiplied by."""
@@ -75,7 +65,7 @@ class Norms:
             held = gradients.place(sums, inputs[begin:], sizes[begin:])
             squares[places] = sums.run()
             del held
-            begin += gradients.inputs
+            begin += len(gradients.inputs)
         scales = numpy.empty(self._size)
         scales[:] = clip_scales(self._options, squares)
         return scales
@@ -89,7 +79,7 @@ class Gradients:
 
     Attributes:
         dtype: of their numbers as a launch finds them.
-        inputs: how many tensors they are made of.
+        inputs: what a `Call` is to know of the tensors that they are made of.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
@@ -97,37 +87,29 @@ class Gradients:
         self._given = numpy_dtype(items[0].gradient.dtype)
         # Rows of half types are summed in float32.
         self.dtype = numpy.dtype(numpy.float32) if self._sparse and self._given.itemsize == 2 else self._given
-        self.inputs = 2 * len(items) if self._sparse else len(items)
         self._shapes = [tuple(item.variable.shape) for item in items]
+        names = [f"the gradient of variable {item.variable.name!r}" for item in items]
         if self._sparse:
             self._indices = [numpy_dtype(item.gradient.indices.dtype) for item in items]
             self._layouts = dense_layouts(self._shapes, numpy_dtype(items[0].variable.dtype).itemsize)
+            self.inputs = [(-1, name) for name in 2 * names]
         else:
-            self._sizes = numpy.array(sizes_of(items), numpy.int64)
+            sizes = [self._given.itemsize * prod(shape) for shape in self._shapes]
+            self.inputs = list(zip(sizes, names, strict=True))
 
     def place(self, launch: Launch | SquareSums, inputs: _Integers, sizes: _Integers) -> Any:
         """Tell a launch where they are this time; what is returned must live until it has run.
 
         Raises:
-            ValueError: a shape is not the variable's, or a row number is out of range.
+            ValueError: rows are not of the variable's shape, or a row number is out of range.
         """
         if not self._sparse:
-            count = len(self._items)
-            check_sizes(self._sizes, sizes[:count], self._items)
-            if launch.gradients.ctypes.data != inputs.ctypes.data:
-                launch.gradients[:] = inputs[:count]
+            launch.gradients[:] = inputs[: len(self._items)]
             return None
         rows = self.rows(inputs, sizes)
         launch.gradients[:] = [one.values.ctypes.data for one in rows]
         launch.scatter(self._layouts, *row_tables(rows))
         return rows
-
-    def check(self, inputs: _Integers, sizes: _Integers) -> None:
-        """Raise what `place` would raise."""
-        if self._sparse:
-            self.rows(inputs, sizes)
-        else:
-            check_sizes(self._sizes, sizes[: self.inputs], self._items)
 
     def rows(self, inputs: _Integers, sizes: _Integers) -> list[RowSparse]:
         """Give sparse gradients with their rows in order and each only once."""

@@ -19,7 +19,7 @@ from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch
 from rmsprop.engines._scalars import changing, constants, storage_of
-from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, check_sizes, tensors
+from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
 from rmsprop.engines.tensorflow._operation import Call, Result
 
@@ -74,7 +74,7 @@ def _add_norms(norms: Norms, size: int) -> Any:
     def work(call: Call) -> None:
         array_at(call.outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(call.inputs, call.lengths)
 
-    return Call(len(norms.inputs), [Result(tf.float64, (size,))], work)(norms.inputs)
+    return Call(norms.inputs, [Result(tf.float64, (size,))], work)(norms.tensors)
 
 
 def _add_check(items: Sequence[Item]) -> list[Any]:
@@ -87,12 +87,10 @@ def _add_check(items: Sequence[Item]) -> list[Any]:
     given = [tensor for item in (*sparse, *open_) for tensor in tensors([item])]
 
     def work(call: Call) -> None:
-        begin = 0
-        for gradients in parts:
-            gradients.check(call.inputs[begin:], call.lengths[begin:])
-            begin += gradients.inputs
+        for place, gradients in enumerate(parts[: len(sparse)]):
+            gradients.rows(call.inputs[2 * place :], call.lengths[2 * place :])
 
-    return [Call(len(given), [], work)(given)]
+    return [Call([one for gradients in parts for one in gradients.inputs], [], work)(given)]
 
 
 class _Bucket:
@@ -113,10 +111,10 @@ class _Bucket:
         self._norms: Norms | None = None
         operands = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
         self._owners = [item.owner(name) for name in operands for item in self._items]
-        self._state = scalars + self._gradients.inputs
+        self._state = scalars + len(self._gradients.inputs)
         results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
-        self.call = Call(self._state + len(results), results, self._work)
-        self._sizes = numpy.array([prod(result.shape) * result.dtype.size for result in results], numpy.int64)
+        state = [(owner.dtype.size * prod(owner.shape), f"variable {owner.name!r}") for owner in self._owners]
+        self.call = Call([(-1, "")] * scalars + self._gradients.inputs + state, results, self._work)
         self._launch = self._make_launch(kind, operands, streamed)
 
     def _make_launch(self, kind: "_Kind", operands: Sequence[str], streamed: bool) -> Launch:
@@ -160,9 +158,9 @@ class _Bucket:
 
     def _work(self, call: Call) -> None:
         launch, scalars = self._launch, self._launch.scalars
-        check_sizes(self._sizes, call.lengths[self._state :], self._items)
         gradients, lengths = call.inputs[self._scalars : self._state], call.lengths[self._scalars : self._state]
-        held = self._gradients.place(launch, gradients, lengths)
+        # Where dense ones are, the launch knows already.
+        held = self._gradients.place(launch, gradients, lengths) if self._items[0].sparse else None
         scalars["learning_rate"].fill(ctypes.c_double.from_address(int(call.inputs[0])).value)
         if "overwrite" in scalars:
             done = ctypes.c_int64.from_address(int(call.inputs[1])).value

@@ -57,7 +57,7 @@ class Call:
     """What one such operation computes.
 
     Args:
-        count: of its inputs.
+        inputs: the bytes of each of its inputs, -1 if there may be any number, and what it is, for error texts.
         results: its outputs.
         work: computes them.
 
@@ -67,7 +67,7 @@ class Call:
         outputs: where the outputs are to be.
     """
 
-    def __init__(self, count: int, results: Sequence[Result], work: Work) -> None:
+    def __init__(self, inputs: Sequence[tuple[int, str]], results: Sequence[Result], work: Work) -> None:
         self._results, self._work = results, work
         sizes = [prod(result.shape) * result.dtype.size for result in results]
         self._sizes = numpy.array(sizes, numpy.int64)
@@ -76,8 +76,10 @@ class Call:
         self._shapes = numpy.zeros((len(results), max([1, *self._ranks])), numpy.int64)
         for row, result in zip(self._shapes, results, strict=True):
             row[: len(result.shape)] = result.shape
-        self.inputs = numpy.zeros(count, numpy.int64)
-        self.lengths = numpy.zeros(count, numpy.int64)
+        self._expected = numpy.array([size for size, _ in inputs], numpy.int64)
+        self._names = [name for _, name in inputs]
+        self.inputs = numpy.zeros(len(inputs), numpy.int64)
+        self.lengths = numpy.zeros(len(inputs), numpy.int64)
         self.outputs = numpy.zeros(len(results), numpy.int64)
         self._out = numpy.zeros(1, numpy.int64)
         # The same graph may run on two threads at once.
@@ -115,7 +117,12 @@ class Call:
         """Compute the outputs from the inputs: the kernel."""
         with self._lock:
             status = _status()
-            _tensors.read_inputs(context, status, self.inputs, self.lengths, self._out)
+            wrong = _tensors.read_inputs(context, status, self.inputs, self.lengths, self._expected, self._out)
+            if wrong >= 0:
+                raise ValueError(
+                    f"{self._names[wrong]} has {self.lengths[wrong]} bytes, not {self._expected[wrong]}: "
+                    "it is of another shape than its variable was while this was traced"
+                )
             outputs = self.outputs, self._dtypes, self._shapes, self._ranks, self._sizes
             if not _tensors.allocate_outputs(context, status, *outputs):
                 raise MemoryError(f"there is no memory for {self._sizes.sum() / 1e6:.3g} MB of new values")

@@ -31,6 +31,12 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
             "use a schedule of rmsprop.schedules or of tf_keras"
         )
 
+    if isinstance(iterations, tf.experimental.dtensor.DVariable):
+        raise NotImplementedError(
+            f"learning_rate={rate!r} is a Python function, which a function on a DTensor mesh cannot call: "
+            "use a schedule of rmsprop.schedules or of tf_keras"
+        )
+
     def call(step: Any) -> Any:
         return tf.constant(function(int(step)), tf.float32).numpy()
 
