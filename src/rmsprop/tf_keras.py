@@ -10,7 +10,7 @@ import tf_keras
 
 from rmsprop._options import LearningRate, Options, refuse_unknown
 from rmsprop._tf_keras.pairs import with_gradient
-from rmsprop._tf_keras.rates import Schedule, as_schedule, number_of
+from rmsprop._tf_keras.rates import Schedule, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines.tensorflow import _traced
@@ -120,7 +120,7 @@ class RMSprop(State):
             name, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
             jit_compile, mesh=mesh,
         )  # fmt: skip
-        self._learning_rate = self._build_learning_rate(as_schedule(self._options.learning_rate))
+        self._learning_rate = self._build_learning_rate(self._options.learning_rate)
 
     @tf.autograph.experimental.do_not_convert
     def apply_gradients(
@@ -210,7 +210,7 @@ class RMSprop(State):
         """List what a replica brings along: what other replicas bring goes by the same places."""
         gradients = [item.gradient for item in items]
         variables, slots = [item.variable for item in items], [item.slots for item in items]
-        return [gradients, variables, slots, _traced.clip_scales(self._rounded(), gradients), [i.decays for i in items]]
+        return [gradients, variables, slots, _traced.clip_scales(self._rounded(), items), [i.decays for i in items]]
 
     @tf.autograph.experimental.do_not_convert
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:

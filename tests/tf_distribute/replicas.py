@@ -1,12 +1,18 @@
-"""Steps under a strategy, beside the same steps on one device."""
+"""Steps under a strategy, beside the same steps on one device.
+
+On import the process gets two logical CPUs, which TensorFlow allows once, before anything has run. DTensor's tests have
+a folder, and so a process, of their own: its collectives and those of strategies get in each other's way.
+"""
 
 from functools import cache
 
-import logical_cpus  # noqa: F401
 import numpy
 import tensorflow as tf
 
 from rmsprop.tf_keras import RMSprop
+
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Gradients of few rows, `tf.IndexedSlices`, are what the dense gradient would be: to the bit, as sums here are exact."""
+"""Gradients of few rows, `tf.IndexedSlices`, are what the dense ones would be: to the bit, as sums here are exact."""
 
 import cases
 import numpy

@@ -10,7 +10,16 @@ import tf_keras
 
 from rmsprop import _slots
 from rmsprop._options import LearningRate, Options, check_learning_rate
-from rmsprop._tf_keras.rates import Schedule, as_schedule, from_config, number_of, plain_number, to_config
+from rmsprop._tf_keras.rates import (
+    Constant,
+    Schedule,
+    as_schedule,
+    from_config,
+    is_called,
+    number_of,
+    plain_number,
+    to_config,
+)
 from rmsprop.engines.tensorflow.engine import Engine
 
 #: Arguments that the original does not have; its configs are ours as long as these have their defaults.
@@ -77,7 +86,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
         checked = check_learning_rate(number_of(value))
         if callable(checked):
             self._options = replace(self._options, learning_rate=checked)
-            self._learning_rate = self._build_learning_rate(as_schedule(checked))
+            self._learning_rate = self._build_learning_rate(checked)
         elif isinstance(self._learning_rate, Schedule):
             raise TypeError(
                 f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules: "
@@ -85,6 +94,13 @@ class Arguments(tf_keras.optimizers.Optimizer):
             )
         else:
             self._learning_rate.assign(checked)
+
+    def _build_learning_rate(self, learning_rate: LearningRate) -> Any:
+        schedule = as_schedule(learning_rate)
+        # The base class asks for a value, to make a variable for those to come. A function is for the steps alone.
+        super_value = Constant() if is_called(schedule) else schedule
+        made = super()._build_learning_rate(super_value)
+        return schedule if isinstance(schedule, Schedule) else made
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -103,13 +119,19 @@ class Arguments(tf_keras.optimizers.Optimizer):
             raise TypeError(f"var_list={var_list.name!r} is one variable: pass a list")
         if isinstance(var_names, str):
             raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
-        names = list(var_names or ())
+        variables, names = list(var_list or ()), list(var_names or ())
+        for variable in variables:
+            if not hasattr(variable, "assign"):
+                raise TypeError(f"var_list={variables!r} holds {variable!r}, which is no variable")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"var_names={names!r} holds {name!r}, which is no string")
         try:
             for name in names:
                 re.compile(name)
         except re.error as error:
             raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
-        super().exclude_from_weight_decay(list(var_list or ()), names)
+        super().exclude_from_weight_decay(variables, names)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments, as values that JSON can hold; the original's `from_config` takes them too.

@@ -17,7 +17,7 @@ def check_variables(variables: Sequence[Any]) -> None:
     """Refuse what cannot be stepped."""
     for variable in variables:
         if not hasattr(variable, "assign"):
-            raise TypeError(f"var_list holds {variable!r}, which is no variable")
+            raise TypeError(f"{variable!r} is no variable")
         if dtype_of(variable).name not in FLOATS:
             raise TypeError(
                 f"variable {variable.name!r} has the type {dtype_of(variable).name}: {', '.join(FLOATS)} is needed"
@@ -38,7 +38,10 @@ def with_gradient(pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> t
 def _checked(gradient: Any, variable: Any) -> Any:
     sparse = isinstance(gradient, tf.IndexedSlices)
     if not sparse and not tf.is_tensor(gradient):
-        gradient = tf.convert_to_tensor(gradient, dtype_of(variable))
+        try:
+            gradient = tf.convert_to_tensor(gradient, dtype_of(variable))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the gradient of variable {variable.name!r} is no tensor: {error}") from error
     if gradient.dtype.name not in FLOATS:
         raise TypeError(
             f"the gradient of variable {variable.name!r} has the type {gradient.dtype.name}: "

@@ -9,6 +9,7 @@ import tf_keras
 from rmsprop._options import LearningRate, is_schedule
 from rmsprop.engines.tensorflow.rates import rate_at
 from rmsprop.schedules import LearningRateSchedule, serialize
+from rmsprop.schedules._base import Formula
 
 #: tf_keras's own class of schedules.
 Schedule: Any = tf_keras.optimizers.schedules.LearningRateSchedule
@@ -24,6 +25,18 @@ class _Rate(Schedule):
         return rate_at(self.rate, step)
 
 
+class Constant(Schedule):
+    """A schedule that always gives 0."""
+
+    def __call__(self, step: Any) -> Any:
+        return tf.zeros((), tf.float32)
+
+
+def is_called(schedule: Any) -> bool:
+    """Whether a learning rate is Python code that runs at every step, which may count how often."""
+    return isinstance(schedule, _Rate) and not isinstance(schedule.rate, Formula)
+
+
 def as_schedule(rate: LearningRate) -> Any:
     """Make a learning rate that depends on the step a schedule of tf_keras's; a number stays one."""
     return _Rate(rate) if callable(rate) and not isinstance(rate, Schedule) else rate
@@ -31,7 +44,8 @@ def as_schedule(rate: LearningRate) -> Any:
 
 def number_of(rate: Any) -> Any:
     """Take the number out of a tensor or variable; anything else stays what it is."""
-    return float(rate) if tf.is_tensor(rate) and not tf.is_symbolic_tensor(rate) else rate
+    is_number = tf.is_tensor(rate) and not tf.is_symbolic_tensor(rate) and rate.shape.rank == 0
+    return float(rate) if is_number else rate
 
 
 def plain_number(given: Any, variable: Any) -> float:

@@ -87,6 +87,7 @@ class State(Arguments):
 
     def _numbers(self, variables: Sequence[Any]) -> list[int]:
         """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
+        check_variables(variables)
         found = [self._index_dict.get(self._var_key(variable)) for variable in variables]
         for number, variable in zip(found, variables, strict=True):
             if number is None:

@@ -16,17 +16,43 @@ from rmsprop.engines.tensorflow._items import Item
 
 
 def step(
-    options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any, *, constrains: bool = False
-) -> None:
+    options: Options,
+    items: Sequence[Item],
+    learning_rate: Any,
+    iterations: Any,
+    *,
+    checks: bool = False,
+    constrains: bool = False,
+) -> list[Any]:
     """Do a step, or add it to the graph that is being traced; arguments as for the native one.
 
-    With `constrains` the variables' constraints are held, too: DTensor may read a variable that is assigned in the same
-    function before it is.
+    Args:
+        options: the checked arguments.
+        items: what is stepped.
+        learning_rate: a tensor without axes of any float type.
+        iterations: steps done before, an int64 tensor without axes.
+        checks: whether row numbers are looked at before anything is assigned; under XLA nothing can be refused.
+        constrains: whether the variables' constraints are held, too: DTensor may read a variable that is assigned in
+            the same function before it is.
+
+    Returns:
+        The operations without which the step has not begun.
     """
-    scales = clip_scales(options, [item.gradient for item in items])
-    overwrite = overwrites(options, iterations)
-    for item, scale in zip(items, scales, strict=True):
-        advance(options, item, scale, learning_rate, overwrite, item.variable.constraint if constrains else None)
+    checked = [check for item in items if item.sparse and checks for check in _check_rows(item)]
+    with tf.control_dependencies(checked):
+        scales = clip_scales(options, items)
+        overwrite = overwrites(options, iterations)
+        for item, scale in zip(items, scales, strict=True):
+            advance(options, item, scale, learning_rate, overwrite, item.variable.constraint if constrains else None)
+    return checked
+
+
+def _check_rows(item: Item) -> list[Any]:
+    rows = item.gradient.indices
+    size = tf.shape(item.variable, rows.dtype)[0]
+    text = f"the gradient of variable `{item.variable.name}` has rows that are not from 0 to one less than"
+    check = tf.debugging.Assert(tf.reduce_all((rows >= 0) & (rows < size)), [text, size, rows])
+    return [] if check is None else [check]
 
 
 def advance(
@@ -55,7 +81,7 @@ def advance(
         scalars["overwrite"] = _spread(overwrite, item.variable)
     arguments = [tf.cast(owners[name], compute) if name in owners else None for name in _rule.STATE]
     arguments += [scalars.get(name) for name in _rule.SCALARS]
-    results = tensorflow_update()(tf.cast(to_dense(item.gradient), compute), *arguments)
+    results = tensorflow_update()(tf.cast(to_dense(item), compute), *arguments)
     for name, value in zip(_rule.STATE, results, strict=True):
         if name in owners:
             new = tf.cast(value, owners[name].dtype)
@@ -76,18 +102,18 @@ def overwrites(options: Options, iterations: Any) -> Any:
     return tf.equal((iterations + 1) % tf.cast(frequency, iterations.dtype), 0)
 
 
-def clip_scales(options: Options, gradients: Sequence[Any]) -> list[Any]:
+def clip_scales(options: Options, items: Sequence[Item]) -> list[Any]:
     """Give what each gradient is multiplied by: float64 tensors without axes, or None."""
     if not options.clips_by_norm:
-        return [None] * len(gradients)
-    squares = [tf.reduce_sum(tf.square(tf.cast(to_dense(gradient), tf.float64))) for gradient in gradients]
+        return [None] * len(items)
+    squares = [tf.reduce_sum(tf.square(tf.cast(to_dense(item), tf.float64))) for item in items]
     if options.clipnorm is not None:
         return [_scale(tf.sqrt(square), options.clipnorm) for square in squares]
     assert options.global_clipnorm is not None
     norm = tf.sqrt(tf.add_n(squares))
     nan = tf.constant(float("nan"), tf.float64)
     scale = tf.where(tf.math.is_finite(norm), _scale(norm, options.global_clipnorm), nan)
-    return [scale] * len(gradients)
+    return [scale] * len(items)
 
 
 def _scale(norm: Any, limit: float) -> Any:
@@ -96,11 +122,11 @@ def _scale(norm: Any, limit: float) -> Any:
     return tf.where(norm <= limit_, one, limit_ / norm)
 
 
-def to_dense(gradient: Any) -> Any:
+def to_dense(item: Item) -> Any:
     """Give a gradient as a tensor; rows that occur more than once are summed, those of half types in float32."""
-    if not isinstance(gradient, tf.IndexedSlices):
+    gradient = item.gradient
+    if not item.sparse:
         return gradient
-    if gradient.values.dtype.size == 2:
-        values = tf.cast(gradient.values, tf.float32)
-        gradient = tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return tf.convert_to_tensor(gradient)
+    values = tf.cast(gradient.values, tf.float32) if gradient.values.dtype.size == 2 else gradient.values
+    # What the gradient itself says of its shape may be missing, or wrong.
+    return tf.math.unsorted_segment_sum(values, gradient.indices, tf.shape(item.variable)[0])

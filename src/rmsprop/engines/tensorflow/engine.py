@@ -52,7 +52,7 @@ class Engine:
         if not tf.executing_eagerly() and (not self._compiled or _within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
         # Asked once: in every step it would take longer than the step of a small model.
-        key = (learning_rate.dtype, *((id(item.variable), item.sparse, item.gradient.dtype) for item in items))
+        key = (learning_rate.dtype, *map(_kind, items))
         if key not in self._functions:
             self._functions[key] = self._function(items, learning_rate.dtype)
         self._functions[key](*_flat(items), learning_rate, iterations)
@@ -65,8 +65,7 @@ class Engine:
             from rmsprop.engines.tensorflow import _native
 
             return _native.step(self._options, items, tf.cast(learning_rate, tf.float64), iterations)
-        _traced.step(self._options, items, learning_rate, iterations)
-        return []
+        return _traced.step(self._options, items, learning_rate, iterations, checks=not _within_xla())
 
     def _function(self, items: Sequence[Item], rate: Any) -> Any:
         """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
@@ -98,6 +97,11 @@ class Engine:
 
 def _again(options: Options, native: bool, compiled: bool) -> Engine:
     return Engine(options, native=native, compiled=compiled)
+
+
+def _kind(item: Item) -> tuple[Any, ...]:
+    gradient = item.gradient
+    return (id(item.variable), gradient.dtype, *([gradient.indices.dtype] if item.sparse else []))
 
 
 def _flat(items: Sequence[Item]) -> list[Any]:

@@ -1,11 +1,16 @@
-"""A DTensor mesh of two by two logical CPUs, arrays brought to it and back, and steps on it."""
+"""A DTensor mesh of two by two logical CPUs, arrays brought to it and back, and steps on it.
 
-import logical_cpus  # noqa: F401
+On import the process gets its four logical CPUs, which TensorFlow allows once, before anything has run.
+"""
+
 import numpy
 import tensorflow as tf
 from tensorflow.experimental import dtensor
 
 from rmsprop.tf_keras import RMSprop
+
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 MESH = dtensor.create_mesh([("batch", 2), ("model", 2)], devices=[f"CPU:{i}" for i in range(4)])
 

@@ -1,0 +1,6 @@
+"""TensorFlow, quiet and on the CPU; the environment must say so before the import."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
