@@ -17,14 +17,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-#: The two that take longest come first, so that nothing long is left for the end.
-FIRST = ("core", "tensorflow")
+#: Those that take longest come first, so that nothing long is left for the end.
+FIRST = ("core", "tf_keras", "tensorflow", "tf_distribute", "tf_dtensor")
 
 
 def folders() -> list[Path]:
     """List the folders with tests, in the order in which they start."""
     found = sorted({file.parent for file in HERE.glob("*/test_*.py")})
-    return sorted(found, key=lambda folder: folder.name not in FIRST)
+    return sorted(found, key=lambda folder: FIRST.index(folder.name) if folder.name in FIRST else len(FIRST))
 
 
 def run(folder: Path, arguments: list[str]) -> tuple[int, str, Counter[str]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmsprop.cli.bench.models import VARIANTS, make_task
-from rmsprop.cli.bench.peers import Ours, TfKeras, choose_peers
+from rmsprop.cli.bench.peers import PEERS, Ours, choose_peers
 
 SHAPES = [(8, 16), (16,), (16, 4), (4,)]
 
@@ -12,7 +12,7 @@ SHAPES = [(8, 16), (16,), (16, 4), (4,)]
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gives_our_numbers(variant):
     task = make_task(SHAPES, VARIANTS[variant])
-    ours, peer = Ours(task), TfKeras(task)
+    ours, peer = Ours(task), PEERS["tf_keras"].make(task)
     for _ in range(120):  # past an overwriting
         ours.step()
         peer.step()

@@ -1,35 +1,36 @@
 """Training on the mesh whose gradients are computed where they are used, in one function, and summed over its devices.
 
 There DTensor's compiler puts sums over devices together, and moves them, and what waits for them, past what reads the
-same variables later. So who assigns a variable and then reads it within the function may read what was there before.
+same variables later. So who assigns a variable and then reads it within the function may read what was there before. The environment variable
+DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION=0, set before the process starts, turns that off.
 """
 
 import meshes
 import tensorflow as tf
 
-#: The environment variable that turns that off with the value 0; it is read when a function is compiled.
-SWITCH = "DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION"
-
 STEPS = 6
 
 
 def loss(variables):
-    """A loss that needs sums over the mesh; gradients of all sizes from 0.1 to 100."""
+    """A loss some of whose gradients are sums over the mesh."""
     one, both, bias, number = variables.values()
-    products = tf.reduce_sum(one**2) * tf.reduce_sum(tf.sin(both)) / 8
-    return products + number * tf.reduce_sum(bias) + tf.reduce_sum((bias - tf.reduce_mean(one)) ** 2)
+    return tf.reduce_sum((one**2 + bias) ** 2) / 8 + number * tf.reduce_sum(tf.sin(both))
 
 
-def train(run, steps=STEPS):
-    """Train a `meshes.OnMesh` or `meshes.Alone`."""
+def train(run, steps=STEPS, in_one=True):
+    """Train a `meshes.OnMesh` or `meshes.Alone`; not `in_one` function, the optimizer steps eagerly."""
     variables = list(run.variables.values())
 
     @tf.function(autograph=False)
-    def step():
+    def gradients():
         with tf.GradientTape() as tape:
             value = loss(run.variables)
-        run.optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return tape.gradient(value, variables)
 
+    def step():
+        run.optimizer.apply_gradients(zip(gradients(), variables, strict=True))
+
+    step = tf.function(step, autograph=False) if in_one else step
     for _ in range(steps):
         step()
     return run

@@ -74,14 +74,14 @@ def assert_same(found, expected):
         assert found[name].tobytes() == array.tobytes(), name
 
 
-def furthest(found, expected):
-    """The largest difference between two lists of arrays, each relative to its largest element."""
+def furthest(found, expected, least=0.0):
+    """The largest difference between two lists of arrays, each relative to its largest element, or `least`."""
     worst = [0.0]
     for one, other in zip(found, expected, strict=True):
         one, other = (numpy.asarray(array, numpy.float64) for array in (one, other))
         assert one.shape == other.shape
         if other.size and (one != other).any():
-            worst.append(abs(one - other).max() / abs(other).max())
+            worst.append(abs(one - other).max() / max(abs(other).max(), least))
     return float(numpy.max(worst))
 
 

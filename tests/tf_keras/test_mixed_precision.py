@@ -1,4 +1,4 @@
-"""Half precision: the policies `mixed_float16` with its LossScaleOptimizer and `mixed_bfloat16`, and half-typed variables."""
+"""Half precision: `mixed_float16` with its LossScaleOptimizer, `mixed_bfloat16`, and variables of half types."""
 
 import numpy
 import pytest
@@ -27,8 +27,8 @@ PLAIN = {"learning_rate": 2.0**-7}
 options = pytest.mark.parametrize("options", [PLAIN, EVERYTHING], ids=["plain", "everything"])
 policies = pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 
-# Relative to the largest element of each tensor after ten steps: measured up to 2.4e-7. The original multiplies by rsqrt,
-# an ulp or two of a step; the weights are float32, and what the model computes in halves mostly rounds that away.
+# Relative to the largest element of each tensor after ten steps: measured up to 2.4e-7. The original multiplies by
+# rsqrt, an ulp or two of a step; the weights are float32, and what the model computes in halves rounds that away.
 BOUND = 3e-6
 
 
@@ -214,29 +214,30 @@ def test_h5_files_come_back_with_the_original_inside(tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_state_in_float32(dtype, run_eagerly):
-    """The variables are rounded once a step, the state is what it is beside float32 variables of the same gradients."""
+    """It is what it is beside a float32 variable of the same gradients, whatever the variable is rounded to."""
     start = numpy.linspace(-2, 2, 9)
     given = numpy.random.default_rng(0).normal(size=(20, 9)).astype(numpy.float16)
     settings = {**EVERYTHING, "weight_decay": None, "use_ema": False}
     half, single = tf.Variable(tf.cast(start, dtype)), tf.Variable(tf.cast(start, "float32"))
     one, other = RMSprop(**settings, slot_dtype="float32"), RMSprop(**settings)
     single.assign(tf.cast(half, "float32"))
-    steps = [
-        lambda g: one.apply_gradients([(g, half)]),
-        lambda g: other.apply_gradients([(tf.cast(g, "float32"), single)]),
-    ]
+
+    def step(gradient):
+        one.apply_gradients([(gradient, half)])
+        other.apply_gradients([(tf.cast(gradient, "float32"), single)])
+
+    run = step if run_eagerly else tf.function(step)
     for row in given:
-        for step in steps:
-            (step if run_eagerly else tf.function(step))(tf.cast(row, dtype))
+        run(tf.cast(row, dtype))
     assert half.dtype == dtype
     for mine, theirs in zip(one.variables, other.variables, strict=True):
         assert mine.dtype == theirs.dtype
         numpy.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-@pytest.mark.parametrize(("dtype", "reached"), [("bfloat16", 0.8), ("float16", 0.96)])
+@pytest.mark.parametrize(("dtype", "reached"), [("bfloat16", 0.81), ("float16", 0.98)])
 def test_what_state_in_float32_is_for(dtype, reached):
-    """An average with 0.99 of ones: in its own type it stalls, where a hundredth of the rest is less than half an ulp."""
+    """An average with 0.99 of ones: in a half type it stalls where a hundredth of the rest is less than half an ulp."""
     found = {}
     for slot_dtype in (None, "float32"):
         variable = tf.Variable(tf.zeros(3, dtype))

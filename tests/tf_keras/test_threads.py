@@ -10,6 +10,7 @@ import numpy
 import pytest
 import runs
 import tensorflow as tf
+from processes import run
 
 from rmsprop.engines.tensorflow import _native
 from rmsprop.tf_keras import RMSprop
@@ -98,13 +99,13 @@ def test_two_threads_call_the_same_step(sizes):
     step(gradients[0])
     counts, errors = [], []
 
-    def work():
+    def work(given):
         try:
-            counts.append(until(SECONDS, step, gradients[len(counts)]))
+            counts.append(until(SECONDS, step, given))
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=work, args=(given,)) for given in gradients]
     with Readers(variables, 1) as readers:
         for thread in threads:
             thread.start()
@@ -145,8 +146,6 @@ def test_threads_with_optimizers_of_their_own(way):
 
 def test_the_first_steps_of_many_threads():
     """All make, trace and register at once, in a process in which nothing of ours has run."""
-    from processes import run
-
     source = """
         import threading, warnings
         with warnings.catch_warnings():

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from rmsprop import __version__
 
-#: Variables that change how fast a contender is: threads, their waiting, huge pages, other allocators.
+#: Variables that change how fast a contender is: which way it goes, threads, their waiting, huge pages, allocators.
 _SETTINGS: Final = (
-    "RMSPROP_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
-    "THP_MEM_ALLOC_ENABLE", "NUMPY_MADVISE_HUGEPAGE", "MALLOC_CONF", "GLIBC_TUNABLES", "LD_PRELOAD",
+    "RMSPROP_NUM_THREADS", "RMSPROP_NATIVE", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME", "THP_MEM_ALLOC_ENABLE", "NUMPY_MADVISE_HUGEPAGE", "MALLOC_CONF", "GLIBC_TUNABLES", "LD_PRELOAD",
 )  # fmt: skip
 
 

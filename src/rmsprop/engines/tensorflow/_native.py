@@ -1,9 +1,9 @@
 """A step by our kernels, within a graph on the CPU: read the variables, compute new values in new memory, assign them.
 
-Values that somebody has read stay as they are, because nothing is written to but fresh blocks. The step is cut into
+Values that somebody has read stay as they are, because nothing is written to but new tensors. The step is cut into
 buckets, each an operation of its own, one after the other: the memory that one bucket's old values leave is where the
-next one's new values go. If there are several, a norm that clips, and a check of gradients that may yet turn out wrong,
-are operations before them.
+next one's new values may go. If there are several, a norm that clips, and a check of gradients that may yet turn out
+wrong, are operations before them.
 """
 
 import ctypes

@@ -163,6 +163,7 @@ def problem() -> str | None:
     """Say why the operation cannot be had here; None if it can."""
     try:
         _functions()
+        _tensors.bind_library(_library())
     except (OSError, AttributeError) as error:
         return f"TensorFlow's C interface for kernels is not to be found: {error}"
     return None
@@ -172,7 +173,6 @@ def problem() -> str | None:
 def register() -> None:
     """Make the operation known to TensorFlow."""
     functions, status = _functions(), _status()
-    _tensors.bind_library(_library())
     definition = functions["TF_NewOpDefinitionBuilder"](_NAME.encode())
     for attribute in ("number: int", "Tin: list(type) >= 0", "Tout: list(type) >= 0"):
         functions["TF_OpDefinitionBuilderAddAttr"](definition, attribute.encode())
