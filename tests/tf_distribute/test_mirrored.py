@@ -74,9 +74,9 @@ def test_learning_rate_follows_a_schedule(name):
     stacked = cases.gradients(6, numpy.float32)
     options = {"weight_decay": cases.WEIGHT_DECAY, "momentum": 0.9}
     found = run(replicas.ours, {**options, "learning_rate": SCHEDULES[name]}, replicas.mirrored())
-    theirs = run(
-        original.optimizer, {**options, "learning_rate": SCHEDULES["tf_keras's"]}, replicas.mirrored()
-    ).path(stacked)
+    theirs = run(original.optimizer, {**options, "learning_rate": SCHEDULES["tf_keras's"]}, replicas.mirrored()).path(
+        stacked
+    )
     # Measured: 1.2e-7, as without a schedule.
     assert replicas.deviation(found.path(stacked), theirs) <= BOUND
     assert float(found.optimizer.learning_rate) == pytest.approx(2.0**-6 * 0.5**3, rel=1e-6)

@@ -26,10 +26,12 @@ def dense(strategy, make, options, **compiled):
     """A model with a constraint, compiled in the scope of a strategy."""
     with strategy.scope():
         tf_keras.utils.set_random_seed(0)
-        model = tf_keras.Sequential([
-            tf_keras.layers.Dense(16, activation="tanh", input_shape=(5,)),
-            tf_keras.layers.Dense(1, kernel_constraint=tf_keras.constraints.MaxNorm(0.5), dtype="float32"),
-        ])
+        model = tf_keras.Sequential(
+            [
+                tf_keras.layers.Dense(16, activation="tanh", input_shape=(5,)),
+                tf_keras.layers.Dense(1, kernel_constraint=tf_keras.constraints.MaxNorm(0.5), dtype="float32"),
+            ]
+        )
         model.compile(make(options), "mse", **compiled)
     return model
 

@@ -48,7 +48,8 @@ def test_state_is_laid_out_as_the_variables(options):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "slot_dtype", "bound"), [("bfloat16", "float32", BOUND), ("float16", None, BOUND), ("float64", None, 1e-13)]
+    ("dtype", "slot_dtype", "bound"),
+    [("bfloat16", "float32", BOUND), ("float16", None, BOUND), ("float64", None, 1e-13)],
 )
 def test_other_types_step_as_on_one_device(dtype, slot_dtype, bound):
     """Variables of half types are the same to the last bit; the bound is for the state that is kept in float32."""
@@ -116,7 +117,10 @@ def test_shape_and_repetition_are_refused_before_anything_moves():
     run = meshes.OnMesh(meshes.ours, EVERYTHING)
     kernel, bias = run.variables["one axis/kernel"], run.variables["whole/bias"]
     gradient = meshes.place(numpy.ones((4, 3), numpy.float32), meshes.CUTS["one axis/kernel"])
-    for pairs, match in (([(gradient, kernel)] * 2, "given twice"), ([(gradient, bias)], r"shape \(4, 3\), not \(3,\)")):
+    for pairs, match in (
+        ([(gradient, kernel)] * 2, "given twice"),
+        ([(gradient, bias)], r"shape \(4, 3\), not \(3,\)"),
+    ):
         with pytest.raises(ValueError, match=match):
             run.optimizer.apply_gradients(pairs)
     for name, start in meshes.arrays().items():

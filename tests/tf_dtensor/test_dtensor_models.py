@@ -14,7 +14,7 @@ EVERYTHING = {
     "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3,
 }  # fmt: skip
 
-# Measured: XXX in eight steps: sums over the devices are taken in another order.
+# Measured: 6.5e-7 in eight steps: sums over the devices are taken in another order, which the next gradients show.
 BOUND = 1e-5
 
 LAYOUTS = {"first.*kernel": (None, "model"), "first.*bias": ("model",), "second.*kernel": ("model", None)}
@@ -83,6 +83,7 @@ def test_tf_keras_s_own_optimizer_does_not_train_it():
     """It reads the velocity of the step before, see `training`: steps far too long."""
     start = [meshes.fetch(one) for one in sharded_model(meshes.ours, {}).trainable_variables]
     found = fit_sharded(sharded_model(original.optimizer, {"learning_rate": 2.0**-7}))
+    # NaN is not <= 1 either.
     assert not apart(found, fit_alone(start, {"learning_rate": 2.0**-7})) <= 1
 
 
@@ -112,9 +113,10 @@ def test_checkpoint_goes_on(write, read, tmp_path):
     path = checkpoint(written).write(str(tmp_path / "checkpoint"))
     stepped(written, [3, 4])
     found = meshes.OnMesh(read, OPTIONS)
-    found.optimizer.build(list(found.variables.values()))
-    checkpoint(found).read(path).assert_consumed()
+    # Read before the state is there, as in a new process.
+    reading = checkpoint(found).read(path)
     stepped(found, [3, 4])
+    reading.assert_consumed()
     # Measured: 0 and 1e-7.
     assert meshes.deviation(found.now(), written.now()) <= (0 if read is write else 1e-6)
     assert meshes.fetch(found.optimizer.iterations) == 4
@@ -136,14 +138,15 @@ def test_strategy_that_is_made_of_a_mesh_trains_as_one_device():
     optimizer_alone = meshes.ours(EVERYTHING)
 
     def step(optimizer, variables):
-        pairs = [(2.0 * variable, variable) for variable in variables.values()]
-        optimizer.apply_gradients(pairs)
+        optimizer.apply_gradients([(2.0 * variable, variable) for variable in variables.values()])
 
-    together = tf.function(lambda: strategy.run(lambda: step(optimizer, variables)), autograph=False)
-    by_itself = tf.function(lambda: step(optimizer_alone, alone), autograph=False)
+    @tf.function(autograph=False)
+    def together():
+        strategy.run(lambda: step(optimizer, variables))
+
     for _ in range(4):
         together()
-        by_itself()
+        step(optimizer_alone, alone)
     assert {type(one).__name__ for one in optimizer.variables} == {"DVariable"}
     found = {name: meshes.fetch(one) for name, one in variables.items()}
     assert meshes.deviation(found, {name: one.numpy() for name, one in alone.items()}) <= BOUND

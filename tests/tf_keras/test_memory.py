@@ -1,0 +1,173 @@
+"""How much memory a step needs for a while, what those who hold old values pay, and that it all comes back."""
+
+import gc
+import sys
+from textwrap import dedent
+
+import numpy
+import pytest
+import tensorflow as tf
+from processes import run
+
+from rmsprop.engines.tensorflow import _operation
+from rmsprop.tf_keras import RMSprop
+
+#: Sizes in MiB are those of the whole process, as Linux counts them.
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self")
+
+PREPARED = """
+    import gc, warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow as tf
+    from rmsprop.engines.tensorflow import _native
+    from rmsprop.tf_keras import RMSprop
+
+    def size(line="VmRSS"):
+        "MiB that the process has, or had at most since `forget`."
+        with open("/proc/self/status") as status:
+            return next(int(row.split()[1]) for row in status if row.startswith(line)) / 1024
+
+    def forget():
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+
+    def made(count, mib, **options):
+        numbers = int(mib * 2**18)
+        variables = [tf.Variable(tf.ones(numbers)) for _ in range(count)]
+        optimizer = RMSprop(**options)
+        optimizer.build(variables)
+        gradients = [tf.ones(numbers)] * count
+        return variables, optimizer, tf.function(lambda: optimizer.apply_gradients(zip(gradients, variables)))
+
+    def report(*sizes):
+        print(*(round(size) for size in sizes))
+"""
+
+
+def measured(source):
+    return [int(word) for word in run(dedent(PREPARED) + dedent(source), CUDA_VISIBLE_DEVICES="").split()]
+
+
+@linux
+def test_a_step_needs_a_bucket_more_than_the_state():
+    """Of 320 MiB of variables and state, cut into buckets of 16."""
+    source = """
+        _native.BUCKET, _native.STREAMED = 16 << 20, 8 << 20
+        made(2, 0.01, momentum=0.9)[2]()  # whatever is loaded and compiled at the first step
+        variables, optimizer, step = made(40, 4, momentum=0.9)
+        before = size()
+        forget()
+        for _ in range(3):
+            step()
+        report(size("VmHWM") - before)
+    """
+    (peak,) = measured(source)
+    assert peak <= 48  # measured
+
+
+@linux
+def test_who_holds_old_values_pays_for_these_only_and_once():
+    """50 old values of a variable of 4 MiB. When they are gone TensorFlow keeps the memory, and uses it again."""
+    source = """
+        variables, optimizer, step = made(2, 4, momentum=0.9)
+        for _ in range(5):
+            step()
+        before = size()
+        for _ in range(2):
+            held = []
+            for _ in range(50):
+                held.append(variables[0].read_value())
+                step()
+            holding = size() - before
+            del held
+            gc.collect()
+            report(holding)
+    """
+    once, again = measured(source)
+    assert 180 <= once <= 230  # measured
+    assert again <= once + 20  # measured
+
+
+@linux
+def test_a_step_that_fails_keeps_nothing():
+    """A row that is not there, 200 times, with 16 MiB of variables."""
+    source = """
+        variables, optimizer, step = made(2, 8)
+        few = lambda row: tf.IndexedSlices(tf.ones((1, 16)), row, (1 << 17, 16))
+        table = tf.Variable(tf.ones((1 << 17, 16)))
+        optimizer = RMSprop(momentum=0.9)
+
+        @tf.function
+        def sparse(row):
+            optimizer.apply_gradients([(few(row), table), (tf.ones_like(variables[0]), variables[0])])
+
+        def fail():
+            try:
+                sparse(tf.constant([1 << 17]))
+            except tf.errors.InvalidArgumentError:
+                return 1
+
+        sparse(tf.constant([0]))
+        assert sum(fail() for _ in range(10)) == 10
+        before = size()
+        for _ in range(200):
+            fail()
+        report(size() - before)
+    """
+    (more,) = measured(source)
+    assert more <= 24  # measured
+
+
+@linux
+def test_thousands_of_steps_leave_nothing():
+    """Eager and traced, small and large."""
+    source = """
+        steps = []
+        for count, mib in ((2, 2), (1, 0)):
+            variables, optimizer, step = made(count, mib, use_ema=True, global_clipnorm=1.0)
+            pairs = [(tf.ones_like(one), one) for one in variables]
+            steps += [step, lambda optimizer=optimizer, pairs=pairs: optimizer.apply_gradients(pairs)]
+        def work(times):
+            for _ in range(times):
+                for step in steps:
+                    step()
+        work(200)
+        gc.collect()
+        before = size()
+        work(1500)
+        gc.collect()
+        report(size() - before)
+    """
+    (more,) = measured(source)
+    assert more <= 10  # measured
+
+
+def test_an_optimizer_that_is_gone_has_left_no_call():
+    """What an operation calls lives as long as a graph that holds it."""
+    gc.collect()
+    before = len(_operation._calls)
+    for way in (tf.function, lambda step: step):
+        optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
+        step = way(lambda: optimizer.apply_gradients([(tf.ones(10), w)]))  # noqa: B023
+        step()
+        assert len(_operation._calls) > before
+        del optimizer, step
+        gc.collect()
+        assert len(_operation._calls) == before
+
+
+def test_a_function_steps_on_without_the_name_of_its_optimizer():
+    """The function holds what its operations call."""
+    w = tf.Variable(tf.zeros(10))
+
+    def function():
+        optimizer = RMSprop(1.0, rho=1.0, epsilon=1.0)
+        optimizer.build([w])
+        return tf.function(lambda: optimizer.apply_gradients([(-tf.ones(10), w)])).get_concrete_function()
+
+    step = function()
+    gc.collect()
+    for _ in range(3):
+        step()
+    numpy.testing.assert_array_equal(w.numpy(), 3)
