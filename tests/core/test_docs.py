@@ -83,5 +83,8 @@ def test_tables_are_those_of_the_measurement():
     performance = (ROOT / "docs" / "performance.md").read_text()
     for part in (table.steps(rows, table.VARIANTS), table.limits(rows), table.startup(rows), table.allocation(rows)):
         assert part in performance
+    rows_of_tf_keras = json.loads((ROOT / "benchmarks" / "tf_keras.json").read_text())["rows"]
+    for part in (table.work(rows_of_tf_keras, table.VARIANTS), table.memory(rows_of_tf_keras)):
+        assert part in performance
     for page in ("README.md", "README.zh-CN.md"):
         assert table.steps(rows, ("plain", "everything")) in (ROOT / page).read_text()

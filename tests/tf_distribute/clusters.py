@@ -52,6 +52,17 @@ def workers(script, number, *arguments, timeout=240):
     _check(running, printed)
 
 
+def run(script, *arguments, timeout=240):
+    """Run a script, which starts a cluster itself, to its end."""
+    running = start(script, *arguments)
+    try:
+        printed = running.communicate(timeout=timeout)[0]
+    finally:
+        running.kill()
+        running.wait()
+    _check([running], [printed])
+
+
 def _check(running, printed):
     shown = "\n".join(f"exit status {one.returncode}\n{text}" for one, text in zip(running, printed, strict=True))
     assert all(one.returncode == 0 for one in running), shown

@@ -84,7 +84,7 @@ def test_gradients_not_summed_at_all_step_each_replica_by_its_own(word):
             found.optimizer.apply_gradients([(gradient, found.variables["w"])], **word)
 
         for _ in range(2):
-            tf.function(lambda: replicas.mirrored().run(apply), autograph=False)()  # noqa: B023
+            tf.function(lambda: replicas.mirrored().run(apply), autograph=False)()
         copies[name] = found.copies(found.variables["w"])
     first, second = copies["ours"]
     assert not numpy.array_equal(first, second)

@@ -84,7 +84,7 @@ def test_several_steps_an_execution_are_the_same_steps():
     assert apart(together, one_by_one) <= 1e-6
 
 
-@pytest.fixture()
+@pytest.fixture
 def mixed_precision():
     tf_keras.mixed_precision.set_global_policy("mixed_float16")
     yield
@@ -136,8 +136,11 @@ def test_checkpoint_goes_on_elsewhere(strategy, make, tmp_path):
     assert apart(found, expected) <= (0 if (strategy, make) == TARGETS["ours, mirrored"] else BOUND)
 
 
-@pytest.mark.parametrize(("strategy", "make"), [(replicas.mirrored, original.optimizer),
-                                                (replicas.one_device, replicas.ours)], ids=["tf_keras", "one device"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("strategy", "make"),
+    [(replicas.mirrored, original.optimizer), (replicas.one_device, replicas.ours)],
+    ids=["tf_keras", "one device"],
+)
 def test_checkpoint_of_others_goes_on_under_the_strategy(strategy, make, tmp_path):
     model = dense(strategy(), make, EVERYTHING)
     fit(model)

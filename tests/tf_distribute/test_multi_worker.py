@@ -6,7 +6,7 @@ import numpy
 import pytest
 import replicas
 
-# Measured: XXX.
+# Measured: 2e-7; what two workers sum is summed in another order.
 BOUND = 1e-6
 
 RUNS = ("gradients, ours", "fit, ours", "schedule, ours", "schedule, function")

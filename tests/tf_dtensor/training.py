@@ -1,11 +1,10 @@
 """Training on the mesh whose gradients are computed where they are used, in one function, and summed over its devices.
 
 There DTensor's compiler puts sums over devices together, and moves them, and what waits for them, past what reads the
-same variables later. So who assigns a variable and then reads it within the function may read what was there before. The environment variable
-DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION=0, set before the process starts, turns that off.
+same variables later. So who assigns a variable and then reads it within the function may read what was there before.
+The environment variable DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION=0, set before the process starts, turns it off.
 """
 
-import meshes
 import tensorflow as tf
 
 STEPS = 6

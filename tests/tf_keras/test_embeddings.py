@@ -20,8 +20,8 @@ TEXTS[:, 0] = 0
 LABELS = (TEXTS.sum(1, keepdims=True) > TEXTS.sum(1).mean()).astype(numpy.float32)
 
 # Relative to the largest element of each tensor, or to a step's length where it is less, after 30 steps of feedback:
-# measured up to 2.0e-6 (recurrent), the others 3.7e-7. The original multiplies by rsqrt, and adds duplicate rows one after
-# the other. Of the state, some elements are much nearer 0 than those they come from: measured up to 4.4e-6.
+# measured up to 2.0e-6 (recurrent), the others 3.7e-7. The original multiplies by rsqrt, and adds duplicate rows one by
+# one. Of the state, some elements are much nearer 0 than those they come from: measured up to 4.4e-6.
 BOUND, STATE_BOUND, STEP = 1e-5, 3e-5, PLAIN["learning_rate"]
 
 

@@ -6,6 +6,7 @@ from textwrap import dedent
 
 import numpy
 import pytest
+import runs
 import tensorflow as tf
 from processes import run
 
@@ -63,7 +64,7 @@ def test_a_step_needs_a_bucket_more_than_the_state():
         report(size("VmHWM") - before)
     """
     (peak,) = measured(source)
-    assert peak <= 48  # measured
+    assert peak <= 40  # measured 23; 62 if the buckets do not wait for each other, 565 in one bucket
 
 
 @linux
@@ -85,76 +86,58 @@ def test_who_holds_old_values_pays_for_these_only_and_once():
             report(holding)
     """
     once, again = measured(source)
-    assert 180 <= once <= 230  # measured
-    assert again <= once + 20  # measured
+    assert 180 <= once <= 240  # measured 198 to 210
+    assert again <= once + 20  # measured 0 more
 
 
 @linux
-def test_a_step_that_fails_keeps_nothing():
-    """A row that is not there, 200 times, with 16 MiB of variables."""
+def test_steps_leave_nothing_whether_they_fail_or_not():
+    """Eager and traced ones; the failing ones have a row that is not there, 16 MiB of new values are made for them."""
     source = """
-        variables, optimizer, step = made(2, 8)
-        few = lambda row: tf.IndexedSlices(tf.ones((1, 16)), row, (1 << 17, 16))
-        table = tf.Variable(tf.ones((1 << 17, 16)))
-        optimizer = RMSprop(momentum=0.9)
+        variables, optimizer, function = made(2, 2, use_ema=True, global_clipnorm=1.0)
+        pairs = [(tf.ones_like(one), one) for one in variables]
+        w, table = tf.Variable(tf.ones(1 << 21)), tf.Variable(tf.ones((1 << 17, 16)))
+        sparse = RMSprop(momentum=0.9)
+        sparse.build([w, table])
 
         @tf.function
-        def sparse(row):
-            optimizer.apply_gradients([(few(row), table), (tf.ones_like(variables[0]), variables[0])])
+        def failing(row, alone):
+            few = tf.IndexedSlices(tf.ones((1, 16)), row, (1 << 17, 16))
+            sparse.apply_gradients([(few, table)] if alone else [(tf.ones_like(w), w), (few, table)])
 
-        def fail():
-            try:
-                sparse(tf.constant([1 << 17]))
-            except tf.errors.InvalidArgumentError:
-                return 1
-
-        sparse(tf.constant([0]))
-        assert sum(fail() for _ in range(10)) == 10
-        before = size()
-        for _ in range(200):
-            fail()
-        report(size() - before)
-    """
-    (more,) = measured(source)
-    assert more <= 24  # measured
-
-
-@linux
-def test_thousands_of_steps_leave_nothing():
-    """Eager and traced, small and large."""
-    source = """
-        steps = []
-        for count, mib in ((2, 2), (1, 0)):
-            variables, optimizer, step = made(count, mib, use_ema=True, global_clipnorm=1.0)
-            pairs = [(tf.ones_like(one), one) for one in variables]
-            steps += [step, lambda optimizer=optimizer, pairs=pairs: optimizer.apply_gradients(pairs)]
         def work(times):
-            for _ in range(times):
-                for step in steps:
-                    step()
-        work(200)
-        gc.collect()
+            for i in range(times):
+                function()
+                optimizer.apply_gradients(pairs)
+                try:
+                    failing(tf.constant([1 << 17]), i % 2 == 0)
+                except tf.errors.InvalidArgumentError:
+                    continue
+                raise AssertionError("it did not fail")
+
+        work(20)
         before = size()
-        work(1500)
-        gc.collect()
+        work(400)
         report(size() - before)
     """
     (more,) = measured(source)
-    assert more <= 10  # measured
+    assert more <= 24  # measured 0 to 1; one step's new values in each hundred would make 64
 
 
 def test_an_optimizer_that_is_gone_has_left_no_call():
     """What an operation calls lives as long as a graph that holds it."""
     gc.collect()
     before = len(_operation._calls)
-    for way in (tf.function, lambda step: step):
-        optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
-        step = way(lambda: optimizer.apply_gradients([(tf.ones(10), w)]))  # noqa: B023
-        step()
-        assert len(_operation._calls) > before
-        del optimizer, step
+    for way in runs.WAYS["eager"], runs.WAYS["function"]:
+        assert _calls_while_stepping(way) > before
         gc.collect()
         assert len(_operation._calls) == before
+
+
+def _calls_while_stepping(way):
+    optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
+    way(lambda: optimizer.apply_gradients([(tf.ones(10), w)]))()
+    return len(_operation._calls)
 
 
 def test_a_function_steps_on_without_the_name_of_its_optimizer():

@@ -16,7 +16,7 @@ PLAIN = {"learning_rate": 2.0**-7}
 options = pytest.mark.parametrize("options", [PLAIN, EVERYTHING], ids=["plain", "everything"])
 
 # Relative to the largest element of each tensor after 30 steps in which each gradient depends on the steps before:
-# measured up to 4.3e-7 (functional, everything). The original multiplies by rsqrt; that is an ulp or two of a step.
+# measured up to 5.1e-7 (convolutional, everything). The original multiplies by rsqrt; that is an ulp or two of a step.
 BOUND = 3e-6
 
 
@@ -33,7 +33,7 @@ def test_fit_is_the_original_s(style, options):
     assert found == pytest.approx(expected, rel=BOUND)
 
 
-@pytest.mark.parametrize("style", ZOO)
+@pytest.mark.parametrize("style", ["sequential", "own train_step"])
 def test_fit_learns(style):
     before, after = (
         fitted(style, RMSprop(rate, momentum=0.9), epochs=5)[0].evaluate(ZOO[style][1], TARGETS, verbose=0)

@@ -132,7 +132,8 @@ class _Bucket:
             kind.storage,
             ["gradient", *operands],
             [*fixed, *changing(self._options)],
-            default_threads(),
+            # A step that the caches hold is not worth waking a thread for: TensorFlow's own still spin then.
+            default_threads() if streamed else 1,
             kind.sparse,
             addresses,
             targets,
