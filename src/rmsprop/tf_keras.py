@@ -200,8 +200,8 @@ class RMSprop(State):
         else:
             if self._engine is None:
                 native = native_by_default() if self._native is None else self._native
-                self._engine = Engine(options, native=native, compiled=self.jit_compile)
-            done = self._engine.step(items, rate, iterations)
+                self._engine = Engine(options, native=native)
+            done = self._engine.step(items, rate, iterations, compiled=self.jit_compile)
         # A step that fails does not count.
         with tf.control_dependencies(done):
             return self.iterations.assign_add(1)
@@ -223,8 +223,11 @@ class RMSprop(State):
             def advance(variable: Any, gradient: Any, slots: dict[str, Any], scale: Any, decays: bool = decays) -> None:
                 _traced.advance(options, Item(variable, gradient, slots, decays), scale, rate, overwrite)
 
-            distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
-        return self.iterations.assign_add(1)
+            # What is no function of the rate is not to be assigned either where a function raises instead of giving it.
+            with tf.control_dependencies([rate]):
+                distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
+        with tf.control_dependencies([rate]):
+            return self.iterations.assign_add(1)
 
     def _rounded(self) -> Options:
         decay = self._options.weight_decay

@@ -108,3 +108,12 @@ def test_forced_with_a_learning_rate_that_changes(rate, way):
     optimizer, variables = forced({"learning_rate": rate, "rho": 1.0, "epsilon": 1.0}, {"w": numpy.zeros(3)})
     found = runs.follow(optimizer, variables, {"w": -numpy.ones((3, 3))}, way)
     assert found["variables"]["w"][:, 0].tolist() == [0.5, 0.75, 0.875]
+
+
+def test_forced_between_eager_steps_it_counts_from_the_next(compiled):
+    optimizer, variables = runs.build({"rho": 1.0, "epsilon": 1.0}, {"w": numpy.zeros(3)}, native=False)
+    for force in (False, True, False, True):
+        optimizer.jit_compile = force
+        optimizer.apply_gradients([(-tf.ones(3, tf.float64), variables["w"])])
+    assert compiled == [False, True]  # the third and fourth step find the functions of the first and second
+    numpy.testing.assert_allclose(variables["w"].numpy(), 4 * optimizer.learning_rate.numpy(), rtol=1e-12)

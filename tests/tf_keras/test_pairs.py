@@ -130,8 +130,8 @@ def test_a_variable_without_gradient_is_left_out_of_everything(native, way, capl
         (lambda: [tf.Variable([1, 2], name="n")], TypeError, "variable 'n:0' has the type int32"),
         (lambda: [tf.Variable([1j], name="n")], TypeError, "variable 'n:0' has the type complex128"),
         (lambda: [tf.Variable([True], name="n")], TypeError, "variable 'n:0' has the type bool"),
-        (lambda: [tf.constant([1.0])], TypeError, "which is no variable"),
-        (lambda: [1.0], TypeError, "1.0, which is no variable"),
+        (lambda: [tf.constant([1.0])], TypeError, "is no variable"),
+        (lambda: [1.0], TypeError, "1.0 is no variable"),
         (lambda: [tf.Variable(1.0, name="n")] * 2, ValueError, "given twice among n:0, n:0"),
     ],
 )
@@ -176,3 +176,26 @@ def test_variables_of_every_type_in_one_step(native):
         alone = tf.Variable(tf.constant([1.0, 2.0], dtype))
         RMSprop(0.5, momentum=0.5, native=native).apply_gradients([(tf.ones_like(alone), alone)])
         runs.assert_bits(variable.numpy(), alone.numpy())
+
+
+@pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
+def test_gradients_may_be_variables_in_which_they_were_summed(native, way):
+    """Whole ones, of another type as well, and rows."""
+    variables = [tf.Variable(tf.ones(3)), tf.Variable(tf.ones(3)), tf.Variable(tf.ones((4, 2)))]
+    sums = [tf.Variable(tf.zeros(3)), tf.Variable(tf.zeros(3, tf.float64)), tf.Variable(tf.zeros((2, 2)))]
+    rows = tf.Variable([3, 1])
+    optimizer = RMSprop(1.0, rho=1.0, epsilon=1.0, native=native)
+    optimizer.build(variables)
+
+    def step():
+        for one in sums:
+            one.assign_add(tf.ones_like(one))
+        optimizer.apply_gradients(zip([*sums[:2], tf.IndexedSlices(sums[2], rows)], variables, strict=True))
+
+    run = runs.WAYS[way](step)
+    for _ in range(3):
+        run()
+    for variable in variables[:2]:
+        numpy.testing.assert_array_equal(variable.numpy(), 1 - (1 + 2 + 3))
+    numpy.testing.assert_array_equal(variables[2].numpy()[:, 0], [1, -5, 1, -5])

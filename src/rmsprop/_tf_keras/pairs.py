@@ -37,9 +37,12 @@ def with_gradient(pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> t
 
 def _checked(gradient: Any, variable: Any) -> Any:
     sparse = isinstance(gradient, tf.IndexedSlices)
-    if not sparse and not tf.is_tensor(gradient):
+    if sparse:
+        # As anybody can make them, of NumPy's arrays or of variables in which they were summed.
+        gradient = tf.IndexedSlices(*map(tf.convert_to_tensor, (gradient.values, gradient.indices)))
+    elif not isinstance(gradient, tf.Tensor):
         try:
-            gradient = tf.convert_to_tensor(gradient, dtype_of(variable))
+            gradient = tf.convert_to_tensor(gradient, None if tf.is_tensor(gradient) else dtype_of(variable))
         except (TypeError, ValueError) as error:
             raise type(error)(f"the gradient of variable {variable.name!r} is no tensor: {error}") from error
     if gradient.dtype.name not in FLOATS:

@@ -76,6 +76,10 @@ class State(Arguments):
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a Keras file; tf_keras calls this."""
+        if len(store.keys()) == 1:
+            # It was saved before its first step. By now tf_keras has built this one, before the model's own variables
+            # were read: averages would start elsewhere than they do.
+            self._variables, self._built = [self._iterations], False
         if len(store.keys()) == len(self._variables):
             store = {str(i): _as_kept(store[str(i)], variable) for i, variable in enumerate(self._variables)}
         super().load_own_variables(store)

@@ -36,9 +36,11 @@ def step(
             the same function before it is.
 
     Returns:
-        The operations without which the step has not begun.
+        Operations and tensors without which the step has not begun.
     """
     checked = [check for item in items if item.sparse and checks for check in _check_rows(item)]
+    # It may be a function's that raises: before anything is assigned, though not everything that is needs it.
+    checked.append(learning_rate)
     with tf.control_dependencies(checked):
         scales = clip_scales(options, items)
         overwrite = overwrites(options, iterations)

@@ -34,27 +34,27 @@ class Engine:
     Args:
         options: the checked arguments.
         native: whether our kernels may do it.
-        compiled: whether XLA compiles what they do not do.
     """
 
-    def __init__(self, options: Options, *, native: bool, compiled: bool) -> None:
-        self._options, self._native, self._compiled = options, native, compiled
+    def __init__(self, options: Options, *, native: bool) -> None:
+        self._options, self._native = options, native
         self._functions: dict[Any, Any] = {}
 
-    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool = False) -> list[Any]:
         """Step variables, or add that to the graph that is being traced, and give operations after which it is done.
 
         Args:
             items: what is stepped; gradients are checked.
             learning_rate: a tensor without axes of any float type.
             iterations: steps done before, an int64 tensor without axes.
+            compiled: whether XLA compiles what our kernels do not do.
         """
-        if not tf.executing_eagerly() and (not self._compiled or _within_xla() or self._is_native(items)):
+        if not tf.executing_eagerly() and (not compiled or _within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
         # Asked once: in every step it would take longer than the step of a small model.
-        key = (learning_rate.dtype, *map(_kind, items))
+        key = (compiled, learning_rate.dtype, *map(_kind, items))
         if key not in self._functions:
-            self._functions[key] = self._function(items, learning_rate.dtype)
+            self._functions[key] = self._function(items, learning_rate.dtype, compiled)
         self._functions[key](*_flat(items), learning_rate, iterations)
         return []
 
@@ -67,7 +67,7 @@ class Engine:
             return _native.step(self._options, items, tf.cast(learning_rate, tf.float64), iterations)
         return _traced.step(self._options, items, learning_rate, iterations, checks=not _within_xla())
 
-    def _function(self, items: Sequence[Item], rate: Any) -> Any:
+    def _function(self, items: Sequence[Item], rate: Any, compiled: bool) -> Any:
         """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
         # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
         kept = [item._replace(gradient=None) for item in items]
@@ -80,23 +80,23 @@ class Engine:
 
         specs = [spec for item in items for spec in _specs(item)]
         specs += [tf.TensorSpec((), rate), tf.TensorSpec((), tf.int64)]
-        compiled = self._compiled and not self._is_native(items)
+        by_xla = compiled and not self._is_native(items)
         # The traced function itself: a `tf.function` would find it again at every call, which takes a while.
-        return tf.function(step, specs, autograph=False, jit_compile=compiled).get_concrete_function()
+        return tf.function(step, specs, autograph=False, jit_compile=by_xla).get_concrete_function()
 
     def _is_native(self, items: Sequence[Item]) -> bool:
         return self._native and _can_be_native(items)
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.
-        return Engine(self._options, native=self._native, compiled=self._compiled)
+        return Engine(self._options, native=self._native)
 
     def __reduce__(self) -> Any:
-        return _again, (self._options, self._native, self._compiled)
+        return _again, (self._options, self._native)
 
 
-def _again(options: Options, native: bool, compiled: bool) -> Engine:
-    return Engine(options, native=native, compiled=compiled)
+def _again(options: Options, native: bool) -> Engine:
+    return Engine(options, native=native)
 
 
 def _kind(item: Item) -> tuple[Any, ...]:
