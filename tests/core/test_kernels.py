@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy
 import pytest
 
-from rmsprop import RMSprop
+from rmsprop import RMSprop, RowSparse
 from rmsprop.compilers import _half, _kernels
 from rmsprop.compilers._layout import CHUNK, LANES, SCATTERED
 from rmsprop.compilers._memory import load, pointer, storage_tag, store
@@ -201,6 +201,19 @@ def test_norms_are_summed_in_the_stated_order(size):
     assert one == -scale
 
 
+@pytest.mark.parametrize("rows", [[], [0], [40_000], [3, 9_000, 9_001, 29_999, 30_000, 59_999]], ids=str)
+def test_few_rows_have_the_norm_of_the_whole_gradient(rows):
+    """Most chunks have no row: nothing of them is summed."""
+    sparse = RowSparse(rows, numbers((len(rows), 7), numpy.float64), (60_000, 7))
+    found = []
+    for gradient in (sparse, sparse.to_dense()):
+        w, optimizer = numpy.zeros((60_000, 7)), RMSprop(1.0, rho=1.0, epsilon=1.0, clipnorm=1e-3)
+        optimizer.apply_gradients([(gradient, w)])
+        found.append(w)
+    numpy.testing.assert_array_equal(*found)
+    assert numpy.count_nonzero(found[0].any(1)) == len(rows)
+
+
 def test_a_norm_within_the_limit_changes_no_bit():
     gradient = numbers(1000)
     clipped, free = numbers(1000, seed=1), numbers(1000, seed=1)
@@ -277,7 +290,7 @@ def round_half(values, dtype):
 MACHINE_CODE = """
 import json, re, sys
 import numpy
-from rmsprop import RMSprop
+from rmsprop import RMSprop, RowSparse
 from rmsprop.compilers import _kernels
 for options in json.loads(sys.argv[1]):
     w = numpy.ones(100, numpy.float32)

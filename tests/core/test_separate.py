@@ -109,12 +109,13 @@ def test_targets_that_begin_no_cache_line():
     assert shifted.tobytes() == one.sources["velocity"][0].tobytes()
 
 
+@pytest.mark.parametrize("launch", [{"scattered": True}, {"sparse": True}, {"sparse": True, "streamed": True}], ids=str)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_gradients_of_few_rows(options):
+def test_gradients_of_few_rows(options, launch):
     shape = (SCATTERED // 8 + 3, 10)
     size, dtype = shape[0] * shape[1], TYPES[2]
     dense = Tensors(options, dtype, sizes=[size], separate=True)
-    sparse = Tensors(options, dtype, sizes=[size], separate=True, scattered=True)
+    sparse = Tensors(options, dtype, sizes=[size], separate=True, **launch)
     rows = RowSparse([2, 7, shape[0] - 1], numpy.ones((3, 10), dtype), shape)
     dense.sources["gradient"][0][:] = rows.to_dense().ravel()
     sparse.launch.gradients[:] = rows.values.ctypes.data

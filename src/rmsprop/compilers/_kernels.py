@@ -20,7 +20,7 @@ from rmsprop import _rule
 from rmsprop.compilers._cache import cached
 from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
 from rmsprop.compilers._memory import advance, fence, load, pointer, store, stream
-from rmsprop.compilers._scatter import gather_rows, move
+from rmsprop.compilers._scatter import gather_rows, move, reaches
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -213,6 +213,30 @@ def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtyp
         move(variable, count, start, home, variables, compute, layout, 1, True)
 
 
+@cached
+@_jit
+def step_rows(first, last, chunks, sizes, addresses, targets, scalars, dtypes, rows, numbers, gathered, scratch):
+    """Do the same for contiguous variables whose gradients have few rows.
+
+    Args:
+        rows: see `rmsprop.compilers._scatter`.
+        numbers: likewise.
+        gathered: `CHUNK` numbers of the compute type, this call's own.
+        first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratch: as for `step`.
+    """
+    gradients, variables, _, compute = dtypes
+    parts = _parts(targets, dtypes, scratch)
+    gradient = pointer(gathered.ctypes.data, compute, compute, "gradient")
+    for chunk in range(first, last):
+        tensor, start = chunks[0][chunk], chunks[1][chunk]
+        count = min(CHUNK, sizes[tensor] - start)
+        gather_rows(gradient, count, start, addresses[0][tensor], gradients, compute, rows[tensor], numbers)
+        variable = advance(pointer(addresses[1][tensor], variables, compute, "variable"), start)
+        _advance_chunk(count, start, gradient, variable, addresses, targets, dtypes, scalars, tensor, parts)
+    if parts is not None:
+        fence()
+
+
 @_jit
 def _square_sum(count, numbers, lanes):
     """Sum squares in float64: element i in lane i % LANES, lanes folded in halves."""
@@ -262,8 +286,11 @@ def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts
         count = min(SCATTERED, sizes[tensor] - start)
         if rows[tensor, 1] < 0:
             move(gradient, count, start, addresses[tensor], gradients, double, layouts[tensor], 2, None)
-        else:
+        elif reaches(count, start, rows[tensor], numbers):
             gather_rows(gradient, count, start, addresses[tensor], gradients, double, rows[tensor], numbers)
+        else:
+            partial[chunk] = 0.0
+            continue
         for part in range(0, count, CHUNK):
             partial[chunk, part // CHUNK] = _square_sum(min(CHUNK, count - part), advance(gradient, part), lanes)
 

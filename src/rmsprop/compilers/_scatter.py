@@ -74,6 +74,26 @@ def move(scratch, count, start, address, storage, compute, layout, strides, back
 
 
 @_jit
+def first_row(start, rows, numbers):
+    """Find the first row of a sparse gradient that reaches beyond element `start`, by bisection."""
+    row, end, length = rows[0], rows[0] + rows[1], max(1, rows[2])
+    while row < end:
+        middle = (row + end) // 2
+        if numbers[middle] < start // length:
+            row = middle + 1
+        else:
+            end = middle
+    return row
+
+
+@_jit
+def reaches(count, start, rows, numbers):
+    """Whether a sparse gradient has numbers among elements `start` to ``start + count``; all others are 0."""
+    row = first_row(start, rows, numbers)
+    return row < rows[0] + rows[1] and numbers[row] * rows[2] < start + count
+
+
+@_jit
 def gather_rows(scratch, count, start, address, storage, compute, rows, numbers):
     """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros."""
     for i in range(count):
@@ -81,14 +101,7 @@ def gather_rows(scratch, count, start, address, storage, compute, rows, numbers)
     first, many, length = rows[0], rows[1], rows[2]
     if length == 0:
         return
-    # The first row that reaches into the part, by bisection.
-    row, end = first, first + many
-    while row < end:
-        middle = (row + end) // 2
-        if numbers[middle] < start // length:
-            row = middle + 1
-        else:
-            end = middle
+    row = first_row(start, rows, numbers)
     while row < first + many and numbers[row] * length < start + count:
         place = numbers[row] * length - start
         source = advance(pointer(address, storage, compute, "outside"), (row - first) * length)

@@ -31,6 +31,7 @@ class Launch:
         scalars: those of `rmsprop._rule.SCALARS` that are on.
         threads: how many may share the work; the results do not depend on it.
         scattered: whether variables or gradients are not contiguous; `scatter` then says where they are.
+        sparse: whether all gradients have few rows and all variables are contiguous; `scatter` then says which rows.
         addresses: tables to use as `addresses`, for those operands that have one already.
         targets: likewise, operand -> int64 array: where results go, for all operands but the gradient; None: they take
             the operands' place.
@@ -50,6 +51,7 @@ class Launch:
         scalars: Sequence[str],
         threads: int,
         scattered: bool = False,
+        sparse: bool = False,
         addresses: Mapping[str, _Integers] | None = None,
         targets: Mapping[str, _Integers] | None = None,
         streamed: bool = False,
@@ -57,7 +59,7 @@ class Launch:
         self._threads = threads
         self._compute = storage.compute
         self._targets, self._streamed = dict(targets or {}), streamed
-        self._length = SCATTERED if scattered else CHUNK
+        self._length, self._sparse = SCATTERED if scattered else CHUNK, sparse
         self._streams = streamed
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
@@ -90,9 +92,12 @@ class Launch:
         share_out(self._work, self._count, self._threads)
 
     def _work(self, first: int, last: int) -> None:
+        parts = numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
         if self._places is None:
-            scratch = numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
-            _kernels.step(first, last, *self._arguments, scratch)
+            _kernels.step(first, last, *self._arguments, parts)
+        elif self._sparse:
+            gathered = numpy.empty(CHUNK, self._compute)
+            _kernels.step_rows(first, last, *self._arguments, *self._places[1:], gathered, parts)
         else:
             scratch = numpy.empty(2 * SCATTERED, self._compute)
             _kernels.step_scattered(first, last, *self._arguments, *self._places, scratch)

@@ -132,12 +132,11 @@ class _Bucket:
             kind.storage,
             ["gradient", *operands],
             [*fixed, *changing(self._options)],
-            # A step that the caches hold is not worth waking a thread for: TensorFlow's own still spin then.
-            default_threads() if streamed else 1,
-            kind.sparse,
-            addresses,
-            targets,
-            streamed,
+            default_threads(),
+            sparse=kind.sparse,
+            addresses=addresses,
+            targets=targets,
+            streamed=streamed,
         )
         for name, value in fixed.items():
             launch.scalars[name].fill(value)
