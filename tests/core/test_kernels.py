@@ -290,7 +290,7 @@ def round_half(values, dtype):
 MACHINE_CODE = """
 import json, re, sys
 import numpy
-from rmsprop import RMSprop, RowSparse
+from rmsprop import RMSprop
 from rmsprop.compilers import _kernels
 for options in json.loads(sys.argv[1]):
     w = numpy.ones(100, numpy.float32)
