@@ -131,7 +131,7 @@ def test_an_optimizer_that_is_gone_has_left_no_call():
     for way in runs.WAYS["eager"], runs.WAYS["function"]:
         assert _calls_while_stepping(way) > before
         gc.collect()
-        assert len(_operation._calls) == before
+        assert len(_operation._calls) <= before  # fewer if what other tests left is gone by now
 
 
 def _calls_while_stepping(way):

@@ -141,7 +141,10 @@ def _compute(number: int, context: int) -> None:
     try:
         call = _calls.get(number)
         if call is None:
-            raise RuntimeError("a graph of another process holds an operation of rmsprop's")
+            raise RuntimeError(
+                "a graph holds an operation of an rmsprop optimizer that is not, or no longer, in this process: "
+                "trace steps that are exported with native=False"
+            )
         call.run(context)
     except BaseException as error:
         _fail(context, error)
