@@ -1,4 +1,4 @@
-"""A parameter group at each step: its entries are the user's to change, and what changed is checked before it is used."""
+"""A parameter group at each step: its entries are the user's to change; what changed is checked before it is used."""
 
 from collections.abc import Callable
 from typing import Any

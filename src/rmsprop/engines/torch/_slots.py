@@ -1,6 +1,6 @@
 """The state of a parameter: tensors without gaps whose axes lie in memory as the parameter's do."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import torch
@@ -72,20 +72,11 @@ def _start(slot: _slots.Slot, options: Options, parameter: Tensor, old: Any) -> 
         # Somebody moved, reshaped or loaded the numbers by other ways than ours: they count, not how they lie.
         if old.shape != parameter.shape:
             raise ValueError(
-                f"the state {slot.name!r} of a parameter of shape {list(parameter.shape)} has the shape {list(old.shape)}"
+                f"the state {slot.name!r} of a parameter of shape {list(parameter.shape)} "
+                f"has the shape {list(old.shape)}"
             )
         return made.copy_(old)
     if slot.start is None:
         return made.copy_(parameter.detach())
     (torch.view_as_real(made) if made.is_complex() else made).fill_(slot.start)
     return made
-
-
-def summary(states: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Describe state, parameter name -> slot name -> tensor, by the names that a checkpoint's differences have."""
-    return {
-        _slots.key(slot, name): (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
-        for name, slots in states.items()
-        for slot, tensor in slots.items()
-        if isinstance(tensor, Tensor)
-    }
