@@ -244,6 +244,5 @@ class RMSprop(State):
         ]
 
 
-@torch.compiler.disable
-def _uncompiled_step(optimizer: RMSprop, closure: Callable[[], float] | None) -> float | None:
-    return optimizer._step(closure)
+#: A compiled train step breaks its graph here: what runs in kernels of ours cannot be traced.
+_uncompiled_step = torch.compiler.disable(RMSprop._step)  # type: ignore[no-untyped-call]

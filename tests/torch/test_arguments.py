@@ -111,7 +111,9 @@ def test_flags_are_flags(word):
         RMSprop([parameter()], **{word: "yes"})
 
 
-@pytest.mark.parametrize("words", [{"foreach": False}, {"fused": True}, {"capturable": True}, {"differentiable": False}])
+@pytest.mark.parametrize(
+    "words", [{"foreach": False}, {"fused": True}, {"capturable": True}, {"differentiable": False}]
+)
 def test_ways_that_change_nothing(words):
     one, other = parameter(), parameter()
     RMSprop([one], **words).step()
@@ -119,7 +121,9 @@ def test_ways_that_change_nothing(words):
     assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "centered": True, "clipnorm": 0.5}, {"clipvalue": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.9, "centered": True, "clipnorm": 0.5}, {"clipvalue": 0.5}], ids=str
+)
 def test_maximize_goes_where_the_negated_gradient_leads(options):
     one, other = parameter(), parameter()
     up, down = RMSprop([one], maximize=True, **options), RMSprop([other], **options)

@@ -65,6 +65,7 @@ def test_other_types_and_sparse_gradients(dtype, monkeypatch):
 
 def test_devices_may_be_mixed_and_share_the_global_norm(monkeypatch):
     """Here the second of two parameters is taken for one on another device."""
+
     def run():
         named = [torch.nn.Parameter(tensor(numbers((4,), seed=seed))) for seed in range(3)]
         for seed, w in enumerate(named):

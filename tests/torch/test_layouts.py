@@ -117,7 +117,9 @@ def test_a_gradient_that_was_resized_is_refused():
     optimizer.step()
     w.grad.data = torch.ones(2)
     before = w.detach().clone()
-    with pytest.raises(ValueError, match=r"gradient of parameter 0 of group 0 has the shape \[2\], the parameter \[5\]"):
+    with pytest.raises(
+        ValueError, match=r"gradient of parameter 0 of group 0 has the shape \[2\], the parameter \[5\]"
+    ):
         optimizer.step()
     assert torch.equal(w.detach(), before)
     assert optimizer.iterations == 1

@@ -121,9 +121,7 @@ def test_functions():
 def test_a_group_may_have_a_schedule_or_do_without():
     one, other = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
     one.grad, other.grad = torch.ones(1), torch.ones(1)
-    optimizer = RMSprop(
-        [{"params": [one]}, {"params": [other], "lr": 0.25}], lambda step: 0.5 / (step + 1), **DESCENT
-    )
+    optimizer = RMSprop([{"params": [one]}, {"params": [other], "lr": 0.25}], lambda step: 0.5 / (step + 1), **DESCENT)
     optimizer.step()
     optimizer.step()
     assert (one.item(), other.item()) == (-0.75, -0.5)
@@ -134,7 +132,9 @@ def test_a_number_over_a_schedule_is_refused():
     with pytest.raises(TypeError, match=r"learning_rate=0\.25 cannot be set while the schedule CosineDecay"):
         optimizer.learning_rate = 0.25
     optimizer.param_groups[0]["lr"] = 0.25
-    with pytest.raises(TypeError, match=r"param_groups\[0\]\['lr'\]=0\.25 cannot be set while the schedule CosineDecay"):
+    with pytest.raises(
+        TypeError, match=r"param_groups\[0\]\['lr'\]=0\.25 cannot be set while the schedule CosineDecay"
+    ):
         optimizer.step()
     assert (w.item(), optimizer.iterations) == (0, 0)
 

@@ -107,7 +107,5 @@ def test_bfloat16_weights_with_state_in_float32_learn():
     optimizer = RMSprop(model.parameters(), 0.02, slot_dtype="float32")
     x = torch.randn(64, 4).bfloat16()
     y = x[:, :1] * 2 - x[:, 1:2]
-    losses = [
-        optimizer.minimize(lambda: torch.nn.functional.mse_loss(model(x), y)).item() for _ in range(200)
-    ]
+    losses = [optimizer.minimize(lambda: torch.nn.functional.mse_loss(model(x), y)).item() for _ in range(200)]
     assert losses[-1] < losses[0] / 20

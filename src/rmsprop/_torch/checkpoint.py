@@ -1,7 +1,7 @@
 """State dicts: what of them fits an optimizer, and the way of their tensors into its own types and devices."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ from rmsprop._torch.arguments import check_options
 from rmsprop.engines.torch._slots import empty_alike, slot_dtype
 
 
-class Kept(NamedTuple):
+class Kept:
     """A tensor on its way through torch's `load_state_dict`, which would round what it recognises as one."""
 
-    tensor: Any
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
 
 
 def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any]) -> None:

@@ -38,7 +38,8 @@ class LiveGroup:
         self.maximize: bool = entry.get("maximize", False)
         self._schedule: Any = None
         self._function: Callable[[int], float] | None = None
-        self._written: Any = entry["lr"]
+        # A schedule's last value, or a number that is checked already.
+        self._written: Any = None if entry.get("schedule") is None else entry["lr"]
         self.rate: float | Tensor = 0.0
         self.overwrite = False
 

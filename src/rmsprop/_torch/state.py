@@ -31,13 +31,16 @@ class State(torch.optim.Optimizer):
         self._jit_compile = jit_compile
         self.name = name
         self._exclusion: tuple[list[Tensor], list[re.Pattern[str]]] = [], []
-        self._renew()
+        self._engine = Engine()
+        self._live: list[LiveGroup] = []
         super().__init__(params, _rate_entries(check_rate(rate), 0) | defaults)
 
     def _renew(self) -> None:
-        """Forget what can be made again from groups and state."""
+        """Make anew what is made from groups and state."""
         self._engine = Engine()
-        self._live: list[LiveGroup] = []
+        self._live = []
+        # At once: from now on it is noticed when somebody writes over what a schedule has set.
+        self._groups()
 
     def _groups(self) -> list[LiveGroup]:
         entries = self.param_groups
@@ -72,7 +75,7 @@ class State(torch.optim.Optimizer):
                 )
         for group in self.param_groups:
             group |= _rate_entries(checked, self.iterations)
-        self._live = []
+        self._renew()
 
     @property
     def iterations(self) -> int:
@@ -115,8 +118,9 @@ class State(torch.optim.Optimizer):
         check_options(self.defaults | group)
         super().add_param_group(group)
         entry = self.param_groups[-1]
-        if rate is None and entry.get("schedule") is not None:
+        if rate is None and done and entry.get("schedule") is not None:
             entry |= _rate_entries(entry["schedule"], done)
+        self._groups()
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Tensor] | None = None, var_names: Iterable[str] | None = None
@@ -191,6 +195,7 @@ class State(torch.optim.Optimizer):
         for group, schedule in zip(self.param_groups, schedules, strict=True):
             if schedule is not None:
                 group["schedule"] = schedule
+        self._renew()
 
     def __getstate__(self) -> dict[str, Any]:
         mine = {"_exclusion": self._exclusion, "_jit_compile": self._jit_compile, "name": self.name}

@@ -18,11 +18,25 @@ class Group(Protocol):
         overwrite: whether this step replaces the parameters by their averages.
     """
 
-    parameters: list[Tensor]
-    options: Options
-    maximize: bool
-    rate: float | Tensor
-    overwrite: bool
+    @property
+    def parameters(self) -> list[Tensor]:
+        """See above."""
+
+    @property
+    def options(self) -> Options:
+        """See above."""
+
+    @property
+    def maximize(self) -> bool:
+        """See above."""
+
+    @property
+    def rate(self) -> float | Tensor:
+        """See above."""
+
+    @property
+    def overwrite(self) -> bool:
+        """See above."""
 
     def decays(self, place: int) -> bool:
         """Whether weight decay applies to one of the parameters."""

@@ -32,17 +32,21 @@ def empty_alike(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Make a tensor without gaps whose axes lie in memory as those of `tensor` do."""
     if tensor.is_contiguous() or not is_plain(tensor):
         return torch.empty_like(tensor, dtype=dtype, requires_grad=False)
-    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    order = _memory_order(tensor)
     empty = torch.empty([tensor.shape[axis] for axis in order], dtype=dtype, device=tensor.device)
     return empty.permute([order.index(axis) for axis in range(tensor.ndim)])
+
+
+def _memory_order(tensor: Tensor) -> list[int]:
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
 
 
 def lies_alike(slot: Tensor, parameter: Tensor) -> bool:
     """Whether a tensor lies as `empty_alike` would make it."""
     if parameter.is_contiguous() or not is_plain(parameter):
         return slot.is_contiguous() or not is_plain(slot)
-    order = sorted(range(parameter.ndim), key=lambda axis: -parameter.stride(axis))
-    return slot.permute(order).is_contiguous()
+    return slot.permute(_memory_order(parameter)).is_contiguous()
 
 
 def is_plain(tensor: Tensor) -> bool:
