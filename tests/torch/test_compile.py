@@ -8,6 +8,9 @@ from torch_runs import tensor
 from rmsprop.schedules import CosineDecay
 from rmsprop.torch import RMSprop
 
+# Torch's compiler looks at the gradient of every tensor it meets; not of ours, and with torch.optim too.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+
 
 @pytest.mark.parametrize("minimizes", [False, True])
 @pytest.mark.parametrize("rate", [0.125, CosineDecay(0.125, 5)], ids=["number", "schedule"])

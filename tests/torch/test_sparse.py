@@ -8,7 +8,9 @@ from rmsprop.torch import RMSprop
 
 
 def sparse(rows, values, shape, dtype=torch.float32):
-    return torch.sparse_coo_tensor(torch.tensor([rows]), torch.tensor(values).to(dtype), shape, check_invariants=True)
+    return torch.sparse_coo_tensor(
+        torch.tensor([rows], dtype=torch.int64), torch.as_tensor(values).to(dtype), shape, check_invariants=True
+    )
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING, {"clipvalue": 0.5, "momentum": 0.9}], ids=str)
