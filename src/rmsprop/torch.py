@@ -6,6 +6,8 @@ from typing import Any, final, overload
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rmsprop._options import LearningRate, refuse_unknown
 from rmsprop._torch.arguments import check_ways, choose_rate
@@ -148,9 +150,23 @@ class RMSprop(State):
         """
         if torch.compiler.is_compiling():
             return _uncompiled_step(self, closure)
+        if profiler._is_profiler_enabled or self._has_hooks():
+            return _hooked_step(self) if closure is None else _hooked_step(self, closure)
         return self._step(closure)
 
-    def _step(self, closure: Callable[[], float] | None) -> float | None:
+    # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. So torch is kept
+    # from putting it around `step`, which calls it when there is somebody to tell.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _has_hooks(self) -> bool:
+        return bool(
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+        )
+
+    def _step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -245,4 +261,5 @@ class RMSprop(State):
 
 
 #: A compiled train step breaks its graph here: what runs in kernels of ours cannot be traced.
+_hooked_step = State.profile_hook_step(RMSprop._step)
 _uncompiled_step = torch.compiler.disable(RMSprop._step)  # type: ignore[no-untyped-call]

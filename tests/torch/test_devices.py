@@ -99,10 +99,10 @@ def test_a_stale_graph_is_noticed():
 def test_a_cuda_device_has_the_bits_of_the_cpu(options):
     named = [[torch.nn.Parameter(tensor(numbers((4, 5), seed=seed)).to(device)) for seed in range(2)]
              for device in ("cpu", "cuda")]  # fmt: skip
-    for parameters in named:
-        optimizer = RMSprop(parameters, **options)
+    for mine in named:
+        optimizer = RMSprop(mine, **options)
         for place in range(4):
-            for w in parameters:
+            for w in mine:
                 w.grad = tensor(numbers((4, 5), seed=place)).to(w.device)
             optimizer.step()
     for w, v in zip(*named, strict=True):

@@ -21,7 +21,8 @@ _OTHER_WORDS: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale"
 #: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
 _ROUNDING: Final = 1e-12
 
-values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*OPTIONS)
+#: What a step looks at in a group, beside the learning rate.
+values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*OPTIONS, "maximize")
 
 
 def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str = "RMSprop") -> Options:
@@ -31,13 +32,13 @@ def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str 
         TypeError: one is of the wrong type or missing, or there is a word of another library.
         ValueError: one is out of its range, or two clips were given.
     """
-    for option in OPTIONS:
+    for option in (*OPTIONS, "maximize"):
         if option not in group:
             raise TypeError(f"the parameter group has no {option}: param_groups must keep all entries of RMSprop")
     refuse_unknown({word: group[word] for word in _OTHER_WORDS if word in group})
-    _check_flag("maximize", group.get("maximize", False))
+    _check_flag("maximize", group["maximize"])
     return Options(
-        learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=True))
+        learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=False))
     )
 
 

@@ -35,7 +35,7 @@ class LiveGroup:
         self._excluded = excluded
         self.options: Options = check_options(entry, jit_compile)
         self._values = values_of(entry)
-        self.maximize: bool = entry.get("maximize", False)
+        self.maximize: bool = entry["maximize"]
         self._schedule: Any = None
         self._function: Callable[[int], float] | None = None
         # A schedule's last value, or a number that is checked already.
@@ -71,12 +71,12 @@ class LiveGroup:
         """
         entry = self.entry
         try:
-            changed = values_of(entry) != self._values or entry.get("maximize", False) is not self.maximize
+            changed = values_of(entry) != self._values
         except KeyError:
             changed = True
         if changed:
             self.options = check_options(entry, self._jit_compile)
-            self._values, self.maximize = values_of(entry), entry.get("maximize", False)
+            self._values, self.maximize = values_of(entry), entry["maximize"]
         self.overwrite = self.options.overwrites(iterations)
         rate = entry["lr"]
         if rate is self._written and type(rate) is float and self._schedule is None and not entry.get("schedule"):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from numbers import Integral
+from operator import is_
 from typing import Any
 
 import torch
@@ -32,21 +33,21 @@ class State(torch.optim.Optimizer):
         self.name = name
         self._exclusion: tuple[list[Tensor], list[re.Pattern[str]]] = [], []
         self._engine = Engine()
+        self._entries: list[dict[str, Any]] = []
         self._live: list[LiveGroup] = []
         super().__init__(params, _rate_entries(check_rate(rate), 0) | defaults)
 
     def _renew(self) -> None:
         """Make anew what is made from groups and state."""
         self._engine = Engine()
-        self._live = []
+        self._entries = []
         # At once: from now on it is noticed when somebody writes over what a schedule has set.
         self._groups()
 
     def _groups(self) -> list[LiveGroup]:
         entries = self.param_groups
-        if len(self._live) != len(entries) or any(
-            live.entry is not entry for live, entry in zip(self._live, entries, strict=True)
-        ):
+        if len(self._entries) != len(entries) or not all(map(is_, self._entries, entries)):
+            self._entries = [*entries]
             self._live = [
                 LiveGroup(entry, place, self._jit_compile, self._is_excluded) for place, entry in enumerate(entries)
             ]

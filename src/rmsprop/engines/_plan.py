@@ -87,6 +87,8 @@ class Plan:
         ]
         self._parts: tuple[_Bucket | _Norms, ...] = (*self._buckets, *self._norms)
         self._compiled = False
+        # Scalars that are the same for all, so as not to write them again.
+        self._told: dict[str, Any] = {}
 
     def set_constants(self, members: Sequence[Member]) -> None:
         """Tell the members' options anew, where the same ones are on as before."""
@@ -117,6 +119,10 @@ class Plan:
 
         Launches in which it is off do without.
         """
+        each = isinstance(values, numpy.ndarray)
+        if not each and values == self._told.get(name):
+            return
+        self._told[name] = None if each else values
         for bucket in self._buckets:
             column = bucket.launch.scalars.get(name)
             if column is not None:

@@ -46,7 +46,6 @@ class Native:
         self._written = [*self.parameters, *(tensor for slots in self._slots for tensor in slots.values())]
         self._starts = [*map(_start, self._written)]
         self._lies = [*map(_strides, self.parameters)]
-        self._types = [*map(_dtype, self.parameters)]
         variables = [as_array(parameter) for parameter in self.parameters]
         slots = [{name: as_array(tensor) for name, tensor in one.items()} for one in self._slots]
         _check(items, variables)
@@ -72,7 +71,6 @@ class Native:
         return (
             [*map(_start, self._written)] == self._starts
             and [*map(_strides, self.parameters)] == self._lies
-            and [*map(_dtype, self.parameters)] == self._types
             and torch.get_num_threads() == self._threads
         )
 
@@ -117,9 +115,9 @@ class Native:
                 for start, gradient in zip(starts, found, strict=True)
             ):
                 return None
+            # Tensors stand for arrays here: those that are dense are not looked at.
+            self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
             self._seen = starts
-        # Tensors stand for arrays here: those that are dense are not looked at.
-        self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
         return found
 
     def admit(self, items: Sequence[Item]) -> list[Any]:

@@ -5,7 +5,6 @@ Everything that can be refused is refused before anything is written.
 """
 
 from collections.abc import MutableMapping, Sequence
-from itertools import chain
 from operator import is_
 from typing import Any
 
@@ -122,7 +121,7 @@ class _Step:
         moving = {id(item.parameter) for item in items}
         self._resting = [parameter for parameter in self._parameters if id(parameter) not in moving]
         self._states = [*states.values()]
-        self._slots = [*chain.from_iterable(one.values() for one in self._states)]
+        self._slots = [slot for one in self._states for slot in one.values()]
         self.clips = any(item.group.options.clips_by_norm for item in items)
         self.is_scaled = any(self.scales(item.group) or item.group.options.clips_by_norm for item in items)
         owners = [item.group for item in items]
@@ -140,8 +139,8 @@ class _Step:
             and _are(parameters, self._parameters)
             and [(group.options, group.maximize) for group in groups] == self._options
             and _are([*states.values()], self._states)
-            and _are([*chain.from_iterable(one.values() for one in self._states)], self._slots)
-            and all(parameter.grad is None for parameter in self._resting)
+            and _are([slot for one in self._states for slot in one.values()], self._slots)
+            and (not self._resting or all(parameter.grad is None for parameter in self._resting))
         )
 
     def scales(self, group: Group) -> bool:
