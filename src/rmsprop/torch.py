@@ -151,7 +151,8 @@ class RMSprop(State):
         if torch.compiler.is_compiling():
             return _uncompiled_step(self, closure)
         if profiler._is_profiler_enabled or self._has_hooks():
-            return _hooked_step(self) if closure is None else _hooked_step(self, closure)
+            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
+            return hooked
         return self._step(closure)
 
     # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. So torch is kept
