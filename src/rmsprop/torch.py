@@ -149,14 +149,15 @@ class RMSprop(State):
             ValueError: a number is out of its range, or a shape differs. Nothing has changed then.
         """
         if torch.compiler.is_compiling():
-            return _uncompiled_step(self, closure)
+            uncompiled: float | None = _uncompiled_step(self, closure)
+            return uncompiled
         if profiler._is_profiler_enabled or self._has_hooks():
             hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
             return hooked
         return self._step(closure)
 
-    # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. So torch is kept
-    # from putting it around `step`, which calls it when there is somebody to tell.
+    # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
+    # from being put around `step`, which calls it when there is somebody to tell.
     step.hooked = True  # type: ignore[attr-defined]
 
     def _has_hooks(self) -> bool:

@@ -3,6 +3,7 @@
 Torch's operations do the work one after the other; no number leaves the device but the norms, where one clips.
 """
 
+import builtins
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -20,7 +21,8 @@ _NO_DOUBLE = ("mps",)
 
 @cache
 def _torch_update() -> Any:
-    return _rule.bind(sqrt=torch.sqrt, divide=torch.divide, select=_select)
+    # What torch does for subclasses imports modules on behalf of the calling function, and looks for this there.
+    return _rule.bind(sqrt=torch.sqrt, divide=torch.divide, select=_select, __builtins__=builtins)
 
 
 def _select(condition: Any, x: Any, y: Any) -> Any:
