@@ -1,8 +1,9 @@
-"""Trains one model whole and, by several processes, distributed; run as ``sharded_training.py WAY PROCESSES FOLDER``.
+"""Trains one model whole and, by several processes, distributed; run as ``sharded_training.py PROCESSES FOLDER``.
 
-Each process prints the largest difference between its weights and those of the whole model.
+Each process prints, a line a way and a setting, the largest difference of its weights from those of the whole model.
 """
 
+import os
 import sys
 import warnings
 
@@ -19,6 +20,7 @@ EVERYTHING = {
     "momentum": 0.9, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 3,
     "ema_momentum": 0.9,
 }  # fmt: skip
+WAYS = ["ddp", "fsdp", "tensor_parallel"]
 CLIPS = [{}, {"global_clipnorm": 0.05}, {"clipnorm": 0.05}]
 
 
@@ -58,15 +60,17 @@ def train(way, options, rank, count):
     return max((whole(v) - w).abs().max().item() for w, v in pairs)
 
 
-def main(rank, way, count, folder):
+def main(rank, count, folder):
     warnings.simplefilter("ignore")  # of torch's own, about what is new and what is old
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
-    for clip in CLIPS:
-        print(f"{train(way, EVERYTHING | clip, rank, count)}", flush=True)
+    for way in WAYS:
+        for clip in CLIPS:
+            difference = train(way, EVERYTHING | clip, rank, count)
+            os.write(1, f"{way} {difference}\n".encode())  # in one piece: the others write too
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    way, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    torch.multiprocessing.spawn(main, (way, count, folder), nprocs=count)
+    count, folder = int(sys.argv[1]), sys.argv[2]
+    torch.multiprocessing.spawn(main, (count, folder), nprocs=count)

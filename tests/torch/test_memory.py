@@ -21,14 +21,15 @@ def test_a_step_allocates_next_to_nothing(options, dtype, lies):
         w.grad = torch.ones(COUNT // 1000, 1000, dtype=dtype).t()
     optimizer = RMSprop([w], **options)
     optimizer.step()  # makes the state, and compiles
-    tracemalloc.start()
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as profile:
         optimizer.step()
+    tracemalloc.start()
+    optimizer.step()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     by_torch = sum(max(event.cpu_memory_usage, 0) for event in profile.events())
-    # measured: 0 by torch; by Python and NumPy 25 kB, and 1.1 MB of scratch memory for what lies otherwise
     assert by_torch == 0
-    assert peak < (2_000_000 if lies == "transposed" else 200_000)
+    # measured: 2 kB, and 526 kB of scratch memory, whatever the size, for what lies otherwise
+    assert peak < (600_000 if lies == "transposed" else 10_000)
