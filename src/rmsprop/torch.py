@@ -1,8 +1,9 @@
 """RMSprop for PyTorch."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, final, overload
+from typing import Any, Self, final, overload
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from rmsprop._options import LearningRate, refuse_unknown
 from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.conversion import convert
 from rmsprop._torch.state import State
 
 
@@ -184,6 +186,34 @@ class RMSprop(State):
             for entry in self.param_groups:
                 entry["iterations"] = done + 1
         return loss
+
+    @classmethod
+    def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
+        """Go on where another optimizer is: with its groups, learning rates, averages of squares, momentum and steps.
+
+        A momentum that holds gradients divided by roots is multiplied by the learning rate. What cannot be carried
+        over is named: `torch.optim.RMSprop`'s epsilon, which stands outside of the root, in a warning; weight decay
+        that is an L2 penalty, in an error.
+
+        Args:
+            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it is not
+                changed, but has the parameters in common.
+            **options: arguments of the constructor, for all groups, in place of what `other` has.
+
+        Raises:
+            TypeError: `other` is none of these, or an argument is of the wrong type.
+            ValueError: it does what cannot be carried over, and no argument says what to do instead.
+        """
+        found = convert(other, options)
+        made = cls(found.groups, **options)
+        for group in made.param_groups:
+            for parameter in group["params"]:
+                if parameter in found.states:
+                    made.state[parameter] = found.states[parameter]
+        made.iterations = found.iterations
+        for note in found.notes:
+            warnings.warn(f"from {type(other).__name__}: {note}", stacklevel=2)
+        return made
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.
