@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def run(phase, count, folder):
     script = Path(__file__).with_name("sharded_checkpoint.py")
@@ -13,10 +15,11 @@ def run(phase, count, folder):
     return [float(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow  # starts seven processes that import torch
 def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path):
     run("save", 2, tmp_path)
     for count in (1, 4):
         differences = run("load", count, tmp_path)
         assert len(differences) == count
-        print("DIFF", count, max(differences))
+        # measured: 6e-8, of gradients that are summed in another order
         assert max(differences) < 1e-6
