@@ -19,6 +19,9 @@ from rmsprop.engines.torch._cpu import Native
 from rmsprop.engines.torch._items import Group, Item
 from rmsprop.engines.torch._slots import TYPES, complete, is_plain
 
+#: Sets of parameters with a gradient that are remembered.
+_PATTERNS = 8
+
 States = MutableMapping[Tensor, dict[str, Any]]
 
 
@@ -27,6 +30,8 @@ class Engine:
 
     def __init__(self) -> None:
         self._native: Native | None = None
+        # By the parameters that have a gradient: they may come and go in a few patterns, not in endless ones.
+        self._natives: dict[tuple[int, ...], Native] = {}
         self._last: _Step | None = None
 
     def step(self, groups: Sequence[Group], states: States, unscale: float | None) -> bool:
@@ -68,11 +73,18 @@ class Engine:
 
     def _prepare(self, items: Sequence[Item], step: "_Step") -> Native:
         scaled = [step.scales(item.group) for item in items]
-        if self._native is None or not self._native.takes(items):
-            self._native = Native(items, scaled, torch.get_num_threads())
+        key = tuple(id(item.parameter) for item in items)
+        native = self._natives.pop(key, None)
+        if native is not None and native.takes(items):
+            native.set_options(items, scaled)
         else:
-            self._native.set_options(items, scaled)
-        return self._native
+            if native is not None or len(self._natives) >= _PATTERNS:
+                # Memory has moved, and the others would keep the old one alive.
+                self._natives.clear()
+            native = Native(items, scaled, torch.get_num_threads())
+        self._natives[key] = native
+        self._native = native
+        return native
 
     def _run_native(self, native: Native, step: "_Step", unscale: float | None) -> None:
         squares = native.square_sums() if step.clips else None
