@@ -5,8 +5,8 @@ not. A plan is made for one pattern of gradients and used for every step that ha
 """
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop.compilers._layout import OPERANDS, Storage
-from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
@@ -24,44 +23,77 @@ if TYPE_CHECKING:
     from rmsprop.compilers.numba import Launch, SquareSums
 
 
+class Member(NamedTuple):
+    """A variable that steps may move.
+
+    Attributes:
+        variable: its array.
+        slots: slot name -> array without gaps, its axes in memory as the variable's.
+        options: the checked arguments.
+        decays: whether weight decay applies.
+        scaled: whether its gradient is multiplied by a number although no norm clips.
+        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
+    """
+
+    variable: Array
+    slots: Mapping[str, Array]
+    options: Options
+    decays: bool
+    scaled: bool = False
+    turn: int = 0
+
+    def constants(self) -> dict[str, float]:
+        """Give the scalars that are on and stay as they are."""
+        return constants(self.options, self.decays)
+
+    def changing(self) -> list[str]:
+        """Name the scalars that are on and differ from step to step."""
+        found = changing(self.options)
+        return found if not self.scaled or self.options.clips_by_norm else [*found, "clip_scale"]
+
+    def pattern(self) -> tuple[Any, ...]:
+        """Give what all members of a launch have in common, apart from how their numbers lie and are stored."""
+        return self.turn, tuple(self.slots), (*self.constants(), *self.changing()), self.options.jit_compile
+
+
 class Plan:
     """The buckets of a step, each with its launch.
 
     Args:
-        options: the checked arguments.
-        kinds: the variables of the step and their gradients' kinds.
-        variables: all variables.
-        slots: slot name -> an array for each variable.
-        decayed: for each variable, whether weight decay applies.
+        kinds: the variables of the step, by their numbers among the members, and their gradients' kinds.
+        members: all variables.
+        threads: how many may share a launch.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        kinds: Sequence[Kind],
-        variables: Sequence[Array],
-        slots: dict[str, list[Array]],
-        decayed: Sequence[bool],
-    ) -> None:
+    def __init__(self, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
         steps: dict[Any, list[int]] = {}
         norms: dict[Any, list[int]] = {}
         for place, kind in enumerate(kinds):
             index, _, dtype = kind
-            storage = storage_of(options, variables[index].dtype, dtype)
-            steps.setdefault((storage, decayed[index], _lies_like(variables[index], kind)), []).append(place)
-            norms.setdefault((dtype, _is_row_major(variables[index], kind)), []).append(place)
+            member = members[index]
+            storage = storage_of(member.options, member.variable.dtype, dtype)
+            steps.setdefault((member.pattern(), storage, _lies_like(member.variable, kind)), []).append(place)
+            if member.options.clips_by_norm:
+                compiles, flat = _compiles(member.options), _is_row_major(member.variable, kind)
+                norms.setdefault((dtype, flat, compiles), []).append(place)
         self._size = len(kinds)
         self._buckets = [
-            _Bucket(options, storage, decays, flat, places, kinds, variables, slots)
-            for (storage, decays, flat), places in steps.items()
+            _Bucket(storage, flat, places, kinds, members, threads)
+            for (_, storage, flat), places in sorted(steps.items(), key=lambda item: item[0][0][0])
         ]
         self._norms = [
-            _Norms(options, dtype, flat, places, kinds, variables)
-            for (dtype, flat), places in norms.items()
-            if options.clips_by_norm
+            _Norms(dtype, flat, compiles, places, kinds, members, threads)
+            for (dtype, flat, compiles), places in norms.items()
         ]
         self._parts: tuple[_Bucket | _Norms, ...] = (*self._buckets, *self._norms)
         self._compiled = False
+        # Scalars that are the same for all, so as not to write them again.
+        self._told: dict[str, Any] = {}
+
+    def set_constants(self, members: Sequence[Member]) -> None:
+        """Tell the members' options anew, where the same ones are on as before."""
+        for bucket in self._buckets:
+            bucket.set_constants(members)
 
     def set_gradients(self, addresses: Sequence[int], arrays: Gradients) -> None:
         """Tell where this step's gradients are."""
@@ -74,27 +106,30 @@ class Plan:
             self._compiled = True
 
     def square_sums(self) -> NDArray[numpy.float64]:
-        """Sum the squares of each gradient, in the order of the plan's kinds."""
-        if len(self._norms) == 1:
+        """Sum the squares of each gradient, in the order of the plan's kinds; 0 for those that no norm clips."""
+        if len(self._norms) == 1 and len(self._norms[0].places) == self._size:
             return self._norms[0].launch.run()
-        sums = numpy.empty(self._size)
+        sums = numpy.zeros(self._size)
         for norms in self._norms:
             sums[norms.places] = norms.launch.run()
         return sums
 
-    def set_clip_scales(self, scales: float | NDArray[numpy.float64]) -> None:
-        """Tell what each gradient is multiplied by, or all of them."""
-        for bucket in self._buckets:
-            column = bucket.launch.scalars["clip_scale"]
-            column[:] = scales if isinstance(scales, float) else scales[bucket.places]
+    def set_scalars(self, name: str, values: float | NDArray[Any]) -> None:
+        """Tell a scalar of the step: one for all, or an array in the order of the plan's kinds.
 
-    def run(self, learning_rate: float, overwrite: bool) -> None:
-        """Do the step."""
+        Launches in which it is off do without.
+        """
+        each = isinstance(values, numpy.ndarray)
+        if not each and values == self._told.get(name):
+            return
+        self._told[name] = None if each else values
         for bucket in self._buckets:
-            scalars = bucket.launch.scalars
-            scalars["learning_rate"].fill(learning_rate)
-            if "overwrite" in scalars:
-                scalars["overwrite"].fill(overwrite)
+            column = bucket.launch.scalars.get(name)
+            if column is not None:
+                column[:] = values[bucket.places] if isinstance(values, numpy.ndarray) else values
+
+    def run(self) -> None:
+        """Do the step."""
         for bucket in self._buckets:
             bucket.launch.run()
 
@@ -104,29 +139,33 @@ class _Bucket:
 
     def __init__(
         self,
-        options: Options,
         storage: Storage,
-        decays: bool,
         flat: bool,
         places: list[int],
         kinds: Sequence[Kind],
-        variables: Sequence[Array],
-        slots: dict[str, list[Array]],
+        members: Sequence[Member],
+        threads: int,
     ) -> None:
         self.places = places
-        members = [kinds[place] for place in places]
-        states = {"variable": [variables[index] for index, _, _ in members]}
-        states |= {name: [arrays[index] for index, _, _ in members] for name, arrays in slots.items()}
-        fixed = constants(options, decays)
-        scalars = [*fixed, *changing(options)]
+        mine = [kinds[place] for place in places]
+        self._rows = [index for index, _, _ in mine]
+        rows = [members[index] for index in self._rows]
+        states = {"variable": [row.variable for row in rows]}
+        states |= {name: [row.slots[name] for row in rows] for name in rows[0].slots}
+        scalars = [*rows[0].constants(), *rows[0].changing()]
         self.launch: Launch | PlainLaunch
-        if _compiles(options):
-            self.launch = _launch(states, storage, scalars, scattered=not flat)
+        if _compiles(rows[0].options):
+            self.launch = _launch(states, storage, scalars, threads, scattered=not flat)
         else:
             self.launch = PlainLaunch(states, storage, scalars)
-        for name, value in fixed.items():
-            self.launch.scalars[name].fill(value)
-        self.layouts = None if flat else step_layouts(states["variable"], members)
+        self.set_constants(members)
+        self.layouts = None if flat else step_layouts(states["variable"], mine)
+
+    def set_constants(self, members: Sequence[Member]) -> None:
+        """Fill the columns of the scalars that do not change from step to step."""
+        rows = [members[index].constants() for index in self._rows]
+        for name in rows[0]:
+            self.launch.scalars[name][:] = [row[name] for row in rows]
 
 
 class _Norms:
@@ -134,18 +173,19 @@ class _Norms:
 
     def __init__(
         self,
-        options: Options,
         dtype: numpy.dtype[Any],
         flat: bool,
+        compiles: bool,
         places: list[int],
         kinds: Sequence[Kind],
-        variables: Sequence[Array],
+        members: Sequence[Member],
+        threads: int,
     ) -> None:
         self.places = places
-        members = [kinds[place] for place in places]
-        arrays = [variables[index] for index, _, _ in members]
-        self.launch = _square_sums(arrays, dtype, scattered=not flat) if _compiles(options) else PlainSquareSums()
-        self.layouts = None if flat else norm_layouts(arrays, members)
+        mine = [kinds[place] for place in places]
+        arrays = [members[index].variable for index, _, _ in mine]
+        self.launch = _square_sums(arrays, dtype, threads, scattered=not flat) if compiles else PlainSquareSums()
+        self.layouts = None if flat else norm_layouts(arrays, mine)
 
 
 def _hand_over(part: _Bucket | _Norms, addresses: Sequence[int], arrays: Gradients) -> None:
@@ -182,19 +222,21 @@ def _compiles(options: Options) -> bool:
     return options.jit_compile and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
-def _launch(states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str], scattered: bool) -> "Launch":
+def _launch(
+    states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str], threads: int, scattered: bool
+) -> "Launch":
     # Numba is imported when the first step needs it: `import rmsprop` is for everyone, and takes no time.
     from rmsprop.compilers.numba import Launch
 
     sizes = [array.size for array in states["variable"]]
     operands = [name for name in OPERANDS if name == "gradient" or name in states]
-    launch = Launch(sizes, storage, operands, scalars, default_threads(), scattered)
+    launch = Launch(sizes, storage, operands, scalars, threads, scattered)
     for name, arrays in states.items():
         launch.addresses[name][:] = [address(array) for array in arrays]
     return launch
 
 
-def _square_sums(arrays: Sequence[Array], dtype: numpy.dtype[Any], scattered: bool) -> "SquareSums | PlainSquareSums":
+def _square_sums(arrays: Sequence[Array], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> "SquareSums":
     from rmsprop.compilers.numba import SquareSums
 
-    return SquareSums([array.size for array in arrays], dtype, default_threads(), scattered)
+    return SquareSums([array.size for array in arrays], dtype, threads, scattered)

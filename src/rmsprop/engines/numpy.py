@@ -12,8 +12,10 @@ import numpy
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse, is_masked
-from rmsprop.engines._arrays import Array, MemoryMap, address, is_float, memory_order, span
-from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
+from rmsprop.compilers._threads import default_threads
+from rmsprop.engines._arrays import Array, MemoryMap, address, is_float
+from rmsprop.engines._gradients import admit, start_of
+from rmsprop.engines._kinds import FLAT, Kind
 from rmsprop.engines._scalars import clip_scales
 
 if TYPE_CHECKING:
@@ -105,13 +107,15 @@ class Engine:
             else:
                 kind, usable = self._admit(index, gradient)
                 kinds.append(kind)
-                addresses.append(address(usable.values if isinstance(usable, RowSparse) else usable))
+                addresses.append(start_of(usable))
                 arrays.append(usable)
         plan = self._plan(tuple(kinds))
         plan.set_gradients(addresses, arrays)
         if self._options.clips_by_norm:
-            plan.set_clip_scales(clip_scales(self._options, plan.square_sums()))
-        plan.run(learning_rate, overwrite)
+            plan.set_scalars("clip_scale", clip_scales(self._options, plan.square_sums()))
+        plan.set_scalars("learning_rate", learning_rate)
+        plan.set_scalars("overwrite", overwrite)
+        plan.run()
 
     def check(self, writing: bool = True) -> None:
         """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""
@@ -132,23 +136,7 @@ class Engine:
             raise ValueError(
                 f"the gradient of variable {target.name!r} has the shape {gradient.shape}, the variable {target.shape}"
             )
-        if isinstance(gradient, RowSparse):
-            rows, values = gradient.coalesce()
-            if memory_order(target.array) != tuple(range(len(target.shape))):
-                return self._admit(index, RowSparse(rows, values, gradient.shape).to_dense())
-            if self._memory.touches(*span(values)):
-                values = values.copy()
-            return (index, ROWS, values.dtype), RowSparse(rows, values, gradient.shape)
-        if not gradient.dtype.isnative:
-            gradient = gradient.astype(gradient.dtype.newbyteorder("="))
-        if self._memory.touches(*span(gradient)):
-            if _lies_on(gradient, target):
-                return (index, ITSELF, gradient.dtype), gradient
-            # A step would write to its memory before all of it is read.
-            gradient = gradient.copy()
-        if target.contiguous and gradient.flags.c_contiguous:
-            return (index, FLAT, gradient.dtype), gradient
-        return (index, gradient.strides, gradient.dtype), gradient
+        return admit(index, target.array, gradient, self._memory)
 
     def _plan(self, kinds: tuple[Kind, ...]) -> "Plan":
         plan = self._plans.pop(kinds, None)
@@ -156,10 +144,18 @@ class Engine:
             if len(self._plans) >= _PLANS:
                 self._plans.pop(next(iter(self._plans)))
             # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
-            from rmsprop.engines._plan import Plan
+            from rmsprop.engines._plan import Member, Plan
 
-            variables = [target.array for target in self._targets]
-            plan = Plan(self._options, kinds, variables, self._slots, self._decayed)
+            members = [
+                Member(
+                    target.array,
+                    {name: arrays[index] for name, arrays in self._slots.items()},
+                    self._options,
+                    self._decayed[index],
+                )
+                for index, target in enumerate(self._targets)
+            ]
+            plan = Plan(kinds, members, default_threads())
         self._plans[kinds] = plan  # at the end, farthest from being dropped
         return plan
 
@@ -176,8 +172,3 @@ def _as_array(target: Target, gradient: Any) -> Array:
         return numpy.asarray(gradient)
     except ValueError as error:
         raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
-
-
-def _lies_on(gradient: Array, target: Target) -> bool:
-    same = address(gradient) == target.address and gradient.strides == target.array.strides
-    return same and gradient.dtype == target.dtype

@@ -1,0 +1,106 @@
+"""A parameter group's entries: which there are, what they may be, and their way into `Options`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from operator import itemgetter
+from typing import Any, Final
+
+from torch import Tensor
+
+from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_unknown
+
+#: Arguments that hold for the whole optimizer; the learning rate is `lr` in a group.
+_NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")
+
+#: Arguments that each group may have its own of.
+OPTIONS: Final = tuple(field.name for field in fields(Options) if field.name not in _NOT_A_GROUPS)
+
+#: Words of other libraries that a group may not have, as the constructor may not; a group's other entries are its own.
+_OTHER_WORDS: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale", "clip_norm", "clip_value")
+
+#: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
+_ROUNDING: Final = 1e-12
+
+#: What a step looks at in a group, beside the learning rate.
+values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*OPTIONS, "maximize")
+
+
+def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str = "RMSprop") -> Options:
+    """Check a group's options.
+
+    Raises:
+        TypeError: one is of the wrong type or missing, or there is a word of another library.
+        ValueError: one is out of its range, or two clips were given.
+    """
+    for option in (*OPTIONS, "maximize"):
+        if option not in group:
+            raise TypeError(f"the parameter group has no {option}: param_groups must keep all entries of RMSprop")
+    refuse_unknown({word: group[word] for word in _OTHER_WORDS if word in group})
+    _check_flag("maximize", group["maximize"])
+    return Options(
+        learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=False))
+    )
+
+
+def choose_rate(learning_rate: Any, lr: Any) -> Any:
+    """Give the one of the two names for a learning rate that was used.
+
+    Raises:
+        TypeError: both were.
+    """
+    if lr is None:
+        return 0.001 if learning_rate is None else learning_rate
+    if learning_rate is not None:
+        raise TypeError(
+            f"learning_rate={learning_rate!r} and lr={lr!r} are two names of one argument: give one of them"
+        )
+    return lr
+
+
+def check_rate(value: Any) -> LearningRate | Tensor:
+    """Check a learning rate: a number, a tensor of one, which stays the tensor, a schedule or a function."""
+    if not isinstance(value, Tensor):
+        return check_learning_rate(value)
+    if value.numel() != 1 or value.is_complex():
+        raise ValueError(f"learning_rate={value!r} is not a tensor of one real number")
+    check_learning_rate(float(value))
+    return value
+
+
+def number(rate: Any) -> float:
+    """Give a group's learning rate as it is now, as a number.
+
+    Raises:
+        TypeError, ValueError: it is none, or out of its range.
+    """
+    value = float(rate) if isinstance(rate, Tensor) else rate
+    if isinstance(value, float) and -_ROUNDING < value < 0:
+        return 0.0
+    checked = check_learning_rate(value)
+    assert isinstance(checked, float)
+    return checked
+
+
+def check_ways(foreach: Any, fused: Any, capturable: Any, differentiable: Any, maximize: Any) -> None:
+    """Check the arguments of torch's own optimizers that choose an implementation.
+
+    Raises:
+        TypeError: one is not True, False or (the first two) None.
+        ValueError: one asks for what there is not.
+    """
+    for name, value in (("foreach", foreach), ("fused", fused)):
+        if value is not None:
+            _check_flag(name, value)
+    for name, value in (("capturable", capturable), ("differentiable", differentiable), ("maximize", maximize)):
+        _check_flag(name, value)
+    if foreach:
+        raise ValueError("foreach=True: there is one implementation, which does all tensors in one pass: leave it out")
+    if fused is False:
+        raise ValueError("fused=False: the one implementation there is is fused: leave it out")
+    if differentiable:
+        raise ValueError("differentiable=True: a step writes to the parameters in place and cannot be differentiated")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is not True or False")

@@ -1,0 +1,89 @@
+"""State dicts: what of them fits an optimizer, and the way of their tensors into its own types and devices."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmsprop import _slots
+from rmsprop._options import Options
+from rmsprop._torch.arguments import check_options
+from rmsprop.engines.torch._slots import empty_alike, slot_dtype
+
+
+class Kept:
+    """A tensor on its way through torch's `load_state_dict`, which would round what it recognises as one."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any]) -> None:
+    """Compare a state dict with the groups that it is to be loaded into.
+
+    Raises:
+        ValueError: it is of another optimizer, or holds other slots or shapes; the error lists the differences.
+    """
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for place, (group, other) in enumerate(zip(groups, loaded["param_groups"], strict=True)):
+        options, theirs = check_options(group), _their_options(place, other)
+        names = group.get("param_names") or other.get("param_names")
+        for at, (parameter, number) in enumerate(zip(group["params"], other["params"], strict=True)):
+            name = str(number) if names is None else names[at]
+            needed = {slot.name: tuple(parameter.shape) for slot in _slots.slots(options)}
+            if number in loaded["state"]:
+                held = {slot: tuple(one.shape) for slot, one in _tensors(loaded["state"][number])}
+            else:
+                # No step was done: what the other would have made is what counts.
+                held = {slot.name: tuple(parameter.shape) for slot in _slots.slots(theirs)}
+            expected |= _summary(parameter, name, needed)
+            found |= _summary(parameter, name, held)
+    lines = _slots.differences(expected, found)
+    if lines:
+        raise ValueError("the state dict does not fit this optimizer:\n  " + "\n  ".join(lines))
+
+
+def _their_options(place: int, other: Mapping[str, Any]) -> Options:
+    try:
+        if not isinstance(other["iterations"], int):
+            raise TypeError(f"iterations={other['iterations']!r} is no whole number")
+        return check_options(other)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the state dict is not one of this optimizer: in its group {place}, {error}") from error
+
+
+def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    return ((name, value) for name, value in state.items() if isinstance(value, Tensor))
+
+
+def _summary(
+    parameter: Tensor, name: str, slots: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    # Of any type: what is loaded is rounded to ours.
+    dtype = str(parameter.dtype).removeprefix("torch.")
+    return {_slots.key(slot, name): (dtype, shape) for slot, shape in slots.items()}
+
+
+def keep(states: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Hide the tensors of a state dict's state from torch."""
+    return {
+        number: {name: Kept(one) if isinstance(one, Tensor) else one for name, one in state.items()}
+        for number, state in states.items()
+    }
+
+
+@torch.no_grad()
+def adopt(states: Mapping[Tensor, dict[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
+    """Put tensors that were hidden where and as the parameters need them; they are copied."""
+    for group in groups:
+        options = check_options(group)
+        known = {slot.name for slot in _slots.slots(options)}
+        for parameter in group["params"]:
+            # Not through `[]`, which would make state for a parameter that has none.
+            state = states.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Kept):
+                    dtype = slot_dtype(options, parameter) if name in known else value.tensor.dtype
+                    state[name] = empty_alike(parameter, dtype).copy_(value.tensor)

@@ -1,0 +1,198 @@
+"""Steps on the CPU's memory, in place, by the kernels of the NumPy engine.
+
+`Native` is made for parameters and their state as they lie. Before each step it is asked whether they still lie so, by
+a few passes over all tensors that each are one call of C code a tensor: nothing else of a small model's step takes as
+long. Gradients are as before in most steps; then only their addresses are looked up. Else each is looked at.
+"""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter, is_
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from rmsprop.engines._arrays import MemoryMap, first_overlap, overlaps_itself, shares_memory
+from rmsprop.engines._gradients import admit, start_of
+from rmsprop.engines._kinds import ROWS, Kind
+from rmsprop.engines._plan import Member, Plan
+from rmsprop.engines.torch._arrays import as_array, gradient_array
+from rmsprop.engines.torch._items import Item
+
+#: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
+_PLANS = 16
+
+# Called through `map`, these are the cheapest ways to ask many tensors.
+_start, _strides = torch.Tensor.data_ptr, torch.Tensor.stride
+_shape, _dtype, _gradient = attrgetter("shape"), attrgetter("dtype"), attrgetter("grad")
+
+
+class Native:
+    """Parameters on the CPU with their state, and the plans to step them.
+
+    Args:
+        items: those that have a gradient now.
+        scaled: for each, whether its gradient is multiplied by a number although no norm clips.
+        threads: how many a launch may use.
+    """
+
+    def __init__(self, items: Sequence[Item], scaled: Sequence[bool], threads: int) -> None:
+        self.parameters = [item.parameter for item in items]
+        self._slots = [item.slots for item in items]
+        self._threads = threads
+        self._written = [*self.parameters, *(tensor for slots in self._slots for tensor in slots.values())]
+        self._starts = [*map(_start, self._written)]
+        self._lies = [*map(_strides, self.parameters)]
+        variables = [as_array(parameter) for parameter in self.parameters]
+        slots = [{name: as_array(tensor) for name, tensor in one.items()} for one in self._slots]
+        _check(items, variables)
+        turns = _turns(variables)
+        self._members = [
+            Member(variable, mine, item.group.options, item.decays, scales, turn)
+            for item, variable, mine, scales, turn in zip(items, variables, slots, scaled, turns, strict=True)
+        ]
+        self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
+        self._plans: dict[tuple[Kind, ...], Plan] = {}
+        self._plan: Plan | None = None
+        self._usual: tuple[list[Any], list[Any], list[Any]] | None = None
+        self._seen: list[int] = []
+        self._complex = any(parameter.is_complex() for parameter in self.parameters)
+
+    def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
+        """Whether memory is as it was: where it was, in the same order, and the state is of the same tensors."""
+        if slots is not None:
+            tensors = [tensor for one in slots for tensor in one.values()]
+            kept = self._written[len(self.parameters) :]
+            if len(tensors) != len(kept) or not all(map(is_, tensors, kept)):
+                return False
+        return (
+            [*map(_start, self._written)] == self._starts
+            and [*map(_strides, self.parameters)] == self._lies
+            and torch.get_num_threads() == self._threads
+        )
+
+    def takes(self, items: Sequence[Item]) -> bool:
+        """Whether it was made for just these parameters, and they lie as they did."""
+        mine = self.parameters
+        same = len(items) == len(mine) and all(item.parameter is one for item, one in zip(items, mine, strict=True))
+        return same and self.lies_there([item.slots for item in items])
+
+    def set_options(self, items: Sequence[Item], scaled: Sequence[bool]) -> None:
+        """Tell options that may have changed; the state is that of before."""
+        members = [
+            member._replace(options=item.group.options, decays=item.decays, scaled=scales)
+            for member, item, scales in zip(self._members, items, scaled, strict=True)
+        ]
+        if [one.pattern() for one in members] != [one.pattern() for one in self._members]:
+            self._plans.clear()
+            self._usual = None
+        for plan in self._plans.values():
+            plan.set_constants(members)
+        self._members = members
+
+    def usual_gradients(self) -> list[Tensor] | None:
+        """Give the gradients if they lie as in the last step, in memory that the step does not write to; else None."""
+        if self._usual is None or self._plan is None:
+            return None
+        found: list[Tensor] = [*map(_gradient, self.parameters)]
+        try:
+            # Where there is none, or one that is sparse, one of these raises.
+            usual = [*map(_strides, found)], [*map(_shape, found)], [*map(_dtype, found)]
+            if usual != self._usual or any(map(torch.Tensor.is_neg, found)):
+                return None
+            starts = [*map(_start, found)]
+        except (TypeError, RuntimeError):
+            return None
+        if self._complex and any(map(torch.Tensor.is_conj, found)):
+            return None
+        if starts != self._seen:
+            touches = self._memory.touches
+            if any(
+                touches(start, start + gradient.nbytes) if start else gradient.numel()
+                for start, gradient in zip(starts, found, strict=True)
+            ):
+                return None
+            # Tensors stand for arrays here: those that are dense are not looked at.
+            self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
+            self._seen = starts
+        return found
+
+    def admit(self, items: Sequence[Item]) -> list[Any]:
+        """Bring all gradients into a form that kernels read, and give what must live until the step is done."""
+        kinds: list[Kind] = []
+        arrays: list[Any] = []
+        for index, item in enumerate(items):
+            array = gradient_array(item.gradient)
+            if array.shape != self._members[index].variable.shape:
+                raise ValueError(
+                    f"the gradient of {item.name} has the shape {list(item.gradient.shape)}, "
+                    f"the parameter {list(item.parameter.shape)}"
+                )
+            kind, usable = admit(index, self._members[index].variable, array, self._memory)
+            kinds.append(kind)
+            arrays.append(usable)
+        self._plan = self._find(tuple(kinds))
+        self._plan.set_gradients([start_of(array) for array in arrays], arrays)
+        self._remember([item.gradient for item in items], kinds)
+        return arrays
+
+    def _remember(self, gradients: Sequence[Tensor], kinds: Sequence[Kind]) -> None:
+        """Write down how gradients lie, so that the next step may go the short way; a plan without kernels may not."""
+        dense = all(kind[1] != ROWS for kind in kinds) and all(member.options.jit_compile for member in self._members)
+        self._seen, self._usual = [], None
+        if dense and all(gradient.layout is torch.strided for gradient in gradients):
+            self._usual = [*map(_strides, gradients)], [*map(_shape, gradients)], [*map(_dtype, gradients)]
+
+    def _find(self, kinds: tuple[Kind, ...]) -> Plan:
+        plan = self._plans.pop(kinds, None)
+        if plan is None:
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            plan = Plan(kinds, self._members, self._threads)
+        self._plans[kinds] = plan  # at the end, farthest from being dropped
+        return plan
+
+    def square_sums(self) -> NDArray[numpy.float64]:
+        """Sum the squares of each gradient; 0 for those that no norm clips."""
+        assert self._plan is not None
+        return self._plan.square_sums()
+
+    def run(
+        self,
+        scales: float | NDArray[Any] | None,
+        rates: float | NDArray[Any],
+        overwrites: bool | NDArray[Any],
+    ) -> None:
+        """Do the step; numbers are for all parameters, or an array with one for each."""
+        plan = self._plan
+        assert plan is not None
+        if scales is not None:
+            plan.set_scalars("clip_scale", scales)
+        plan.set_scalars("learning_rate", rates)
+        plan.set_scalars("overwrite", overwrites)
+        try:
+            plan.run()
+        finally:
+            # What a graph has saved is not there any more, and backward through it has to notice.
+            increment_version(self._written)
+
+
+def _check(items: Sequence[Item], variables: Sequence[NDArray[Any]]) -> None:
+    for item, variable in zip(items, variables, strict=True):
+        if overlaps_itself(variable):
+            raise ValueError(
+                f"{item.name} repeats memory (strides {item.parameter.stride()}), as expanded tensors do: clone it"
+            )
+
+
+def _turns(variables: Sequence[NDArray[Any]]) -> list[int]:
+    """Let parameters that share memory, or are one and the same, be stepped one after the other, as torch does."""
+    turns = [0] * len(variables)
+    if first_overlap(variables) is not None:
+        for place, variable in enumerate(variables):
+            earlier = [turns[other] for other in range(place) if shares_memory(variable, variables[other])]
+            turns[place] = 1 + max(earlier, default=-1)
+    return turns

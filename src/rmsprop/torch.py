@@ -1,0 +1,297 @@
+"""RMSprop for PyTorch."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, final, overload
+
+import torch
+from torch import Tensor
+from torch.autograd import profiler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from rmsprop._options import LearningRate, refuse_unknown
+from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.conversion import convert
+from rmsprop._torch.state import State
+
+
+@final
+class RMSprop(State):
+    r"""RMSprop as Keras 2 defines it, for PyTorch, in one pass over memory.
+
+    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
+    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+
+    .. math::
+        v &\leftarrow \rho v + (1 - \rho) g^2 \\
+        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
+        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
+        w &\leftarrow w - m
+
+    without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
+    unlike in `torch.optim.RMSprop`: settings do not carry over from there without thought.
+
+    It is a `torch.optim.Optimizer`, and what goes with those goes with it: parameter groups, schedulers, hooks, state
+    dicts, `GradScaler`. Parameters are of float16, bfloat16, float32, float64, complex64 or complex128 (whose parts are
+    numbers of their own) and lie in memory as they like; gradients may be sparse.
+
+    Args:
+        params: tensors, groups (dictionaries with ``"params"`` and any of the arguments from `learning_rate` to
+            `slot_dtype`, and `maximize`, that shall differ), or `named_parameters()`.
+        learning_rate: a number >= 0, a tensor of one, a `LearningRateSchedule`, or a function of the step (int from 0)
+            or of nothing; None: 0.001. ``param_groups[i]["lr"]`` is the live value, which `torch.optim.lr_scheduler`
+            sets; where a schedule of ours rules, that of the latest step.
+        rho: decay of the average of squared gradients, 0 to 1.
+        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipvalue: upper limit > 0 for the absolute value of each element.
+        global_clipnorm: upper limit > 0 for the norm of all gradients together, of all groups that have such a limit.
+            At most one of the three clips.
+        use_ema: keep an exponential moving average of each parameter, starting at its value before its first step.
+        ema_momentum: decay of that average, 0 to 1.
+        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: only by
+            `finalize_variable_values`.
+        jit_compile: True runs one compiled kernel on the CPU; False the same rule in plain NumPy, with the same bits.
+        name: kept as an attribute.
+        lr: torch's name for `learning_rate`; one of the two.
+        maximize: go up instead of down: negate the gradients.
+        capturable: taken, as `torch.optim` has it; a step on the CPU has nothing to capture.
+        foreach: None or False; there is one implementation.
+        fused: None or True: the one implementation is fused.
+        differentiable: False: a step cannot be differentiated.
+        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's. Of
+            complex parameters, the type of the parts.
+        **kwargs: none; words of other libraries raise an error that says ours.
+
+    Raises:
+        TypeError: an argument is of the wrong type, or unknown; the error names the right one.
+        ValueError: a number is out of its range, two clips were given, or `params` is empty.
+
+    Example:
+        >>> import torch
+        >>> from rmsprop.torch import RMSprop
+        >>> w = torch.nn.Parameter(torch.tensor(10.0))
+        >>> optimizer = RMSprop([w], lr=0.1)
+        >>> loss = optimizer.minimize(lambda: w**2 / 2)
+        >>> print(loss.item(), w.item())
+        50.0 9.683772087097168
+
+    References:
+        `tf_keras.optimizers.RMSprop
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
+    """
+
+    #: `GradScaler` leaves the gradients scaled, and tells the scale and whether one is not finite.
+    _step_supports_amp_scaling = True
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: LearningRate | Tensor | None = None,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = 100,
+        jit_compile: bool = True,
+        name: str = "RMSprop",
+        *,
+        lr: LearningRate | Tensor | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        differentiable: bool = False,
+        initial_velocity: float = 0.0,
+        slot_dtype: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_unknown(kwargs)
+        check_ways(foreach, fused, capturable, differentiable, maximize)
+        defaults = {
+            "rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered, "weight_decay": weight_decay,
+            "clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm, "use_ema": use_ema,
+            "ema_momentum": ema_momentum, "ema_overwrite_frequency": ema_overwrite_frequency,
+            "initial_velocity": initial_velocity, "slot_dtype": slot_dtype, "maximize": maximize,
+            "capturable": capturable, "foreach": foreach, "fused": fused, "differentiable": differentiable,
+        }  # fmt: skip
+        super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Do one step on all parameters that have a gradient; the others and their state stay as they are.
+
+        Where none has one, nothing happens. A step that `GradScaler` skips advances nothing.
+
+        Args:
+            closure: computes the loss and the gradients anew, and returns the loss; called first.
+
+        Returns:
+            What `closure` returned.
+
+        Raises:
+            TypeError: an entry of a parameter group, a parameter or a gradient is of the wrong type.
+            ValueError: a number is out of its range, or a shape differs. Nothing has changed then.
+        """
+        if torch.compiler.is_compiling():
+            uncompiled: float | None = _uncompiled_step(self, closure)
+            return uncompiled
+        if profiler._is_profiler_enabled or self._has_hooks():
+            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
+            return hooked
+        return self._step(closure)
+
+    # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
+    # from being put around `step`, which calls it when there is somebody to tell.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _has_hooks(self) -> bool:
+        return bool(
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+        )
+
+    def _step(self, closure: Callable[[], float] | None = None) -> float | None:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        known = self.__dict__
+        if (found_inf := known.get("found_inf")) is not None and bool(found_inf):
+            return loss
+        scale = known.get("grad_scale")
+        groups, done = self._groups(), self.iterations
+        for group in groups:
+            group.read(done)
+        if self._engine.step(groups, self.state, None if scale is None else 1 / float(scale)):
+            for entry in self.param_groups:
+                entry["iterations"] = done + 1
+        return loss
+
+    @classmethod
+    def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
+        """Go on where another optimizer is: with its groups, learning rates, averages of squares, momentum and steps.
+
+        A momentum that holds gradients divided by roots is multiplied by the learning rate. What cannot be carried
+        over is named: `torch.optim.RMSprop`'s epsilon, which stands outside of the root, in a warning; weight decay
+        that is an L2 penalty, in an error.
+
+        Args:
+            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it is not
+                changed, but has the parameters in common.
+            **options: arguments of the constructor, for all groups, in place of what `other` has.
+
+        Raises:
+            TypeError: `other` is none of these, or an argument is of the wrong type.
+            ValueError: it does what cannot be carried over, and no argument says what to do instead.
+        """
+        found = convert(other, options)
+        made = cls(found.groups, **options)
+        for group in made.param_groups:
+            for parameter in group["params"]:
+                if parameter in found.states:
+                    made.state[parameter] = found.states[parameter]
+        made.iterations = found.iterations
+        for note in found.notes:
+            warnings.warn(f"from {type(other).__name__}: {note}", stacklevel=2)
+        return made
+
+    def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
+        """Compute the gradients of a loss, and do one step.
+
+        Args:
+            loss: a tensor of one element that depends on the parameters, or a function of nothing that computes it.
+
+        Returns:
+            The loss, as it was before the step.
+
+        Raises:
+            TypeError: `loss` is neither. Otherwise as `step`.
+        """
+        if callable(loss) and not isinstance(loss, Tensor):
+            with torch.enable_grad():
+                loss = loss()
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"loss={loss!r} is neither a tensor nor a function that returns one")
+        self.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.step()
+        return loss
+
+    @torch.no_grad()
+    def finalize_variable_values(self, var_list: Iterable[Tensor] | None = None) -> None:
+        """Write the averages into the parameters; where there is none, because no step was done, nothing happens.
+
+        Args:
+            var_list: which parameters; None: all.
+
+        Raises:
+            ValueError: a tensor is not among the parameters.
+        """
+        for parameter, average in self._averages(var_list):
+            parameter.copy_(average)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Let the parameters be their averages within a ``with`` block, to evaluate, and put them back after it.
+
+        They are kept in a copy meanwhile. What the block itself does to parameters that have an average is lost.
+
+        Example:
+            >>> import torch
+            >>> from rmsprop.torch import RMSprop
+            >>> w = torch.nn.Parameter(torch.tensor(10.0))
+            >>> optimizer = RMSprop([w], lr=0.5, use_ema=True, ema_momentum=0.5)
+            >>> _ = optimizer.minimize(w**2 / 2)
+            >>> with optimizer.averaged_weights():
+            ...     print(f"{w.item():.4f}")
+            9.2094
+            >>> print(f"{w.item():.4f}")
+            8.4189
+        """
+        with torch.no_grad():
+            trained = [(parameter, parameter.clone()) for parameter, _ in self._averages(None)]
+            self.finalize_variable_values()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, kept in trained:
+                    parameter.copy_(kept)
+
+    def _averages(self, var_list: Iterable[Tensor] | None) -> list[tuple[Tensor, Tensor]]:
+        chosen = None if var_list is None else list(var_list)
+        if chosen is not None:
+            self._find(chosen, "var_list")
+        wanted = None if chosen is None else {id(one) for one in chosen}
+        return [
+            (parameter, self.state[parameter]["average"])
+            for group in self.param_groups
+            for parameter in group["params"]
+            if group["use_ema"] and (wanted is None or id(parameter) in wanted)
+            if "average" in self.state.get(parameter, ())
+        ]
+
+
+#: A compiled train step breaks its graph here: what runs in kernels of ours cannot be traced.
+_hooked_step = State.profile_hook_step(RMSprop._step)
+_uncompiled_step = torch.compiler.disable(RMSprop._step)  # type: ignore[no-untyped-call]
