@@ -50,6 +50,7 @@ def main(rank, phase, count, folder):
         pairs = zip(reference.parameters(), model.parameters(), strict=True)
         difference = max((whole(v) - w).abs().max().item() for w, v in pairs)
         os.write(1, f"{difference}\n".encode())
+    dist.barrier()  # a process that ends while another still talks to it ends that one
     dist.destroy_process_group()
 
 

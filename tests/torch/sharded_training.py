@@ -68,6 +68,7 @@ def main(rank, count, folder):
         for clip in CLIPS:
             difference = train(way, EVERYTHING | clip, rank, count)
             os.write(1, f"{way} {difference}\n".encode())  # in one piece: the others write too
+    dist.barrier()  # a process that ends while another still talks to it ends that one
     dist.destroy_process_group()
 
 

@@ -31,5 +31,5 @@ def test_a_step_allocates_next_to_nothing(options, dtype, lies):
     tracemalloc.stop()
     by_torch = sum(max(event.cpu_memory_usage, 0) for event in profile.events())
     assert by_torch == 0
-    # measured: 2 kB, and 526 kB of scratch memory, whatever the size, for what lies otherwise
-    assert peak < (600_000 if lies == "transposed" else 10_000)
+    # measured: 2 to 12 kB, and 526 kB of scratch memory, whatever the size, for what lies otherwise
+    assert peak < (600_000 if lies == "transposed" else 50_000)
