@@ -22,12 +22,13 @@ def load(name: str) -> Any:
         with suppress(ImportError):
             load("triton")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silence():
+    with quietly():
         return import_module(name)
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Keep what is written to the process's standard error within a ``with`` block, and show it if that fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
