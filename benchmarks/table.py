@@ -25,7 +25,7 @@ WORK = {
     "fit": "`fit`, a whole step",
     "embedding": "1000 rows a step",
 }
-WORKED = MODELS | {"classifier": "784-1024-1024-10, 1.9 M", "table": "table, 1 M × 64"}
+WORKED = MODELS | {"flat100m": "one tensor, 100 M", "classifier": "784-1024-1024-10, 1.9 M", "table": "table, 1 M × 64"}
 
 Row = dict[str, Any]
 

@@ -30,14 +30,20 @@ ROWS = {
     "step": {"frontend", "model", "variant", "tensors", "numbers", "peer", "ratio"} | TIMES,
     "limit": {"frontend", "model", "variant", "bytes", "loop", "part_of_limit"} | TIMES,
     "startup": {"what", "variant"} | TIMES,
-    "allocation": {"model", "variant", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
+    "allocation": {"model", "variant", "peer", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
 }
 
 
 class TestModels:
     @pytest.mark.parametrize(
         ("model", "tensors", "numbers"),
-        [("mlp", 6, 4_996), ("dqn", 10, 1_693_362), ("resnet50", 161, 25_557_032), ("flat25m", 1, 25_000_000)],
+        [
+            ("mlp", 6, 4_996),
+            ("dqn", 10, 1_693_362),
+            ("resnet50", 161, 25_557_032),
+            ("flat25m", 1, 25_000_000),
+            ("flat100m", 1, 100_000_000),
+        ],
     )
     def test_totals(self, model: str, tensors: int, numbers: int) -> None:
         shapes = MODELS[model]()
@@ -253,7 +259,7 @@ class TestARun:
 class TestPeers:
     def test_one_that_is_not_installed_is_named(self, monkeypatch, tmp_path) -> None:
         monkeypatch.setitem(PEERS, "lost", Peer("Lost", ("no_such_framework",), NUMPY))
-        monkeypatch.setitem(PEERS, "old", Peer("Old", (), NUMPY, lambda: "version 1 has no RMSprop"))
+        monkeypatch.setitem(PEERS, "old", Peer("Old", (), NUMPY, lambda device: "version 1 has no RMSprop"))
         monkeypatch.setitem(PEERS, "twin", Peer("Twin", (), NUMPY))
         path = tmp_path / "bench.json"
         arguments = ["--model", "mlp", "--variant", "momentum", "--part", "steps", "--repeat", 2, "--json", path]

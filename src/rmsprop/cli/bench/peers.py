@@ -74,8 +74,12 @@ def _fails(make: Maker, device: str) -> str | None:
         with quietly():
             make(make_task([(8,)], {})._replace(device=device)).step()
     except Exception as error:  # of compilers, drivers, libraries: whatever keeps it from running is the answer
-        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return _first_line(error)
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _torch(name: str, argument: str, value: bool) -> Peer:
@@ -165,8 +169,10 @@ def choose_peers(names: list[str], device: str = CPU) -> tuple[dict[str, Peer], 
             for module in peer.modules:
                 load(module)
             problem = peer.problem(device) if device in peer.devices else f"does not run on {device} here"
-        except ImportError as error:
-            problem = f"not installed: {error}" if isinstance(error, ModuleNotFoundError) else str(error)
+        except ModuleNotFoundError as error:
+            problem = f"not installed: {error}"
+        except Exception as error:  # a package beside it may be broken, and say so as it likes
+            problem = _first_line(error)
         if problem:
             left_out[name] = problem
         else:
