@@ -97,6 +97,17 @@ class TestTiming:
         assert min(times["fast"]) < 2e-3  # of one call, not of a turn
         assert calls["slow"] < 10 < calls["fast"]
 
+    def test_figures_hold_what_was_ordered_and_is_done_later(self) -> None:
+        """As on a device that is waited for once a turn."""
+        ordered = []
+
+        def wait() -> None:
+            time.sleep(1e-3 * len(ordered))
+            ordered.clear()
+
+        (times,) = timing.interleave({"later": lambda: ordered.append(1)}, Budget(rounds=3), wait).values()
+        assert all(1e-3 <= seconds < 1e-2 for seconds in times)
+
     def test_a_budget_of_seconds_has_a_least_number_of_rounds(self) -> None:
         budget = Budget(seconds=2.0)
         assert not budget.spent(rounds=6, seconds=5.9)
@@ -311,6 +322,7 @@ class TestOptions:
         ("arguments", "message"),
         [
             (["--peer", "none", "--peer", "torch"], "--peer none goes with no other --peer"),
+            (["--device", "cuda"], "--device cuda: the front end numpy runs on cpu"),
             (["--json", "missing/bench.json"], "there is no folder missing"),
             (["--from", "missing.json"], "No such file"),
             (["--from", "wrong.json"], "wrong.json is not a file that `rmsprop bench --json` wrote"),

@@ -165,16 +165,22 @@ def choose_peers(names: list[str], device: str = CPU) -> tuple[dict[str, Peer], 
     usable, left_out = {}, {}
     for name in names:
         peer = PEERS[name]
-        try:
-            for module in peer.modules:
-                load(module)
-            problem = peer.problem(device) if device in peer.devices else f"does not run on {device} here"
-        except ModuleNotFoundError as error:
-            problem = f"not installed: {error}"
-        except Exception as error:  # a package beside it may be broken, and say so as it likes
-            problem = _first_line(error)
+        problem = _problem(peer, device)
         if problem:
             left_out[name] = problem
         else:
             usable[name] = peer
     return usable, left_out
+
+
+def _problem(peer: Peer, device: str) -> str | None:
+    if device not in peer.devices:
+        return f"does not run on {device} here"
+    try:
+        for module in peer.modules:
+            load(module)
+        return peer.problem(device)
+    except ModuleNotFoundError as error:
+        return f"not installed: {error}"
+    except Exception as error:  # a package beside it may be broken, and say so as it likes
+        return _first_line(error)
