@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 MODELS = {"mlp": "MLP, 6 tensors, 5 k", "dqn": "DQN, 10 tensors, 1.7 M", "resnet50": "ResNet-50, 161 tensors, 25.6 M"}
-MODELS["flat25m"] = "one tensor, 25 M"
+MODELS |= {"flat25m": "one tensor, 25 M", "flat100m": "one tensor, 100 M"}
 PEERS = {
     "torch": "torch.optim, for-loop",
     "torch-foreach": "torch.optim, foreach",
+    "torch-fused": "torch.optim, fused",
+    "torch-compiled": "torch.optim, `torch.compile`",
+    "timm": "timm",
+    "bitsandbytes": "bitsandbytes",
     "tf_keras": "tf_keras, `tf.function`",
 }
 
@@ -31,15 +35,20 @@ Row = dict[str, Any]
 
 
 def steps(rows: list[Row], variants: tuple[str, ...]) -> str:
-    """Give a table of our time and of each peer's ratio to it."""
-    lines = ["| | | rmsprop | " + " | ".join(PEERS.values()) + " |", "|---|---|---:|" + "---:|" * len(PEERS)]
+    """Give a table of our time and of each peer's ratio to it; those that were measured have a column."""
+    peers = [peer for peer in PEERS if any(row["kind"] == "step" and row["peer"] == peer for row in rows)]
+    lines = [
+        "| | | rmsprop | " + " | ".join(PEERS[peer] for peer in peers) + " |",
+        "|---|---|---:|" + "---:|" * len(peers),
+    ]
     for model, name in MODELS.items():
         for variant in variants:
             found = {
                 r["peer"]: r for r in rows if r["kind"] == "step" and (r["model"], r["variant"]) == (model, variant)
             }
-            cells = [f"{found[peer]['ratio']:.1f} ×" for peer in PEERS]
-            lines.append(f"| {name} | {variant} | {seconds(found['rmsprop']['seconds'])} | {' | '.join(cells)} |")
+            if found:
+                cells = [f"{found[peer]['ratio']:.1f} ×" if peer in found else "" for peer in peers]
+                lines.append(f"| {name} | {variant} | {seconds(found['rmsprop']['seconds'])} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -72,8 +81,9 @@ def memory(rows: list[Row]) -> str:
 
 def limits(rows: list[Row]) -> str:
     """Give a table of the memory limit and how much of it a step reaches."""
-    lines = ["| one tensor, 25 M | moved | fastest loop | rmsprop | of the limit |", "|---|---:|---:|---:|---:|"]
     kept = [row for row in rows if row["kind"] == "limit"]
+    (model,) = {row["model"] for row in kept}
+    lines = [f"| {MODELS[model]} | moved | fastest loop | rmsprop | of the limit |", "|---|---:|---:|---:|---:|"]
     for variant in dict.fromkeys(row["variant"] for row in kept):
         mine = [row for row in kept if row["variant"] == variant]
         ours = next(row for row in mine if row["loop"] == "rmsprop")
@@ -102,6 +112,19 @@ def allocation(rows: list[Row]) -> str:
     return f"at most {most / 1e3:.0f} kB beside tensors of {found[0]['largest_tensor_bytes'] / 1e6:.0f} MB"
 
 
+def temporaries(rows: list[Row]) -> str:
+    """Give a table of the memory that a step takes for a while, of ours and of peers."""
+    found = [row for row in rows if row["kind"] == "allocation"]
+    peers = [peer for peer in ("rmsprop", *PEERS) if any(row["peer"] == peer for row in found)]
+    named = " | ".join(PEERS.get(peer, peer) for peer in peers)
+    lines = [f"| {MODELS[found[0]['model']]} | {named} |", "|---|" + "---:|" * len(peers)]
+    for variant in dict.fromkeys(row["variant"] for row in found):
+        mine = {row["peer"]: row["resident_bytes"] for row in found if row["variant"] == variant}
+        cells = [f"{mine[peer] / 1e6:.0f} MB" if mine.get(peer) is not None else "" for peer in peers]
+        lines.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def seconds(value: float) -> str:
     """Write a time with two or three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
@@ -115,6 +138,8 @@ def main() -> None:
     rows = json.loads(Path(sys.argv[1]).read_text())["rows"]
     if any(row.get("frontend") == "tf_keras" for row in rows):
         print(work(rows, VARIANTS), startup(rows), memory(rows), sep="\n\n")
+    elif any(row.get("frontend") == "torch" for row in rows):
+        print(steps(rows, VARIANTS), limits(rows), startup(rows), temporaries(rows), sep="\n\n")
     else:
         print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
 

@@ -30,14 +30,20 @@ ROWS = {
     "step": {"frontend", "model", "variant", "tensors", "numbers", "peer", "ratio"} | TIMES,
     "limit": {"frontend", "model", "variant", "bytes", "loop", "part_of_limit"} | TIMES,
     "startup": {"what", "variant"} | TIMES,
-    "allocation": {"model", "variant", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
+    "allocation": {"model", "variant", "peer", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
 }
 
 
 class TestModels:
     @pytest.mark.parametrize(
         ("model", "tensors", "numbers"),
-        [("mlp", 6, 4_996), ("dqn", 10, 1_693_362), ("resnet50", 161, 25_557_032), ("flat25m", 1, 25_000_000)],
+        [
+            ("mlp", 6, 4_996),
+            ("dqn", 10, 1_693_362),
+            ("resnet50", 161, 25_557_032),
+            ("flat25m", 1, 25_000_000),
+            ("flat100m", 1, 100_000_000),
+        ],
     )
     def test_totals(self, model: str, tensors: int, numbers: int) -> None:
         shapes = MODELS[model]()
@@ -90,6 +96,17 @@ class TestTiming:
         assert min(times["fast"]) >= 2e-4
         assert min(times["fast"]) < 2e-3  # of one call, not of a turn
         assert calls["slow"] < 10 < calls["fast"]
+
+    def test_figures_hold_what_was_ordered_and_is_done_later(self) -> None:
+        """As on a device that is waited for once a turn."""
+        ordered = []
+
+        def wait() -> None:
+            time.sleep(1e-3 * len(ordered))
+            ordered.clear()
+
+        (times,) = timing.interleave({"later": lambda: ordered.append(1)}, Budget(rounds=3), wait).values()
+        assert all(1e-3 <= seconds < 1e-2 for seconds in times)
 
     def test_a_budget_of_seconds_has_a_least_number_of_rounds(self) -> None:
         budget = Budget(seconds=2.0)
@@ -253,7 +270,7 @@ class TestARun:
 class TestPeers:
     def test_one_that_is_not_installed_is_named(self, monkeypatch, tmp_path) -> None:
         monkeypatch.setitem(PEERS, "lost", Peer("Lost", ("no_such_framework",), NUMPY))
-        monkeypatch.setitem(PEERS, "old", Peer("Old", (), NUMPY, lambda: "version 1 has no RMSprop"))
+        monkeypatch.setitem(PEERS, "old", Peer("Old", (), NUMPY, lambda device: "version 1 has no RMSprop"))
         monkeypatch.setitem(PEERS, "twin", Peer("Twin", (), NUMPY))
         path = tmp_path / "bench.json"
         arguments = ["--model", "mlp", "--variant", "momentum", "--part", "steps", "--repeat", 2, "--json", path]
@@ -305,6 +322,7 @@ class TestOptions:
         ("arguments", "message"),
         [
             (["--peer", "none", "--peer", "torch"], "--peer none goes with no other --peer"),
+            (["--device", "cuda"], "--device cuda: the front end numpy runs on cpu"),
             (["--json", "missing/bench.json"], "there is no folder missing"),
             (["--from", "missing.json"], "No such file"),
             (["--from", "wrong.json"], "wrong.json is not a file that `rmsprop bench --json` wrote"),

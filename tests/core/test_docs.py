@@ -89,5 +89,12 @@ def test_tables_are_those_of_the_measurement():
     rows_of_tf_keras = json.loads((ROOT / "benchmarks" / "tf_keras.json").read_text())["rows"]
     for part in (table.work(rows_of_tf_keras, table.VARIANTS), table.memory(rows_of_tf_keras)):
         assert part in performance
+    rows_of_torch = json.loads((ROOT / "benchmarks" / "torch.json").read_text())["rows"]
+    for part in (
+        table.steps(rows_of_torch, table.VARIANTS),
+        table.limits(rows_of_torch),
+        table.temporaries(rows_of_torch),
+    ):
+        assert part in performance
     for page in ("README.md", "README.zh-CN.md"):
         assert table.steps(rows, ("plain", "everything")) in (ROOT / page).read_text()

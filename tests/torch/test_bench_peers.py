@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from rmsprop.cli.bench.contenders.numpy import Ours
+from rmsprop.cli.bench.contenders.torch import Torch
 from rmsprop.cli.bench.frameworks import set_threads
 from rmsprop.cli.bench.measure import measure_steps
 from rmsprop.cli.bench.models import VARIANTS, make_task
-from rmsprop.cli.bench.peers import OURS, PEERS, Ours, Torch, choose_peers
+from rmsprop.cli.bench.peers import OURS, PEERS, choose_peers
 from rmsprop.cli.bench.timing import Budget
 
 SHAPES = [(8, 16), (16,), (16, 4), (4,)]

@@ -29,6 +29,7 @@ examples:
 _EXTRAS: Final = {
     "cli": {"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"},
     "tf_keras": {"tensorflow", "tf_keras"},
+    "torch": {"torch"},
 }
 
 

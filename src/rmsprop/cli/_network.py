@@ -56,6 +56,10 @@ def make_network(backend: str, hidden: Sequence[int], learning_rate: float, seed
         from rmsprop.cli._network_tf_keras import TfKerasNetwork
 
         return TfKerasNetwork(variables, learning_rate)
+    if backend == "torch":
+        from rmsprop.cli._network_torch import TorchNetwork
+
+        return TorchNetwork(variables, learning_rate)
     from rmsprop.cli._network_numpy import NumpyNetwork
 
     return NumpyNetwork(variables, learning_rate)

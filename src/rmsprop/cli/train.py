@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rmsprop.cli._report import Clock
 
-BACKENDS: Final = ("numpy", "tf_keras")
+BACKENDS: Final = ("numpy", "tf_keras", "torch")
 
 _DESCRIPTION = """\
 Train a small network on scikit-learn's handwritten digits with RMSprop.
@@ -33,6 +33,7 @@ examples:
   rmsprop train                                   the demonstration, files in runs/digits
   rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
   rmsprop train --backend tf_keras                a model of tf_keras, with rmsprop.tf_keras.RMSprop
+  rmsprop train --backend torch                   a model of PyTorch, with rmsprop.torch.RMSprop
   rmsprop train --resume                          go on after Ctrl-C
   rmsprop train --resume --epochs 90              train a finished run for longer
   rmsprop train --json figures.json               for programs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rmsprop.cli import CommandError
+from rmsprop.cli.bench.devices import DEVICES
 from rmsprop.cli.bench.models import VARIANTS
 from rmsprop.cli.bench.peers import FRONTENDS, PEERS
 from rmsprop.cli.bench.workloads import WORKLOADS
@@ -37,6 +38,9 @@ and, for the 25 M model, 4 GB of memory. Leave the machine alone meanwhile.
 Of tf_keras's front end, steps are in a tf.function; besides them there are
 steps taken eagerly, whole steps of fit, a table of which a step touches few
 rows, and the memory that steps take: about ten minutes, and 8 GB.
+
+Of torch's front end there is the way --device cuda: with a tensor of 100 M
+numbers, and a device-to-device copy as the limit.
 """
 
 _EPILOG = """\
@@ -47,6 +51,7 @@ examples:
   rmsprop bench --from bench.json --plot bench.png     draw it again
   rmsprop bench --peer torch --threads 1               against one, on one core
   rmsprop bench --frontend tf_keras --part fit         train steps in tf_keras
+  rmsprop bench --frontend torch --device cuda         steps of tensors on a GPU
 """
 
 
@@ -63,6 +68,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     what = parser.add_argument_group("what to measure (the repeatable ones default to all of the front end)")
     what.add_argument("--frontend", choices=FRONTENDS, default="numpy", help="ours (default: %(default)s)")
+    what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
     what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
     what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
     what.add_argument("--peer", choices=[*PEERS, "none"], action="append", help="repeatable")
@@ -108,6 +114,7 @@ def _run(options: argparse.Namespace) -> None:
     from rmsprop.cli.bench.report import Report, show
 
     peers, parts = _peer_names(options), _part_names(options)
+    _check_device(options)
     for path in (options.json, options.plot):
         if path and not path.parent.is_dir():
             raise CommandError(f"there is no folder {path.parent}")
@@ -139,6 +146,12 @@ def _part_names(options: argparse.Namespace) -> tuple[str, ...]:
         if part not in known:
             raise CommandError(f"--part {part}: of the front end {options.frontend} there are {', '.join(known)}")
     return tuple(dict.fromkeys(options.part or known))
+
+
+def _check_device(options: argparse.Namespace) -> None:
+    known = FRONTENDS[options.frontend].ours.devices
+    if options.device not in known:
+        raise CommandError(f"--device {options.device}: the front end {options.frontend} runs on {', '.join(known)}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmsprop.cli.bench.contenders import Contender
+from rmsprop.cli.bench.devices import CPU, memory_peak, waiter
 from rmsprop.cli.bench.models import MODELS, VARIANTS, make_task
 from rmsprop.cli.bench.peers import FRONTENDS, OURS, PEERS
 
@@ -36,19 +37,22 @@ def trivial(folder: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
-def first_step(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
+def first_step(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> dict[str, Any]:
     """Time the first step, with all that it imports, loads, traces and compiles."""
-    contender = _contender(frontend, who, model, variant)
+    contender, wait = _contender(frontend, who, model, variant, device), waiter(device)
     start = time.perf_counter()
     contender.step()
+    wait()
     return {"seconds": time.perf_counter() - start}
 
 
-def memory(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
+def memory(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> dict[str, Any]:
     """Find how much memory steps take for a while, the first step apart."""
-    contender = _contender(frontend, who, model, variant)
+    contender = _contender(frontend, who, model, variant, device)
     contender.step()
-    resident = _resident_peak(contender)
+    gc.collect()
+    _trim()
+    resident = _resident_peak(contender) if device == CPU else memory_peak(contender.step, _WATCHED)
     tracemalloc.start()
     # Also apart: what tracemalloc itself sees for the first time.
     contender.step()
@@ -84,8 +88,8 @@ def peak(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
     return {"first_bytes": first, "later_bytes": later, "kept_bytes": kept}
 
 
-def _contender(frontend: str, who: str, model: str, variant: str) -> Contender:
-    task = make_task(MODELS[model](), VARIANTS[variant])
+def _contender(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> Contender:
+    task = make_task(MODELS[model](), VARIANTS[variant])._replace(device=device)
     return (FRONTENDS[frontend].ours if who == OURS else PEERS[who]).make(task)
 
 

@@ -4,13 +4,14 @@ import argparse
 import gc
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rmsprop.cli import CommandError
 from rmsprop.cli.bench import limit, machine, memory, startup
+from rmsprop.cli.bench.devices import CPU, CUDA, DeviceMemory, check_device, device_name, waiter
 from rmsprop.cli.bench.frameworks import set_threads
 from rmsprop.cli.bench.models import MODELS, VARIANTS, count_numbers, make_task
-from rmsprop.cli.bench.peers import FRONTENDS, OURS, Maker, choose_peers, load_frontend
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, Maker, choose_peers, load_frontend, who_can
 from rmsprop.cli.bench.report import (
     Report,
     Row,
@@ -29,8 +30,8 @@ from rmsprop.compilers._threads import default_threads
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: The model whose step is nothing but memory traffic.
-_LIMITED: Final = "flat25m"
+#: The models whose step is nothing but memory traffic.
+_LIMITED: Final = {CPU: "flat25m", CUDA: "flat100m"}
 
 #: The model for whose first step a program waits, and nothing else.
 _STARTED: Final = "mlp"
@@ -56,18 +57,25 @@ class Session:
     def __init__(self, options: argparse.Namespace, peers: list[str], console: "Console") -> None:
         self._frontend: str = options.frontend
         self._ours = load_frontend(options.frontend)
+        self._device: str = options.device
+        check_device(self._device)
         everything = dict.fromkeys(name for workload in WORKLOADS.values() for name in workload.models)
+        if self._device == CPU:
+            # A figure of the 25 M model says the same, at a quarter of the memory.
+            everything.pop(_LIMITED[CUDA])
         self._models: list[str] = list(dict.fromkeys(options.model or everything))
         self._given: list[str] = list(dict.fromkeys(options.variant or ()))
         self._variants: list[str] = self._given or list(VARIANTS)
         self._budget = Budget(options.seconds, options.repeat)
         self._console = console
-        self._peers, left_out = choose_peers(peers)
+        self._peers, left_out = choose_peers(peers, self._device)
         if options.threads is not None:
             set_threads(options.threads)
         modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
         self._report = Report(machine.describe_machine(packages, default_threads()), left_out)
+        if self._device != CPU:
+            self._report.machine["device"] = device_name(self._device)
 
     def measure(self, parts: Collection[str]) -> Report:
         """Measure these parts, of `rmsprop.cli.bench.PARTS`, and give the report.
@@ -80,15 +88,15 @@ class Session:
         for part, workload in WORKLOADS.items():
             if part in parts:
                 self._compare(workload)
-        if "limit" in parts and _LIMITED in self._models:
+        if "limit" in parts and _LIMITED[self._device] in self._models:
             self._limits()
         least_and_most = list(dict.fromkeys([self._variants[0], self._variants[-1]]))
         if "startup" in parts:
-            rows = startup.measure_startup(self._frontend, _STARTED, least_and_most, self._relatives())
+            rows = startup.measure_startup(self._frontend, _STARTED, least_and_most, self._relatives(), self._device)
             self._collect("start of a process", rows, show_startup)
         plain = [model for model in self._models if model in MODELS]
         if "allocation" in parts and plain:
-            rows = memory.measure_allocation(self._frontend, plain[-1], self._variants)
+            rows = memory.measure_allocation(self._frontend, plain[-1], self._variants, self._relatives(), self._device)
             self._collect("memory that a step takes", rows, show_allocation)
         if "memory" in parts:
             large = [model for model in plain if model in _LARGE]
@@ -118,19 +126,21 @@ class Session:
             if model not in workload.models:
                 continue
             for variant in self._given or workload.variants:
+                able = {OURS: makers[OURS]} | {name: makers[name] for name in who_can([*makers][1:], variant)}
                 with self._console.status(f"{kind}, {model}, {variant}"):
-                    rows = measure_steps(self._frontend, model, variant, makers, self._budget, workload)
+                    rows = measure_steps(self._frontend, model, variant, able, self._budget, workload, self._device)
                     self._report.rows += rows
                 gc.collect()
             show_steps(self._report, kind, model, self._console)
 
     def _limits(self) -> None:
+        model = _LIMITED[self._device]
         for variant in self._variants:
             torch = any("torch" in peer.modules for peer in self._peers.values())
             with self._console.status(f"limit of memory, {variant}"):
-                size = count_numbers(MODELS[_LIMITED]())
-                rows = measure_limit(self._frontend, size, variant, self._budget, torch=torch)
-                self._report.rows += [{**row, "model": _LIMITED} for row in rows]
+                size = count_numbers(MODELS[model]())
+                rows = measure_limit(self._frontend, size, variant, self._budget, torch=torch, device=self._device)
+                self._report.rows += [{**row, "model": model} for row in rows]
             gc.collect()
         show_limits(self._report, self._console)
 
@@ -142,12 +152,15 @@ def measure_steps(
     makers: Mapping[str, Maker],
     budget: Budget,
     workload: Workload = WORKLOADS["steps"],
+    device: str = CPU,
 ) -> list[Row]:
     """Let contenders do the same job in turns; `makers` holds `OURS`, which the ratios refer to."""
     shapes = workload.models[model]()
-    task = workload.make_task(shapes, VARIANTS[variant])
+    task: Any = workload.make_task(shapes, VARIANTS[variant])
+    if device != CPU:
+        task = task._replace(device=device)
     contenders = {name: make(task) for name, make in makers.items()}
-    calls = interleave({name: contender.step for name, contender in contenders.items()}, budget)
+    calls = interleave({name: contender.step for name, contender in contenders.items()}, budget, waiter(device))
     times = {name: [seconds / task.steps for seconds in figures] for name, figures in calls.items()}
     common: Row = {"kind": workload.kind, "frontend": frontend, "model": model, "variant": variant}
     common |= {"tensors": len(shapes), "numbers": count_numbers(shapes)}
@@ -157,15 +170,22 @@ def measure_steps(
     ]
 
 
-def measure_limit(frontend: str, size: int, variant: str, budget: Budget, *, torch: bool) -> list[Row]:
+def measure_limit(
+    frontend: str, size: int, variant: str, budget: Budget, *, torch: bool, device: str = CPU
+) -> list[Row]:
     """Let a step on one tensor take turns with loops that move the same bytes; "part_of_limit" is 1 at the limit."""
     options = VARIANTS[variant]
     slots = 1 + bool(options.get("momentum")) + bool(options.get("centered")) + bool(options.get("use_ema"))
     norm = "global_clipnorm" in options
-    ours = FRONTENDS[frontend].ours.make(make_task([(size,)], options))
-    with limit.Memory(size, slots, norm=norm, threads=default_threads()) as memory:
-        times = interleave({OURS: ours.step, **memory.loops(torch=torch)}, budget)
-        moved = memory.moved
+    ours = FRONTENDS[frontend].ours.make(make_task([(size,)], options)._replace(device=device))
+    if device == CPU:
+        with limit.Memory(size, slots, norm=norm, threads=default_threads()) as memory:
+            times = interleave({OURS: ours.step, **memory.loops(torch=torch)}, budget)
+            moved = memory.moved
+    else:
+        with DeviceMemory(size, slots, norm=norm, device=device) as there:
+            times = interleave({OURS: ours.step, **there.loops()}, budget, waiter(device))
+            moved = there.moved
     best = min(times.keys() - {OURS}, key=lambda name: statistics.median(times[name]))
     common = {"kind": "limit", "frontend": frontend, "variant": variant, "bytes": moved}
     return [

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rmsprop.cli.bench.models import MODELS, count_numbers
-from rmsprop.cli.bench.peers import FRONTENDS, OURS
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, who_can
 from rmsprop.cli.bench.processes import measure_in_child
 
 Row = dict[str, Any]
@@ -18,11 +18,14 @@ Row = dict[str, Any]
 _REPEATS: Final = 3
 
 
-def measure_allocation(frontend: str, model: str, variants: Sequence[str]) -> Iterator[Row]:
+def measure_allocation(
+    frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = (), device: str = "cpu"
+) -> Iterator[Row]:
     """Give rows on the memory that a step takes for a while, beside the size of the model's largest tensor."""
     for variant in variants:
-        found = measure_in_child("memory", frontend, OURS, model, variant)
-        yield {"kind": "allocation", "model": model, "variant": variant, **_largest(model), **found}
+        for who in (OURS, *who_can(peers, variant)):
+            found = measure_in_child("memory", frontend, who, model, variant, device)
+            yield {"kind": "allocation", "model": model, "variant": variant, "peer": who, **_largest(model), **found}
 
 
 def measure_memory(

@@ -50,11 +50,17 @@ def flat25m() -> list[Shape]:
     return [(25_000_000,)]
 
 
+def flat100m() -> list[Shape]:
+    """Give one tensor that no cache of a GPU holds either."""
+    return [(100_000_000,)]
+
+
 MODELS: Final[dict[str, Callable[[], list[Shape]]]] = {
     "mlp": mlp,
     "dqn": dqn,
     "resnet50": resnet50,
     "flat25m": flat25m,
+    "flat100m": flat100m,
 }
 
 _MOMENTUM: Final[dict[str, Any]] = {"momentum": 0.9}
@@ -80,12 +86,14 @@ class Task(NamedTuple):
         gradients: given anew, and the same, at every step.
         options: of the optimizer, by their names in tf_keras and here.
         steps: that a call of a contender does.
+        device: where the tensors shall lie, of frameworks that know several.
     """
 
     variables: list[Array]
     gradients: list[Array]
     options: dict[str, Any]
     steps: int = 1
+    device: str = "cpu"
 
 
 def make_task(shapes: list[Shape], options: dict[str, Any]) -> Task:

@@ -1,15 +1,16 @@
 """Who is measured: our front ends, and the optimizers that people use today."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from rmsprop.cli import CommandError
-from rmsprop.cli.bench.contenders import Contender, tf_keras
+from rmsprop.cli.bench.contenders import Contender, tf_keras, torch
 from rmsprop.cli.bench.contenders.numpy import Ours
-from rmsprop.cli.bench.contenders.torch import Torch
-from rmsprop.cli.bench.frameworks import load
+from rmsprop.cli.bench.devices import CPU, DEVICES
+from rmsprop.cli.bench.frameworks import load, quietly
+from rmsprop.cli.bench.models import VARIANTS, make_task
 
 #: From a task to a contender.
 Maker = Callable[[Any], Contender]
@@ -22,13 +23,17 @@ class Peer(NamedTuple):
         label: its name in full, for the report.
         modules: what must be installed.
         makers: kind of workload -> from a task to a contender.
-        problem: why it cannot run although its modules are there, or None.
+        problem: from the device to why it cannot run there although its modules are there, or None.
+        lacks: options of a task that it does not have.
+        devices: where it runs.
     """
 
     label: str
     modules: tuple[str, ...]
     makers: Mapping[str, Maker]
-    problem: Callable[[], str | None] = lambda: None
+    problem: Callable[[str], str | None] = lambda device: None
+    lacks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = (CPU,)
 
     @property
     def make(self) -> Maker:
@@ -56,16 +61,36 @@ class FrontEnd(NamedTuple):
     bucket: Callable[[], int] | None = None
 
 
-def _torch_has(argument: str) -> str | None:
-    torch = load("torch")
-    if argument in inspect.signature(torch.optim.RMSprop).parameters:
+def _lacks_argument(argument: str, device: str) -> str | None:
+    module = load("torch")
+    if argument in inspect.signature(module.optim.RMSprop).parameters:
         return None
-    return f"torch {torch.__version__} has no {argument} RMSprop"
+    return f"torch {module.__version__} has no {argument} RMSprop"
+
+
+def _fails(make: Maker, device: str) -> str | None:
+    """Let a contender do a step on a few numbers, and give the first line of what went wrong."""
+    try:
+        with quietly():
+            make(make_task([(8,)], {})._replace(device=device)).step()
+    except Exception as error:  # of compilers, drivers, libraries: whatever keeps it from running is the answer
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _torch(name: str, argument: str, value: bool) -> Peer:
-    makers = {"step": partial(Torch, {argument: value})}
-    return Peer(f"torch.optim.RMSprop, {name}", ("torch",), makers, partial(_torch_has, argument))
+    make = partial(torch.Torch, {argument: value})
+    problem = partial(_lacks_argument, argument)
+    return Peer(f"torch.optim.RMSprop, {name}", ("torch",), {"step": make}, problem, devices=DEVICES)
+
+
+def _on_torch(label: str, module: str, make: Maker, lacks: tuple[str, ...] = ()) -> Peer:
+    """Make a peer of which only a try tells whether it runs."""
+    return Peer(label, ("torch", module), {"step": make}, partial(_fails, make), lacks, DEVICES)
 
 
 OURS: Final = "rmsprop"
@@ -74,6 +99,14 @@ PEERS: Final[dict[str, Peer]] = {
     "torch": _torch("for-loop", "foreach", False),
     "torch-foreach": _torch("foreach", "foreach", True),
     "torch-fused": _torch("fused", "fused", True),
+    "torch-compiled": _on_torch("torch.optim.RMSprop, torch.compile", "torch._inductor", torch.Compiled),
+    "timm": _on_torch("timm.optim.RMSpropTF", "timm", partial(torch.Torch, {}, make_optimizer=torch.make_timms)),
+    "bitsandbytes": _on_torch(
+        "bitsandbytes.optim.RMSprop",
+        "bitsandbytes",
+        partial(torch.Torch, {}, make_optimizer=torch.make_bitsandbytes),
+        lacks=("momentum",),  # takes it, and does plain steps
+    ),
     "tf_keras": Peer("tf_keras.optimizers.RMSprop", ("tensorflow", "tf_keras"), tf_keras.ORIGINAL),
 }
 
@@ -83,7 +116,7 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         Peer("rmsprop.RMSprop", (), {"step": Ours}),
         module="rmsprop",
         after="NumPy",
-        peers=tuple(PEERS),
+        peers=("torch", "torch-foreach", "torch-fused", "tf_keras"),
         parts=("steps", "limit", "startup", "allocation"),
     ),
     "tf_keras": FrontEnd(
@@ -93,6 +126,13 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         peers=("tf_keras",),
         parts=("steps", "eager", "fit", "embedding", "startup", "memory"),
         bucket=tf_keras.bucket,
+    ),
+    "torch": FrontEnd(
+        Peer("rmsprop.torch.RMSprop", ("torch", "rmsprop.torch"), {"step": torch.Ours}, devices=DEVICES),
+        module="rmsprop.torch",
+        after="torch",
+        peers=("torch", "torch-foreach", "torch-fused", "torch-compiled", "timm", "bitsandbytes"),
+        parts=("steps", "limit", "startup", "allocation"),
     ),
 }
 
@@ -115,19 +155,32 @@ def load_frontend(name: str) -> FrontEnd:
     return frontend
 
 
-def choose_peers(names: list[str]) -> tuple[dict[str, Peer], dict[str, str]]:
+def who_can(names: Iterable[str], variant: str) -> list[str]:
+    """Give those peers that have the options of a variant."""
+    return [name for name in names if not set(PEERS[name].lacks) & VARIANTS[variant].keys()]
+
+
+def choose_peers(names: list[str], device: str = CPU) -> tuple[dict[str, Peer], dict[str, str]]:
     """Import what the peers of these names need; give those that can run, and why the others cannot."""
     usable, left_out = {}, {}
     for name in names:
         peer = PEERS[name]
-        try:
-            for module in peer.modules:
-                load(module)
-            problem = peer.problem()
-        except ImportError as error:
-            problem = f"not installed: {error}" if isinstance(error, ModuleNotFoundError) else str(error)
+        problem = _problem(peer, device)
         if problem:
             left_out[name] = problem
         else:
             usable[name] = peer
     return usable, left_out
+
+
+def _problem(peer: Peer, device: str) -> str | None:
+    if device not in peer.devices:
+        return f"does not run on {device} here"
+    try:
+        for module in peer.modules:
+            load(module)
+        return peer.problem(device)
+    except ModuleNotFoundError as error:
+        return f"not installed: {error}"
+    except Exception as error:  # a package beside it may be broken, and say so as it likes
+        return _first_line(error)

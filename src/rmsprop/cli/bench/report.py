@@ -89,6 +89,7 @@ def show_machine(report: Report, console: Console) -> None:
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
+    where += f", {machine['device']}" if "device" in machine else ""
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]
     console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():
@@ -167,9 +168,14 @@ def show_allocation(report: Report, console: Console) -> None:
         return
     largest = _size(rows[0]["largest_tensor_bytes"])
     title = f"{rows[0]['model']}: memory that a step takes for a while; the largest tensor has {largest}"
-    table = _table(title, "variant", "Python and NumPy", "process")
-    for row in rows:
-        table.add_row(row["variant"], _size(row["python_bytes"]), _size(row["resident_bytes"]))
+    where = "device" if "device" in report.machine else "process"
+    table = _table(title, "variant", "", "Python and NumPy", where)
+    for variant, group in _groups(rows):
+        for index, row in enumerate(group):
+            peer = row.get("peer", OURS)  # older files have ours alone, and do not say so
+            cells = [_size(row["python_bytes"]), _size(row["resident_bytes"])]
+            table.add_row(variant if index == 0 else "", peer, *cells, style="bold" if peer == OURS else None)
+        table.add_section()
     _print(table, console)
 
 

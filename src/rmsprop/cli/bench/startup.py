@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rmsprop.cli.bench.peers import FRONTENDS, OURS, FrontEnd
+from rmsprop.cli.bench.peers import FRONTENDS, OURS, FrontEnd, who_can
 from rmsprop.cli.bench.processes import measure_in_child, run_python
 from rmsprop.cli.bench.timing import summary
 
@@ -33,7 +33,9 @@ def add(numbers):
 """
 
 
-def measure_startup(frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = ()) -> Iterator[Row]:
+def measure_startup(
+    frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = (), device: str = "cpu"
+) -> Iterator[Row]:
     """Give rows on the import and on the first step, without and with a cache of kernels, and on peers' first steps."""
     ours = FRONTENDS[frontend]
     repeats = _SLOW_REPEATS if ours.ours.modules else _REPEATS
@@ -42,12 +44,12 @@ def measure_startup(frontend: str, model: str, variants: Sequence[str], peers: S
         folder = Path(name)
         (folder / "trivial.py").write_text(_TRIVIAL)
         measure_in_child("trivial", name)  # fills Numba's own cache
-        cold = {variant: _cold(folder, frontend, model, variant) for variant in variants}
+        cold = {variant: _cold(folder, frontend, model, variant, device) for variant in variants}
         jobs: dict[tuple[str, str], Callable[[], float]] = {("", ""): partial(_seconds, "trivial", name)}
         for variant in variants:
             cache = _cache(folder, variant)
-            for who in (OURS, *peers):
-                jobs[who, variant] = partial(_seconds, "first_step", frontend, who, model, variant, cache=cache)
+            for who in (OURS, *who_can(peers, variant)):
+                jobs[who, variant] = partial(_seconds, "first_step", frontend, who, model, variant, device, cache=cache)
         times: dict[tuple[str, str], list[float]] = {job: [] for job in jobs}
         for _ in range(repeats):
             for job, measure in jobs.items():
@@ -57,7 +59,7 @@ def measure_startup(frontend: str, model: str, variants: Sequence[str], peers: S
     for variant in variants:
         yield {**_row("first step, kernels cached", variant, times[OURS, variant]), "baseline_seconds": baseline}
         yield {**_row("first step, nothing cached", variant, cold[variant]), "baseline_seconds": baseline}
-        for peer in peers:
+        for peer in who_can(peers, variant):
             yield _row(f"first step of {peer}", variant, times[peer, variant])
 
 
@@ -72,12 +74,12 @@ def _row(what: str, variant: str, times: Sequence[float]) -> Row:
     return {"kind": "startup", "what": what, "variant": variant, **summary(times)}
 
 
-def _cold(folder: Path, frontend: str, model: str, variant: str) -> list[float]:
+def _cold(folder: Path, frontend: str, model: str, variant: str, device: str) -> list[float]:
     """Time first steps that find an empty cache; the first of them fills the one that later steps find."""
     times = []
     for repeat in range(_SLOW_REPEATS):
         cache = _cache(folder, variant) if repeat == 0 else tempfile.mkdtemp(dir=folder)
-        times.append(_seconds("first_step", frontend, OURS, model, variant, cache=cache))
+        times.append(_seconds("first_step", frontend, OURS, model, variant, device, cache=cache))
     return times
 
 

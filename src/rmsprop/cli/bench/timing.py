@@ -38,15 +38,25 @@ class Budget:
         return seconds >= self.seconds and rounds >= (_FEW if seconds < 3 * self.seconds else _FEWEST)
 
 
-def interleave(steps: Mapping[str, Step], budget: Budget) -> dict[str, list[float]]:
-    """Give the seconds a call takes, one figure a contender and round, in the order of the rounds."""
+def nothing() -> None:
+    """Wait for nothing: most steps are done when they return."""
+
+
+def interleave(steps: Mapping[str, Step], budget: Budget, wait: Step = nothing) -> dict[str, list[float]]:
+    """Give the seconds a call takes, one figure a contender and round, in the order of the rounds.
+
+    Args:
+        steps: the contenders'.
+        budget: how long.
+        wait: returns when what was called is done; it is called once a turn, not once a step.
+    """
     times: dict[str, list[float]] = {name: [] for name in steps}
     with _no_collections():
-        calls = {name: _calls(step) for name, step in steps.items()}
+        calls = {name: _calls(step, wait) for name, step in steps.items()}
         start, rounds = time.perf_counter(), 0
         while not budget.spent(rounds, time.perf_counter() - start):
             for name in _order(list(steps), rounds):
-                times[name].append(_turn(steps[name], calls[name]))
+                times[name].append(_turn(steps[name], calls[name], wait))
             rounds += 1
     return times
 
@@ -58,29 +68,32 @@ def _order(names: list[str], turn: int) -> list[str]:
     return order if turn % 2 == 0 else order[::-1]
 
 
-def _calls(step: Step) -> int:
+def _calls(step: Step, wait: Step) -> int:
     """Warm a step up - the first ones compile, trace and allocate - and find how many calls a turn needs."""
     for _ in range(2):
         step()
+    wait()
     settle()
     count = 1
-    while (seconds := _timed(step, count)) < TURN:
+    while (seconds := _timed(step, count, wait)) < TURN:
         count = max(2 * count, min(64 * count, round(1.2 * count * TURN / seconds)))
     return count
 
 
-def _turn(step: Step, calls: int) -> float:
+def _turn(step: Step, calls: int, wait: Step) -> float:
     settle()
     if calls > 1:
         # A short step finds its code and data in the caches, as in a loop of its own.
         step()
-    return _timed(step, calls) / calls
+        wait()
+    return _timed(step, calls, wait) / calls
 
 
-def _timed(step: Step, calls: int) -> float:
+def _timed(step: Step, calls: int, wait: Step) -> float:
     start = time.perf_counter()
     for _ in repeat(None, calls):
         step()
+    wait()
     return time.perf_counter() - start
 
 
