@@ -127,7 +127,7 @@ def test_groups_options_and_entries_of_the_users_own():
     entries = ("lr", "initial_lr", "rho", "epsilon", "centered", "lr_scale")
     assert [tuple(group.get(entry) for entry in entries) for group in (first, second)] == expected
     assert not {"alpha", "eps"} & {*first, *second}
-    optimizer.add_param_group({"params": parameters()})
+    optimizer.add_param_group({"params": [("four", torch.nn.Parameter(torch.ones(2)))]})
     assert [optimizer.param_groups[2][entry] for entry in ("lr", "rho", "momentum")] == [0.125, 0.99, 0.75]
 
 
