@@ -82,7 +82,7 @@ def test_made_by_their_factory_under_a_name():
         model, "keras", lr=0.5, weight_decay=0.25, momentum=0.75, layer_decay=0.5, epsilon=1e-3
     )
     assert isinstance(optimizer, RMSprop)
-    assert {group["lr_scale"] for group in optimizer.param_groups} == {0.25, 0.5, 1.0}
+    assert {group["lr_scale"] for group in optimizer.param_groups} == {0.5, 1.0}
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.25}
     assert {(group["lr"], group["momentum"], group["epsilon"]) for group in optimizer.param_groups} == {
         (0.5, 0.75, 1e-3)

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from processes import run
 
 from rmsprop.torch import RMSprop
 
@@ -188,6 +189,16 @@ def test_what_the_warning_advises_for_weight_decay_gives_the_same():
     for one, expected in zip(mine, theirs, strict=True):
         # Measured: 1.1e-16, rounding.
         torch.testing.assert_close(one, expected, rtol=0, atol=1e-15)
+
+
+def test_no_library_is_imported_to_know_its_class():
+    loaded = run("""
+        import sys, torch
+        from rmsprop.torch import RMSprop
+        RMSprop.from_optimizer(torch.optim.RMSprop([torch.nn.Parameter(torch.ones(1))], eps=0.0))
+        print({"timm", "stable_baselines3"} & set(sys.modules))
+    """)
+    assert loaded == "set()"
 
 
 class Derived(torch.optim.RMSprop):
