@@ -16,6 +16,7 @@ FRAMEWORKS = {"tensorflow", "torch", "jax"}
 ALLOWED = {
     "tensorflow": {"tensorflow", "jax"}, "tf_keras": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"},
     "triton": {"torch"}, "tf_distribute": {"tensorflow", "jax"}, "tf_dtensor": {"tensorflow", "jax"},
+    "clients": {"torch"},
 }  # fmt: skip
 
 

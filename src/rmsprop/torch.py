@@ -11,8 +11,8 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rmsprop._options import LearningRate, refuse_unknown
+from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
-from rmsprop._torch.conversion import convert
 from rmsprop._torch.state import State
 
 
@@ -129,6 +129,53 @@ class RMSprop(State):
         }  # fmt: skip
         super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
 
+    @classmethod
+    def from_optimizer(cls, other: torch.optim.Optimizer) -> Self:
+        r"""Go on from another library's RMSprop: its groups, options, state and number of steps.
+
+        The velocity is its average of squares, the average gradient is as it is, and the momentum is
+        :math:`\mathrm{lr}` times its buffer where the learning rate is not in that. The steps of timm and
+        Stable-Baselines3 then go on as they would have; torch's cannot, as its epsilon stands outside the root: ours
+        becomes its square.
+        The state is copied; hooks stay with `other`, and a scheduler is to be made anew.
+
+        Args:
+            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`.
+
+        Returns:
+            An optimizer for the same parameters.
+
+        Warns:
+            UserWarning: what `other` does and this does not, a line each.
+
+        Raises:
+            TypeError: `other` is of another class, or of one derived from these with a step of its own.
+            ValueError: an option of `other` is out of range here, or is one that is refused here.
+
+        Example:
+            >>> import torch, warnings
+            >>> from rmsprop.torch import RMSprop
+            >>> w = torch.nn.Parameter(torch.tensor(10.0))
+            >>> other = torch.optim.RMSprop([w], lr=0.1)
+            >>> (w**2 / 2).backward()
+            >>> other.step()
+            >>> with warnings.catch_warnings():
+            ...     warnings.simplefilter("ignore")  # epsilon
+            ...     optimizer = RMSprop.from_optimizer(other)
+            >>> optimizer.iterations, round(optimizer.state[w]["velocity"].item(), 4)
+            (1, 1.0)
+
+        References:
+            `torch.optim.RMSprop <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>`_;
+            `timm.optim.RMSpropTF <https://huggingface.co/docs/timm/reference/optimizers>`_.
+        """
+        found = conversion.translate(other)
+        conversion.warn(found.lines, other, stacklevel=2)
+        made = cls(found.groups, **found.defaults)
+        made.iterations = found.iterations
+        conversion.carry_over(made, other)
+        return made
+
     @overload
     def step(self, closure: None = None) -> None: ...
 
@@ -186,34 +233,6 @@ class RMSprop(State):
             for entry in self.param_groups:
                 entry["iterations"] = done + 1
         return loss
-
-    @classmethod
-    def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
-        """Go on where another optimizer is: with its groups, learning rates, averages of squares, momentum and steps.
-
-        A momentum that holds gradients divided by roots is multiplied by the learning rate. What cannot be carried
-        over is named: `torch.optim.RMSprop`'s epsilon, which stands outside of the root, in a warning; weight decay
-        that is an L2 penalty, in an error.
-
-        Args:
-            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it is not
-                changed, but has the parameters in common.
-            **options: arguments of the constructor, for all groups, in place of what `other` has.
-
-        Raises:
-            TypeError: `other` is none of these, or an argument is of the wrong type.
-            ValueError: it does what cannot be carried over, and no argument says what to do instead.
-        """
-        found = convert(other, options)
-        made = cls(found.groups, **options)
-        for group in made.param_groups:
-            for parameter in group["params"]:
-                if parameter in found.states:
-                    made.state[parameter] = found.states[parameter]
-        made.iterations = found.iterations
-        for note in found.notes:
-            warnings.warn(f"from {type(other).__name__}: {note}", stacklevel=2)
-        return made
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.

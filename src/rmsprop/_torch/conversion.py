@@ -1,119 +1,166 @@
-"""What carries over from a running optimizer of somebody else's, and what does not.
+"""Other libraries' RMSprop for torch: how their options and state read in ours, and what of them has no equal here."""
 
-- `torch.optim.RMSprop` has epsilon outside of the root, a momentum of gradients divided by roots, and weight decay that
-  is an L2 penalty, added to the gradient.
-- timm's `RMSpropTF` has epsilon inside, and a momentum of steps; with ``lr_in_momentum=False`` as torch. Its decay is a
-  penalty, with ``decoupled_decay=True`` the same as here.
-- Stable-Baselines3's `RMSpropTFLike` has epsilon inside, momentum and decay as torch.
-"""
-
+import warnings
 from collections.abc import Mapping
+from inspect import unwrap
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-#: Their names of the state.
-_SLOTS: Final = {"velocity": "square_avg", "momentum": "momentum_buffer", "average_gradient": "grad_avg"}
+from rmsprop import _slots
+from rmsprop._torch.arguments import check_options, check_ways, number
+from rmsprop.engines.torch._slots import empty_alike, slot_dtype
 
-#: Entries that are converted, or that only choose an implementation; any other is the user's or a scheduler's.
+
+class Rule(NamedTuple):
+    """One of the optimizers that are known: where it comes from, and how it starts and divides."""
+
+    package: str
+    name: str
+    initial_velocity: float
+    epsilon_in_root: bool
+
+
+#: By package and name, so that none of the libraries is imported here.
+KNOWN: Final = {
+    "torch.optim.RMSprop": Rule("torch", "RMSprop", 0.0, False),
+    "timm.optim.RMSpropTF": Rule("timm", "RMSpropTF", 1.0, True),
+    "Stable-Baselines3's RMSpropTFLike": Rule("stable_baselines3", "RMSpropTFLike", 1.0, True),
+}
+
+#: What their groups have and ours have not: said in our words, or a choice among implementations of one rule.
 _THEIRS: Final = (
-    "params", "lr", "alpha", "eps", "momentum", "centered", "weight_decay", "maximize", "decoupled_decay",
-    "lr_in_momentum", "capturable", "foreach", "fused", "differentiable", "caution",
+    "alpha", "eps", "foreach", "decoupled_decay", "corrected_weight_decay", "max_lr_snapshot", "lr_in_momentum",
+    "caution",
 )  # fmt: skip
 
+#: The least epsilon that is not 0 in float32, in which the step computes.
+_LEAST: Final = torch.finfo(torch.float32).tiny
 
-class Converted(NamedTuple):
-    """Ours, made from theirs.
+#: Our slots, and what the others call them.
+_SLOTS: Final = {"velocity": "square_avg", "momentum": "momentum_buffer", "average_gradient": "grad_avg"}
+
+
+class Translation(NamedTuple):
+    """Another optimizer in our words.
 
     Attributes:
-        groups: parameter groups.
-        states: parameter -> slot name -> tensor.
-        iterations: steps done.
-        notes: what is not as it was, a sentence each.
+        defaults: the constructor's keywords.
+        groups: the parameter groups.
+        iterations: how many steps are done.
+        lines: what is not equal, a line each.
     """
 
+    defaults: dict[str, Any]
     groups: list[dict[str, Any]]
-    states: dict[Tensor, dict[str, Tensor]]
     iterations: int
-    notes: list[str]
+    lines: list[str]
 
 
-def convert(other: Any, options: Mapping[str, Any]) -> Converted:
-    """Read another optimizer's groups and state.
-
-    Args:
-        other: it.
-        options: arguments that rule over what is read.
+def translate(other: Any) -> Translation:
+    """Read another optimizer's options.
 
     Raises:
-        TypeError: it is none of those that are known.
-        ValueError: it does what RMSprop as Keras defines it cannot, and `options` do not say what to do instead.
+        TypeError: it is none that is known.
+        ValueError: an option or a parameter of it has no meaning here.
     """
-    kind = _kind(other)
-    groups = [_group(kind, place, group, options) for place, group in enumerate(other.param_groups)]
-    states: dict[Tensor, dict[str, Tensor]] = {}
-    steps = 0
-    for theirs, ours in zip(other.param_groups, groups, strict=True):
-        for parameter in theirs["params"]:
-            if state := other.state.get(parameter):
-                states[parameter] = _state(kind, theirs, ours, state)
-                steps = max(steps, int(state.get("step", 0)))
-    notes = []
-    if kind == "RMSprop" and "epsilon" not in options:
-        notes.append(
-            "eps stands outside of the square root there and cannot be carried over; its square, taken as epsilon, "
-            "gives the same steps where the velocity is 0 or large, and between them steps up to 1.41 times as long"
+    rule = _find(other)
+    lines: dict[str, None] = {}
+    groups = []
+    for group in other.param_groups:
+        if rule.package != "torch" and any(parameter.is_complex() for parameter in group["params"]):
+            raise ValueError(f"{rule.name} squares complex numbers as such: there is no velocity to go on with")
+        entries, differences = _translate_group(rule, group)
+        lines |= dict.fromkeys(differences)
+        names = group.get("param_names")
+        parameters = list(group["params"]) if names is None else list(zip(names, group["params"], strict=True))
+        groups.append({key: one for key, one in entries.items() if key != "param_names"} | {"params": parameters})
+    states = (other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"])
+    iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
+    defaults, _ = _translate_group(rule, other.defaults)
+    return Translation(defaults, groups, iterations, list(lines))
+
+
+def _find(other: Any) -> Rule:
+    for rule in KNOWN.values():
+        for one in type(other).__mro__:
+            if (one.__module__.partition(".")[0], one.__name__) == rule[:2] and _step(type(other)) is _step(one):
+                return rule
+    inner = getattr(other, "optimizer", None)
+    hint = "; pass the optimizer that it wraps, its .optimizer" if isinstance(inner, torch.optim.Optimizer) else ""
+    shown = f"{type(other).__module__}.{type(other).__qualname__}"
+    raise TypeError(f"from_optimizer knows {', '.join(KNOWN)}, and not {shown}{hint}")
+
+
+def _step(kind: Any) -> Any:
+    """Give what a class does at a step, which torch wraps once for each class; one of its own may do anything."""
+    return unwrap(kind.step)
+
+
+def _translate_group(rule: Rule, group: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Give a group's entries in our words, the user's own among them, and lines about what is not equal."""
+    check_ways(None, None, *(group.get(flag, False) for flag in ("capturable", "differentiable", "maximize")))
+    entries = {key: one for key, one in group.items() if key not in _THEIRS}
+    decay, line = _decay(group)
+    lines = [line] if line else []
+    epsilon = group["eps"]
+    if not rule.epsilon_in_root and epsilon:
+        epsilon = max(epsilon**2, _LEAST)
+        lines.append(
+            f"eps={group['eps']:g} outside the root has become epsilon={epsilon:g} inside it: the same where velocity "
+            "is 0, nearly so where its root is far above eps, and steps up to 1.42 times as long between"
         )
-    return Converted(groups, states, steps, notes)
+    if group["momentum"] > 0 and not group.get("lr_in_momentum", False):
+        lines.append(
+            "the learning rate multiplies the momentum there and goes into it here: the same until it changes, from "
+            "when on earlier gradients keep the rate that they came with"
+        )
+    if group["momentum"] > 0 and group.get("caution", False):
+        lines.append("caution=True is left out: all elements are stepped, also against their gradient's sign")
+    ours = {"rho": group["alpha"], "epsilon": epsilon, "weight_decay": decay, "initial_velocity": rule.initial_velocity}
+    return entries | ours, lines
 
 
-def _kind(other: Any) -> str:
-    if isinstance(other, torch.optim.RMSprop):
-        return "RMSprop"
-    for one in type(other).__mro__:
-        if one.__name__ in ("RMSpropTF", "RMSpropTFLike"):
-            return one.__name__
-    raise TypeError(
-        f"other={type(other).__module__}.{type(other).__qualname__} is not known: "
-        "torch.optim.RMSprop, timm's RMSpropTF and Stable-Baselines3's RMSpropTFLike are"
+def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
+    """Give the weight decay, and what is not equal about it."""
+    decay = group["weight_decay"]
+    if not decay:
+        return decay, ""
+    if not group.get("decoupled_decay", False):
+        line = (
+            f"weight_decay={decay:g} is added to the gradient there and decoupled here, which is another strength: for "
+            "the same set it to 0 and add weight_decay / 2 * (w**2).sum() to the loss"
+        )
+        return decay, line
+    if not group.get("corrected_weight_decay", False):
+        return decay, ""
+    corrected = decay * number(group["lr"]) / group["max_lr_snapshot"]
+    line = (
+        f"corrected weight_decay={decay:g} has become weight_decay={corrected:g}: the same until the learning rate "
+        "changes, with which the decay then goes, and no longer with its square"
     )
+    return corrected, line
 
 
-def _group(kind: str, place: int, theirs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    if theirs["weight_decay"] and not theirs.get("decoupled_decay") and "weight_decay" not in options:
-        raise ValueError(
-            f"weight_decay={theirs['weight_decay']!r} of group {place} is an L2 penalty there, added to the gradient, "
-            "which cannot be carried over: say weight_decay=, which is decoupled here, or None"
-        )
-    if theirs.get("caution"):
-        raise ValueError(
-            f"caution={theirs['caution']!r} of group {place} cannot be carried over: there is no such option"
-        )
-    outside = kind == "RMSprop"
-    ours = {name: value for name, value in theirs.items() if name not in _THEIRS}
-    ours |= {
-        "params": list(theirs["params"]),
-        "lr": theirs["lr"],
-        "rho": theirs["alpha"],
-        "epsilon": theirs["eps"] ** 2 if outside else theirs["eps"],
-        "momentum": theirs["momentum"],
-        "centered": bool(theirs["centered"]),
-        "weight_decay": theirs["weight_decay"],
-        "maximize": bool(theirs.get("maximize", False)),
-        "initial_velocity": 0.0 if outside else 1.0,
-    }
-    if "param_names" in ours:
-        ours["params"] = list(zip(ours.pop("param_names"), ours["params"], strict=True))
-    given = {"lr" if name == "learning_rate" else name for name in options}
-    return {name: value for name, value in ours.items() if name not in given}
+def warn(lines: list[str], other: Any, stacklevel: int) -> None:
+    """Say what is not equal."""
+    if lines:
+        listed = "".join(f"\n  {line}" for line in lines)
+        warnings.warn(f"RMSprop does not do all that {type(other).__name__} did:{listed}", stacklevel=stacklevel + 1)
 
 
 @torch.no_grad()
-def _state(
-    kind: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], state: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    found = {slot: state[name].clone() for slot, name in _SLOTS.items() if isinstance(state.get(name), Tensor)}
-    if "momentum" in found and not (kind == "RMSpropTF" and theirs.get("lr_in_momentum", True)):
-        found["momentum"] *= float(theirs["lr"])
-    return found
+def carry_over(ours: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
+    """Copy the state of another optimizer for the same groups."""
+    for group, theirs in zip(ours.param_groups, other.param_groups, strict=True):
+        options = check_options(group)
+        scale = 1.0 if theirs.get("lr_in_momentum", False) else number(theirs["lr"])
+        for parameter in group["params"]:
+            state = other.state.get(parameter, {})
+            for slot in _slots.slots(options):
+                found = state.get(_SLOTS[slot.name])
+                if isinstance(found, Tensor):
+                    made = empty_alike(parameter, slot_dtype(options, parameter))
+                    factor = scale if slot.name == "momentum" else 1.0
+                    ours.state[parameter][slot.name] = made.copy_(found if factor == 1.0 else found * factor)
