@@ -6,6 +6,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from types import ModuleType, SimpleNamespace
 
@@ -60,6 +61,22 @@ class TestContenders:
             assert (one != start).all()
             # Measured: 1.8e-4, of rounding: the same gradient always leaves next to nothing of its variance.
             assert np.abs(one - other).max() <= 2e-3 * np.abs(other - start).max()
+
+    def test_are_all_compiled_however_many(self, monkeypatch):
+        """By a compiler that counts, and leaves the graph as it is; torch by itself stops after 8 of one function."""
+
+        def compiler(graph, inputs):
+            compiled.append(graph)
+            return graph
+
+        compiled = []
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=compiler))
+        for count in range(1, 13):
+            before = len(compiled)
+            contender = contenders.Compiled(make_task([(count,)], {}))
+            contender.step()
+            contender.step()
+            assert len(compiled) == before + 1
 
     @pytest.mark.parametrize(("name", "module"), [("timm", "timm"), ("bitsandbytes", "bitsandbytes")])
     def test_of_other_packages_have_what_the_task_says(self, name, module, monkeypatch):

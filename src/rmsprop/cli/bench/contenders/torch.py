@@ -122,8 +122,11 @@ class Compiled(Torch):
     def _compile(self) -> None:
         # In this process: those that compile in others go on using the processor for a while.
         load("torch._inductor.config").compile_threads = 1
+        torch = load("torch")
+        # What earlier contenders compiled counts: after some eight, torch would give up and run this one uncompiled.
+        torch.compiler.reset()
         with quietly():
-            function = load("torch").compile(super()._move)
+            function = torch.compile(super()._move)
             function()
         self._function = function
 
