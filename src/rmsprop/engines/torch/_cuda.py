@@ -12,7 +12,7 @@ step's, and launches; nothing waits for the device.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy
@@ -77,8 +77,8 @@ class Cuda:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._looks: list[_Look] = []
-        self._kinds: list[Kind] = []
+        self._pattern: Any = None
+        self._last: Any = None
         self._launches: dict[Any, Launches] = {}
         self._captured: list[Launches] = []
 
@@ -131,30 +131,27 @@ class Cuda:
 
     def _prepared(self, call: "_Call") -> Launches:
         """Find the launches for a call's pattern of tensors, or make them."""
-        kinds = self._kinds_of(call)
         device = call.items[0].parameter.device
-        key = (device, len(call.groups), tuple(kinds))
-        launches = self._launches.get(key)
-        if launches is None:
-            launches = Launches(kinds, len(call.groups), device)
-            if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-                # Its tables reach the device only when the graph is replayed.
-                self._captured.append(launches)
-                return launches
-            if len(self._launches) >= _PLANS:
-                self._launches.pop(next(iter(self._launches)))
-            self._launches[key] = launches
+        pattern = (device, len(call.groups), call.aligned(), call.looks)
+        if pattern == self._pattern:
+            launches = self._last
+        else:
+            kinds = tuple(_kind(*one) for one in zip(call.looks, *pattern[2], strict=True))
+            launches = self._find(kinds, len(call.groups), device)
+        self._pattern, self._last = pattern, launches
         if device.type == "cuda" and torch.cuda.is_current_stream_capturing() and launches not in self._captured:
-            self._captured.append(launches)  # replays use its memory after it was dropped here
+            self._captured.append(launches)  # replays use its memory even if it is dropped here
         return launches
 
-    def _kinds_of(self, call: "_Call") -> list[Kind]:
-        aligned = (call.tensors[:, 2:8] % 16 == 0).all(axis=1).tolist()
-        norm_aligned = (call.tensors[:, 8] % 16 == 0).tolist()
-        if call.looks != self._looks:
-            self._looks, self._kinds = call.looks, [_kind(look) for look in call.looks]
-        marks = zip(self._kinds, aligned, norm_aligned, strict=True)
-        return [kind._replace(aligned=one, norm_aligned=other) for kind, one, other in marks]
+    def _find(self, kinds: tuple[Kind, ...], groups: int, device: torch.device) -> Launches:
+        key = (device, groups, kinds)
+        launches = self._launches.pop(key, None)
+        if launches is None:
+            launches = Launches(kinds, groups, device)
+        if len(self._launches) >= _PLANS:
+            self._launches.pop(next(iter(self._launches)))
+        self._launches[key] = launches  # at the end, farthest from being dropped
+        return launches
 
     def __deepcopy__(self, memo: Any) -> "Cuda":
         # Tables and memory belong to these parameters.
@@ -189,6 +186,11 @@ class _Call:
             rows.append(self._row(item, options, self._group(options, rate)))
         self.tensors: Integers = numpy.array(rows, numpy.int64)
         self.groups = self._group_table()
+
+    def aligned(self) -> tuple[list[bool], list[bool]]:
+        """Tell which tensors begin at multiples of 16 bytes with all of their arrays, and with the one for norms."""
+        odd = self.tensors[:, 2:] % 16 != 0
+        return (~odd[:, :-1].any(axis=1)).tolist(), (~odd[:, -1]).tolist()
 
     def _group(self, options: Options, rate: Rate) -> int:
         key = (id(options), id(rate) if isinstance(rate, Tensor) else rate)
@@ -227,7 +229,7 @@ class _Call:
             copy = self._hold(torch.empty_like(parameter).copy_(parameter))
             self.returns.append((parameter, copy))
             parameter, strides = copy, copy.stride()
-        if gradient.stride() != strides or gradient.is_neg():
+        if not _lies(shape, gradient.stride(), strides) or gradient.is_neg():
             # `to` would keep the gradient's own order.
             gradient = self._hold(torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient))
         row_major = gradient
@@ -241,7 +243,7 @@ class _Call:
             if slot is None:
                 found.append(0)
                 continue
-            if slot.stride() != strides or slot.dtype != types[2]:
+            if slot.dtype != types[2] or not _lies(shape, slot.stride(), strides):
                 raise ValueError(
                     f"{name} is {slot.dtype} with strides {slot.stride()}: {types[2]} with {strides} is needed"
                 )
@@ -254,8 +256,8 @@ class _Call:
         return tensor
 
 
-def _kind(look: _Look) -> Kind:
-    """Work out what a launch must know; alignment is filled in at each step."""
+def _kind(look: _Look, aligned: bool, norm_aligned: bool) -> Kind:
+    """Work out what a launch must know of a tensor."""
     options = look.options
     for dtype in look.types:
         if dtype not in _NAMES:
@@ -264,7 +266,7 @@ def _kind(look: _Look) -> Kind:
     clip = "own" if options.clipnorm is not None else "global" if options.global_clipnorm is not None else ""
     gradient, variable, slots = (_NAMES[dtype] for dtype in look.types)
     flags = tuple(name in on for name in FLAGS)
-    return Kind(look.shape.numel(), gradient, variable, slots, flags, look.group, clip, False, False)
+    return Kind(look.shape.numel(), gradient, variable, slots, flags, look.group, clip, aligned, norm_aligned)
 
 
 def _dense(gradient: Tensor, shape: torch.Size) -> Tensor:
@@ -276,7 +278,14 @@ def _dense(gradient: Tensor, shape: torch.Size) -> Tensor:
     return gradient.coalesce().to_dense()
 
 
-@cache
+def _lies(shape: torch.Size, strides: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether elements lie in the wanted order; the stride of an axis of one element means nothing."""
+    if strides == wanted:
+        return True
+    return all(one == other for one, other, length in zip(strides, wanted, shape, strict=True) if length != 1)
+
+
+@lru_cache(4096)
 def _has_no_gaps(shape: torch.Size, strides: tuple[int, ...]) -> bool:
     """Whether the elements are one block of memory, whatever the order of the axes."""
     expected = 1
