@@ -48,7 +48,8 @@ def _select(condition, x, y):
     return tl.where(condition, x, y)
 
 
-_update = triton.jit(_rule.bind(sqrt=_sqrt, divide=_divide, select=_select, tl=tl))
+# `Any`: the compiler looks at annotations, and lets no other names than its own in.
+_update = triton.jit(_rule.bind(sqrt=_sqrt, divide=_divide, select=_select, tl=tl, Any=tl.tensor))
 
 
 @triton.jit
