@@ -9,6 +9,8 @@ from triton.compiler import ASTSource
 from rmsprop.compilers import _triton_norms, _triton_step
 from rmsprop.compilers import triton as launches
 
+SERIAL = _triton_norms.SERIAL.value
+
 TARGET = GPUTarget("cuda", 90, 32)
 
 #: Types of the arguments that are no compile-time constants; None where the argument may be off.

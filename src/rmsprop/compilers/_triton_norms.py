@@ -29,7 +29,7 @@ def _halve(lanes, WIDTH: tl.constexpr):
     return tl.sum(tl.reshape(lanes, (2, WIDTH)), axis=0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["partials"])
 def square_sums(chunks, tensors, inverse, partials, GRADIENT: tl.constexpr, ALIGNED: tl.constexpr):
     """Sum the squares of one chunk of `NORM_CHUNK` numbers a program, in float64, element i in lane i % LANES.
 
@@ -92,7 +92,7 @@ def fold(partials, ranges, squares):
     tl.store(squares + number, total)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["squares"])
 def clip(squares, members, norms, tensors, groups, scales):
     """Turn the sums of squares behind one norm a program into the scale c / max(norm, c) of each of its gradients.
 
@@ -123,7 +123,9 @@ def clip(squares, members, norms, tensors, groups, scales):
         tl.store(scales + number, tl.where(ruined, root - root, scale))
 
 
-@triton.jit(do_not_specialize=["group_count"])
+@triton.jit(
+    do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"]
+)
 def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, inverse):
     """Decide for the step that follows, and count it; one program.
 

@@ -7,13 +7,13 @@
   the type that it computes in.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy
+import torch
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor, device
+from torch import Tensor
 
 #: Numbers of a chunk of the update, and of a block, which a program loads at once. Enough chunks for the processors to
 #: share evenly; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
@@ -32,6 +32,9 @@ GROUP_COLUMNS: Final = (
 )  # fmt: skip
 GROUP_WIDTH: Final = len(GROUP_COLUMNS)
 
+#: Steps of one pattern of tensors that CUDA graphs can capture without one outside in between.
+_SPARE: Final = 4
+
 Integers = NDArray[numpy.int64]
 Doubles = NDArray[numpy.float64]
 
@@ -40,8 +43,9 @@ class Tables:
     """The tensor and the group table on a device, sent there in one copy, and only when they changed.
 
     Eagerly, pinned memory comes from torch's allocator, which does not hand it out again before the copy from it is done,
-    and the copy waits for nothing. While a CUDA graph is captured nothing may be allocated or reused like that: each capture
-    gets tables and pinned memory of its own, which live as long as this object, because every replay copies again.
+    and nothing waits for the copy. While a CUDA graph is captured nothing may be allocated or used again like that: what is
+    sent then has memory of its own, pinned and on the device, allocated beforehand and kept as long as this object, because
+    every replay copies again.
 
     Args:
         tensors: rows of the tensor table.
@@ -49,72 +53,58 @@ class Tables:
         device: where they are needed.
     """
 
-    def __init__(self, tensors: int, groups: int, device: "device") -> None:
-        self._shape, self._device = (tensors, groups), device
+    def __init__(self, tensors: int, groups: int, device: torch.device) -> None:
+        self._groups, self._device = groups, device
         # Each table begins at a multiple of 16 bytes, which Triton compiles for.
         self._begin = -(-tensors * TENSOR_WIDTH // 2) * 2
         self._length = self._begin + groups * GROUP_WIDTH
-        self._words = numpy.zeros(self._length, numpy.int64)
-        self._on_device: Tensor | None = None
-        self._spare: Tensor | None = None
-        self._captured: list[Any] = []
+        self._here = numpy.zeros(self._length, numpy.int64)
+        self._sent: Integers | None = None
+        self._there = torch.zeros(self._length, dtype=torch.int64, device=device)
+        self._spare: list[tuple[Tensor, Tensor]] = []
+        self._captured: dict[bytes, tuple[Tensor, Tensor]] = {}
 
-    def send(self, tensors: Integers, groups: Doubles) -> "tuple[Tensor, Tensor]":
-        """Bring both tables to the device, in the order of the current stream, and give them there."""
-        words = numpy.zeros(self._length, numpy.int64)
-        words[: tensors.size] = tensors.reshape(-1)
-        words[self._begin :] = groups.reshape(-1).view(numpy.int64)
-        if self._device.type == "cuda" and _capturing():
-            there = self._send_captured(words)
-        else:
-            there = self._send(words)
-        rows, columns = self._shape[1], GROUP_WIDTH
-        return there[: self._begin], there[self._begin :].view(_double()).view(rows, columns)
+    def send(self, tensors: Integers, groups: Doubles | None) -> tuple[Tensor, Tensor]:
+        """Bring both tables to the device, in the order of the current stream, and give them there.
 
-    def _send(self, words: Integers) -> "Tensor":
-        import torch
+        Without groups, they are those of the last call.
+        """
+        here = self._here
+        here[: tensors.size] = tensors.reshape(-1)
+        if groups is not None:
+            here[self._begin :] = groups.reshape(-1).view(numpy.int64)
+        captures = self._device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        there = self._send_captured() if captures else self._send()
+        return there[: self._begin], there[self._begin :].view(torch.float64).view(self._groups, GROUP_WIDTH)
 
-        there = self._on_device
-        if there is None:
-            there = self._on_device = torch.zeros(self._length, dtype=torch.int64, device=self._device)
-            if self._device.type == "cuda":
-                self._spare = torch.empty(self._length, dtype=torch.int64, pin_memory=True)
-        elif numpy.array_equal(words, self._words):
-            return there
-        self._words = words
+    def _send(self) -> Tensor:
         if self._device.type != "cuda":  # Triton's interpreter
-            return there.copy_(torch.from_numpy(words))
-        staged = torch.empty(self._length, dtype=torch.int64, pin_memory=True)
-        staged.numpy()[:] = words
+            return self._there.copy_(torch.from_numpy(self._here))
+        while len(self._spare) < _SPARE:
+            self._spare.append((self._pinned(), torch.empty_like(self._there)))
+        if self._sent is None or not numpy.array_equal(self._here, self._sent):
+            staged = self._pinned()
+            staged.numpy()[:] = self._sent = self._here.copy()
+            self._there.copy_(staged, non_blocking=True)
+        return self._there
+
+    def _send_captured(self) -> Tensor:
+        key = self._here.tobytes()
+        if key not in self._captured:
+            if not self._spare:
+                raise RuntimeError(
+                    f"{_SPARE} different steps were captured in CUDA graphs: do one outside of a capture before the next"
+                )
+            staged, there = self._captured[key] = self._spare.pop()
+            staged.numpy()[:] = self._here
+        staged, there = self._captured[key]
         return there.copy_(staged, non_blocking=True)
 
-    def _send_captured(self, words: Integers) -> "Tensor":
-        import torch
-
-        staged = self._spare
-        if staged is None:
-            # No step came before this capture; torch says so if it cannot allocate now.
-            staged = torch.empty(self._length, dtype=torch.int64, pin_memory=True)
-        self._spare = None
-        staged.numpy()[:] = words
-        there = staged.to(self._device, non_blocking=True)
-        self._captured.append((staged, there))
-        return there
+    def _pinned(self) -> Tensor:
+        return torch.empty(self._length, dtype=torch.int64, pin_memory=True)
 
 
-def _capturing() -> bool:
-    import torch
-
-    return torch.cuda.is_current_stream_capturing()
-
-
-def _double() -> Any:
-    import torch
-
-    return torch.float64
-
-
-def chunk_table(sizes: "list[tuple[int, int]]", length: int) -> NDArray[numpy.int32]:
+def chunk_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:
     """List the chunks of tensors, each given by its number and its size."""
     rows = [numpy.empty((0, 2), numpy.int32)]
     for number, size in sizes:

@@ -26,6 +26,9 @@ _TYPES: Final = {"float16": tl.float16, "bfloat16": tl.bfloat16, "float32": tl.f
 _STEP: Final = {"num_warps": STEP_WARPS, "enable_fp_fusion": False}
 _SMALL: Final = {"num_warps": 1, "enable_fp_fusion": False}
 
+#: A kernel, how many programs of it run, its arguments, and the options of the launch.
+_Work = tuple[Any, int, tuple[Any, ...], dict[str, Any]]
+
 
 class Kind(NamedTuple):
     """What a launch must know of one tensor.
@@ -73,7 +76,7 @@ class Launches:
     def __init__(self, kinds: Sequence[Kind], groups: int, device: torch.device) -> None:
         self._device, self._groups = device, groups
         self._tables = Tables(len(kinds), groups, device)
-        self._pinned: list[Tensor] = []
+        self._compiled: set[Any] = set()
         self._switches = torch.zeros(1 + groups, dtype=torch.int32, device=device)
         self._inverse = torch.zeros(1, dtype=torch.float32, device=device)
         self.squares = torch.zeros(len(kinds), dtype=torch.float64, device=device)
@@ -116,12 +119,7 @@ class Launches:
 
     def _there(self, table: NDArray[Any]) -> Tensor:
         """Bring a table to the device that stays as it is."""
-        here = torch.from_numpy(table)
-        if self._device.type != "cuda":
-            return here
-        # Kept, because a copy that a CUDA graph captured is done again at every replay.
-        self._pinned.append(here.pin_memory())
-        return self._pinned[-1].to(self._device, non_blocking=True)
+        return torch.from_numpy(table).to(self._device)
 
     def run(
         self,
@@ -148,38 +146,46 @@ class Launches:
         for group, rate in rates:
             group_table[group, 0].copy_(rate, non_blocking=True)
         inverse = None if grad_scale is None else self._inverse
-        _triton_norms.prepare[(1,)](
-            iterations, found_inf, grad_scale, group_table, self._groups, self._switches, self._inverse, **_SMALL
-        )
+        switches = iterations, found_inf, grad_scale, group_table, self._groups, self._switches, self._inverse
+        work: list[_Work] = [(_triton_norms.prepare, 1, switches, _SMALL)]
         if self._clips:
             if squares is None:
-                self._sum(tensor_table, inverse)
+                work += self._sum(tensor_table, inverse)
                 squares = self.squares
-            count = self._norms.shape[0]
-            _triton_norms.clip[(count,)](
-                squares, self._members, self._norms, tensor_table, group_table, self._scales, **_SMALL
-            )
+            norms = squares, self._members, self._norms, tensor_table, group_table, self._scales
+            work.append((_triton_norms.clip, len(self._norms), norms, _SMALL))
         for chunks, static, scaled in self._steps:
             scales = self._scales if scaled else None
-            _triton_step.step[(len(chunks),)](
-                chunks, tensor_table, group_table, scales, self._switches, inverse, *static, **_STEP
-            )
+            tables = chunks, tensor_table, group_table, scales, self._switches, inverse
+            work.append((_triton_step.step, len(chunks), (*tables, *static), _STEP))
+        self._launch(work)
 
-    def sum_squares(self, tensors: Integers, groups: Doubles, grad_scale: Tensor | None) -> Tensor:
+    def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:
         """Sum the squares of each gradient that a norm scales, 0 for others; the result is used again by the next call."""
-        tensor_table, _ = self._tables.send(tensors, groups)
+        tensor_table, _ = self._tables.send(tensors, None)
         if grad_scale is not None:
             self._inverse.copy_(grad_scale.reshape(1).double().reciprocal())
         if self._clips:
-            self._sum(tensor_table, None if grad_scale is None else self._inverse)
+            self._launch(self._sum(tensor_table, None if grad_scale is None else self._inverse))
         return self.squares
 
-    def _sum(self, tensor_table: Tensor, inverse: Tensor | None) -> None:
-        for chunks, partials, dtype, aligned in self._sums:
-            _triton_norms.square_sums[(len(chunks),)](
-                chunks, tensor_table, inverse, partials, dtype, aligned, **_SMALL
-            )
-        _triton_norms.fold[(len(self.squares),)](self._partials, self._ranges, self.squares, **_SMALL)
+    def _sum(self, tensor_table: Tensor, inverse: Tensor | None) -> list[_Work]:
+        work: list[_Work] = [
+            (_triton_norms.square_sums, len(chunks), (chunks, tensor_table, inverse, partials, dtype, aligned), _SMALL)
+            for chunks, partials, dtype, aligned in self._sums
+        ]
+        work.append((_triton_norms.fold, len(self.squares), (self._partials, self._ranges, self.squares), _SMALL))
+        return work
+
+    def _launch(self, work: Sequence[_Work]) -> None:
+        variant = tuple(tuple(argument is None for argument in arguments) for _, _, arguments, _ in work)
+        if self._device.type == "cuda" and variant not in self._compiled:
+            # Before anything is written: compiling takes seconds in which a user may well press Ctrl-C.
+            for kernel, programs, arguments, options in work:
+                kernel.warmup(*arguments, grid=(programs,), **options)
+            self._compiled.add(variant)
+        for kernel, programs, arguments, options in work:
+            kernel[(programs,)](*arguments, **options)
 
 
 def _norm_tables(kinds: Sequence[Kind]) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
