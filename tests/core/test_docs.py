@@ -18,7 +18,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 # Modules of the command line import what only the extra [cli] brings, and hold no examples. Those of a framework are
 # for the tests of that framework.
-ELSEWHERE = ("rmsprop.cli", "rmsprop.__main__", "rmsprop.tf_keras", "rmsprop._tf_keras", "rmsprop.engines.tensorflow")
+ELSEWHERE = (
+    "rmsprop.cli", "rmsprop.__main__", "rmsprop.tf_keras", "rmsprop._tf_keras", "rmsprop.engines.tensorflow",
+    "rmsprop.engines.torch", "rmsprop.compilers.triton", "rmsprop.compilers._triton",
+)  # fmt: skip
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(rmsprop.__path__, "rmsprop.")

@@ -4,6 +4,7 @@ import numpy
 import ours
 import pytest
 import torch
+from arrays import EVERYTHING, numbers
 
 from rmsprop._options import Options
 from rmsprop.engines.torch._cuda import Cuda, Item
@@ -11,14 +12,14 @@ from rmsprop.engines.torch._cuda import Cuda, Item
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 SIZES = (0, 1, 1025, 4096, 40000)
-SETTINGS = [{}, {"clipvalue": 0.5}, {"clipnorm": 0.5, "centered": True}, ours.EVERYTHING]
+SETTINGS = [{}, {"clipvalue": 0.5}, {"clipnorm": 0.5, "centered": True}, EVERYTHING]
 
 
 class Model:
     """The engine on the device, and NumPy's optimizer, with the same variables and gradients."""
 
     def __init__(self, options, dtype=numpy.float32):
-        self.arrays = {str(size): ours.numbers(size, dtype, size) for size in SIZES}
+        self.arrays = {str(size): numbers(size, dtype, size) for size in SIZES}
         self.optimizer = ours.build(options, self.arrays)
         self.engine, self.iterations = Cuda(Options(**options)), torch.zeros((), dtype=torch.int64, device="cuda")
         state = ours.state(self.optimizer, self.arrays)
@@ -41,7 +42,7 @@ class Model:
         ]
 
     def step(self, seed, do=None):
-        given = {name: ours.numbers(array.shape, array.dtype, seed) for name, array in self.arrays.items()}
+        given = {name: numbers(array.shape, array.dtype, seed) for name, array in self.arrays.items()}
         for name, array in given.items():
             self.gradients[name].copy_(torch.from_numpy(array))
         if do is None:
@@ -79,8 +80,9 @@ def test_a_captured_step_is_replayed_after_others(options):
     with torch.cuda.graph(graph):
         model.engine.step(model.items(), 0.001, model.iterations)
     model.step(2, graph.replay)
+    kept = model.gradients
     # Other addresses, sent to the tables that steps outside of the graph use.
-    model.gradients = {name: torch.empty_like(tensor) for name, tensor in (kept := model.gradients).items()}
+    model.gradients = {name: torch.empty_like(tensor) for name, tensor in kept.items()}
     model.step(3)
     model.gradients = kept
     model.step(4, graph.replay)
@@ -88,7 +90,7 @@ def test_a_captured_step_is_replayed_after_others(options):
 
 
 def test_nothing_waits_for_the_device():
-    model = Model(ours.EVERYTHING)
+    model = Model(EVERYTHING)
     model.step(0)
     items, found, scale = model.items(), torch.zeros(1, device="cuda"), torch.ones(1, device="cuda")
     model.engine.step(items, 0.5, model.iterations, scale, found)  # compiles
@@ -101,5 +103,8 @@ def test_nothing_waits_for_the_device():
 
 def test_the_first_step_may_not_be_captured():
     model = Model({})
-    with pytest.raises(RuntimeError, match="the first step of these parameters"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+    with (
+        pytest.raises(RuntimeError, match="the first step of these parameters"),
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+    ):
         model.engine.step(model.items(), 0.001, model.iterations)

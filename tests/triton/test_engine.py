@@ -6,11 +6,12 @@ import numpy
 import ours
 import pytest
 import torch
+from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair, unaligned
 
 STORAGE = [
     pytest.param(variable, slots, id=f"{numpy.dtype(variable).name}-{slots}")
-    for variable in ours.TYPES
+    for variable in TYPES
     for slots in (None, "float32", "float64", "bfloat16")
     if numpy.dtype(variable).name != slots
 ]
@@ -38,18 +39,18 @@ def test_settings_in_float64_for_nine_steps(case):
 
 @pytest.mark.parametrize(("variable", "slots"), STORAGE)
 def test_every_storage(variable, slots):
-    options = ours.EVERYTHING | {"slot_dtype": slots}
+    options = EVERYTHING | {"slot_dtype": slots}
     run(Pair(options, cases.variables(variable)), 3, variable)
 
 
 @pytest.mark.parametrize("aligned", [True, False])
-@pytest.mark.parametrize("dtype", ours.TYPES)
+@pytest.mark.parametrize("dtype", TYPES)
 def test_sizes_about_those_of_blocks_and_chunks_in_one_launch(aligned, dtype):
     sizes = [0, 1, 7, 1023, 1024, 1025, 4095, 4096, 4097, 9000]
     place = (lambda tensor: tensor) if aligned else unaligned
-    arrays = {str(size): ours.numbers(size, dtype, size) for size in sizes}
-    pair = Pair(ours.EVERYTHING, arrays, place)
-    pair.step_both({str(size): ours.numbers(size, dtype, 100 + size) for size in sizes})
+    arrays = {str(size): numbers(size, dtype, size) for size in sizes}
+    pair = Pair(EVERYTHING, arrays, place)
+    pair.step_both({str(size): numbers(size, dtype, 100 + size) for size in sizes})
     kinds = [kind for launches in pair.engine._launches for kind in launches[2]]
     assert {kind.aligned for kind in kinds if kind.size} == {aligned}
     assert len(pair.engine._last._steps) == 1
@@ -59,19 +60,17 @@ def test_both_alignments_and_two_types_are_four_launches():
     def place(tensor):
         return unaligned(tensor) if tensor.numel() == 5 else tensor
 
-    arrays = {
-        f"{size} {dtype.__name__}": ours.numbers(size, dtype) for size in (4, 5) for dtype in ours.TYPES[2:]
-    }
+    arrays = {f"{size} {dtype.__name__}": numbers(size, dtype) for size in (4, 5) for dtype in TYPES[2:]}
     pair = Pair({"momentum": 0.9, "clipnorm": 0.5}, arrays, place)
     for step in range(2):
-        pair.step_both({name: ours.numbers(array.shape, array.dtype, step) for name, array in arrays.items()})
+        pair.step_both({name: numbers(array.shape, array.dtype, step) for name, array in arrays.items()})
     assert len(pair.engine._last._steps) == 4
 
 
 def test_zeros_infinities_and_nan_go_the_same_way():
     special = numpy.array([0, -0.0, 1e-30, 1e-45, 1e15, 3e38, numpy.inf, -numpy.inf, numpy.nan], numpy.float32)
     arrays = {"w": numpy.repeat(special, special.size)}
-    for options in (ours.EVERYTHING, {"clipvalue": 1.0, "centered": True}, {"epsilon": 0.0, "clipnorm": 1.0}):
+    for options in (EVERYTHING, {"clipvalue": 1.0, "centered": True}, {"epsilon": 0.0, "clipnorm": 1.0}):
         pair = Pair(options, arrays)
         with numpy.errstate(all="ignore"):
             for _ in range(3):
@@ -89,10 +88,10 @@ def test_float64_is_rounded_once_to_half_types(slots):
 
 
 def test_learning_rate_may_be_a_tensor():
-    arrays = {"w": ours.numbers(5)}
+    arrays = {"w": numbers(5)}
     pair = Pair({"weight_decay": 0.01}, arrays)
     for step, rate in enumerate((0.5, 0.25, 0.125)):
-        gradients = {"w": ours.numbers(5, seed=step)}
+        gradients = {"w": numbers(5, seed=step)}
         pair.step(gradients, torch.tensor(rate))
         pair.optimizer.learning_rate = rate
         ours.step(pair.optimizer, pair.arrays, gradients)
@@ -103,11 +102,11 @@ def test_groups_have_options_and_learning_rates_of_their_own():
     from rmsprop._options import Options
 
     settings = [{"global_clipnorm": 0.5, "learning_rate": 0.1}, {"momentum": 0.9, "centered": True}, {"clipnorm": 0.1}]
-    arrays = ours.numbers((3, 5))
+    arrays = numbers((3, 5))
     pairs = [Pair(options, {"w": row}) for options, row in zip(settings, arrays, strict=True)]
     engine, iterations = pairs[0].engine, torch.zeros((), dtype=torch.int64)
     for step in range(3):
-        given = {"w": ours.numbers(5, seed=step)}
+        given = {"w": numbers(5, seed=step)}
         items = [
             pair.items(given)[0]._replace(options=options, learning_rate=options.learning_rate)
             for pair, options in zip(pairs, [Options(**setting) for setting in settings], strict=True)
@@ -122,11 +121,11 @@ def test_groups_have_options_and_learning_rates_of_their_own():
 def test_weight_decay_may_leave_some_out():
     from rmsprop import RMSprop
 
-    pair = Pair({"weight_decay": 0.1}, {"w": ours.numbers(5), "bias": ours.numbers(5, seed=1)})
+    pair = Pair({"weight_decay": 0.1}, {"w": numbers(5), "bias": numbers(5, seed=1)})
     pair.optimizer = RMSprop(weight_decay=0.1)
     pair.optimizer.exclude_from_weight_decay(var_names=["bias"])
     pair.optimizer.build(pair.arrays)
-    given = {"w": ours.numbers(5, seed=2), "bias": ours.numbers(5, seed=3)}
+    given = {"w": numbers(5, seed=2), "bias": numbers(5, seed=3)}
     decayed, left = pair.items(given)
     pair.engine.step([decayed, left._replace(decays=False)], 0.001, pair.iterations)
     ours.step(pair.optimizer, pair.arrays, given)
@@ -134,32 +133,32 @@ def test_weight_decay_may_leave_some_out():
 
 
 def test_plans_are_kept_and_used_again():
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers(5), "v": ours.numbers(3)})
+    pair = Pair(EVERYTHING, {"w": numbers(5), "v": numbers(3)})
     for step in range(4):
-        pair.step_both({"w": ours.numbers(5, seed=step), "v": ours.numbers(3, seed=step)})
+        pair.step_both({"w": numbers(5, seed=step), "v": numbers(3, seed=step)})
     assert len(pair.engine._launches) == 1
 
 
 def test_a_mixed_gradient_type_is_widened():
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers(1030)})
-    for dtype in ours.TYPES:
-        pair.step_both({"w": ours.numbers(1030, dtype)})
+    pair = Pair(EVERYTHING, {"w": numbers(1030)})
+    for dtype in TYPES:
+        pair.step_both({"w": numbers(1030, dtype)})
 
 
 def test_an_empty_call_changes_nothing():
-    pair = Pair({}, {"w": ours.numbers(3)})
+    pair = Pair({}, {"w": numbers(3)})
     pair.step({})
     pair.compare()
 
 
 def test_an_unknown_type_is_refused():
-    pair = Pair({}, {"w": ours.numbers(3)})
-    item = pair.items({"w": ours.numbers(3)})[0]
+    pair = Pair({}, {"w": numbers(3)})
+    item = pair.items({"w": numbers(3)})[0]
     with pytest.raises(TypeError, match=r"torch.complex64: float16, bfloat16, float32 or float64 is needed"):
         pair.engine.step([item._replace(gradient=torch.zeros(3, dtype=torch.complex64))], 0.1, pair.iterations)
     pair.compare()
 
 
 def test_bfloat16_is_what_numpy_knows_by_that_name():
-    pair = Pair({}, {"w": ours.numbers(3, ml_dtypes.bfloat16)})
+    pair = Pair({}, {"w": numbers(3, ml_dtypes.bfloat16)})
     assert pair.parameters["w"].dtype is torch.bfloat16

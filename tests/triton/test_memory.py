@@ -4,6 +4,7 @@ import numpy
 import ours
 import pytest
 import torch
+from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair, same_bits, to_numpy
 
 import rmsprop
@@ -22,11 +23,11 @@ def channels_last(array):
 
 @pytest.mark.parametrize("gradient", [numpy.copy, fortran, channels_last])
 @pytest.mark.parametrize("variable", [numpy.copy, fortran, channels_last])
-@pytest.mark.parametrize("options", [{"clipnorm": 1.0, "momentum": 0.9}, ours.EVERYTHING], ids=["clipnorm", "all"])
+@pytest.mark.parametrize("options", [{"clipnorm": 1.0, "momentum": 0.9}, EVERYTHING], ids=["clipnorm", "all"])
 def test_axes_in_any_order(variable, gradient, options):
-    pair = Pair(options, {"w": variable(ours.numbers(SHAPE))})
+    pair = Pair(options, {"w": variable(numbers(SHAPE))})
     for step in range(2):
-        pair.step_both({"w": gradient(ours.numbers(SHAPE, seed=step))})
+        pair.step_both({"w": gradient(numbers(SHAPE, seed=step))})
 
 
 def engine_step(pair, gradient):
@@ -35,32 +36,32 @@ def engine_step(pair, gradient):
 
 
 def test_an_expanded_gradient():
-    pair = Pair({"global_clipnorm": 1.0}, {"w": ours.numbers((6, 4))})
-    row = ours.numbers(4, seed=1)
+    pair = Pair({"global_clipnorm": 1.0}, {"w": numbers((6, 4))})
+    row = numbers(4, seed=1)
     engine_step(pair, torch.from_numpy(row).expand(6, 4))
     ours.step(pair.optimizer, pair.arrays, {"w": numpy.broadcast_to(row, (6, 4)).copy()})
     pair.compare()
 
 
 def test_parameters_and_slots_in_one_flat_buffer():
-    pair = Pair({"clipnorm": 1.0}, {"a": ours.numbers((3, 3)), "b": ours.numbers(5)})
+    pair = Pair({"clipnorm": 1.0}, {"a": numbers((3, 3)), "b": numbers(5)})
     flat = torch.empty(14)
     for name, part in (("a", flat[:9].view(3, 3)), ("b", flat[9:])):
         pair.parameters[name] = part.copy_(pair.parameters[name])
-    pair.step_both({"a": ours.numbers((3, 3), seed=1), "b": ours.numbers(5, seed=2)})
+    pair.step_both({"a": numbers((3, 3), seed=1), "b": numbers(5, seed=2)})
 
 
 def test_a_parameter_with_gaps_is_returned_to_its_place():
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers((4, 3))})
+    pair = Pair(EVERYTHING, {"w": numbers((4, 3))})
     wide = torch.full((4, 8), 7.0)
     pair.parameters["w"] = wide[:, 2:5].copy_(pair.parameters["w"])
     for step in range(3):
-        pair.step_both({"w": ours.numbers((4, 3), seed=step)})
+        pair.step_both({"w": numbers((4, 3), seed=step)})
     assert (wide[:, [0, 1, 5, 6, 7]] == 7).all()
 
 
 def test_a_gradient_may_be_the_parameter_itself():
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers(1030)})
+    pair = Pair(EVERYTHING, {"w": numbers(1030)})
     engine_step(pair, pair.parameters["w"])
     ours.step(pair.optimizer, pair.arrays, {"w": pair.arrays["w"]})
     pair.compare()
@@ -68,8 +69,8 @@ def test_a_gradient_may_be_the_parameter_itself():
 
 
 def test_a_shifted_overlap_is_copied_before_anything_is_written():
-    memory = torch.from_numpy(ours.numbers(9000))
-    pair = Pair({}, {"w": memory[:8000].numpy(), "v": ours.numbers(8000, seed=1)})
+    memory = torch.from_numpy(numbers(9000))
+    pair = Pair({}, {"w": memory[:8000].numpy(), "v": numbers(8000, seed=1)})
     pair.parameters["w"] = memory[:8000]
     given = {"w": memory[1000:].numpy().copy(), "v": memory[:8000].numpy().copy()}
     items = pair.items(given)
@@ -80,10 +81,10 @@ def test_a_shifted_overlap_is_copied_before_anything_is_written():
     assert pair.engine._overlapping == [0, 1]
 
 
-@pytest.mark.parametrize("dtype", ours.TYPES)
+@pytest.mark.parametrize("dtype", TYPES)
 def test_a_sparse_gradient_is_the_dense_one_with_duplicates_summed(dtype):
-    rows, values = [5, 0, 5, 5, 2], ours.numbers((5, 3), dtype)
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers((7, 3), dtype)})
+    rows, values = [5, 0, 5, 5, 2], numbers((5, 3), dtype)
+    pair = Pair(EVERYTHING, {"w": numbers((7, 3), dtype)})
     for _ in range(2):
         tensor = pair.place(torch.from_numpy(values.astype(numpy.float32)).to(pair.parameters["w"].dtype))
         if dtype is numpy.float64:
@@ -94,20 +95,20 @@ def test_a_sparse_gradient_is_the_dense_one_with_duplicates_summed(dtype):
 
 
 def test_another_sparse_layout_is_refused():
-    pair = Pair({}, {"w": ours.numbers((7, 3))})
+    pair = Pair({}, {"w": numbers((7, 3))})
     with pytest.raises(TypeError, match=r"torch.sparse_bsr: dense or sparse COO is needed"):
         engine_step(pair, torch.zeros(7, 3).to_sparse_bsr((1, 1)))
 
 
 def test_a_gradient_of_another_shape_is_refused():
-    pair = Pair({}, {"w": ours.numbers((7, 3))})
+    pair = Pair({}, {"w": numbers((7, 3))})
     with pytest.raises(ValueError, match=r"shape \(3, 7\) on cpu, its parameter \(7, 3\) on cpu"):
         engine_step(pair, torch.zeros(3, 7))
     pair.compare()
 
 
 def test_state_that_lies_in_another_order_is_refused():
-    pair = Pair({}, {"w": ours.numbers((7, 3))})
+    pair = Pair({}, {"w": numbers((7, 3))})
     pair.slots["w"]["velocity"] = torch.zeros(3, 7).T
     with pytest.raises(ValueError, match=r"velocity is torch.float32 with strides \(1, 7\)"):
         engine_step(pair, torch.zeros(7, 3))
@@ -123,7 +124,7 @@ def test_backward_through_a_stale_graph_raises():
 
 
 def test_everything_written_gets_a_new_version():
-    pair = Pair(ours.EVERYTHING, {"w": ours.numbers(3)})
+    pair = Pair(EVERYTHING, {"w": numbers(3)})
     written = [pair.parameters["w"], *pair.slots["w"].values(), pair.iterations]
     before = [tensor._version for tensor in written]
     gradient = torch.ones(3)

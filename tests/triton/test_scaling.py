@@ -4,19 +4,20 @@ import numpy
 import ours
 import pytest
 import torch
+from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair
 
-GRADIENTS = {"w": ours.numbers(1030), "v": ours.numbers((3, 4), seed=1)}
+GRADIENTS = {"w": numbers(1030), "v": numbers((3, 4), seed=1)}
 
 
 def start(options, dtype=numpy.float32):
-    return Pair(options, {name: ours.numbers(array.shape, dtype, 9) for name, array in GRADIENTS.items()})
+    return Pair(options, {name: numbers(array.shape, dtype, 9) for name, array in GRADIENTS.items()})
 
 
 @pytest.mark.parametrize("scale", [65536.0, 3.0])
-@pytest.mark.parametrize("dtype", ours.TYPES)
+@pytest.mark.parametrize("dtype", TYPES)
 def test_a_scale_is_taken_out_as_unscale_does(scale, dtype):
-    pair = start(ours.EVERYTHING, dtype)
+    pair = start(EVERYTHING, dtype)
     scaled = {name: (array * numpy.float32(7)).astype(dtype) for name, array in GRADIENTS.items()}
     pair.step(scaled, grad_scale=torch.tensor(scale))
     # `GradScaler.unscale_` multiplies by the float32 of the reciprocal; half types stay in float32 here.
@@ -35,7 +36,7 @@ def test_the_sums_of_squares_are_without_the_scale():
 
 @pytest.mark.parametrize("shape", [(), (1,)])
 def test_a_skipped_step_changes_nothing(shape):
-    pair = start(ours.EVERYTHING)
+    pair = start(EVERYTHING)
     pair.step_both(GRADIENTS)
     bad = {name: array * numpy.float32(numpy.inf) for name, array in GRADIENTS.items()}
     pair.step(bad, found_inf=torch.ones(shape), grad_scale=torch.full(shape, 2.0))
@@ -44,7 +45,7 @@ def test_a_skipped_step_changes_nothing(shape):
 
 
 def test_a_step_with_nothing_found_is_done():
-    pair = start(ours.EVERYTHING)
+    pair = start(EVERYTHING)
     pair.step(GRADIENTS, found_inf=torch.zeros(1))
     ours.step(pair.optimizer, pair.arrays, GRADIENTS)
     pair.compare()

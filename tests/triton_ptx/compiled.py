@@ -16,7 +16,8 @@ TARGET = GPUTarget("cuda", 90, 32)
 #: Types of the arguments that are no compile-time constants; None where the argument may be off.
 SIGNATURES = {
     _triton_step.step: {
-        "chunks": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64", "switches": "*i32", "inverse": "*fp32",
+        "chunks": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64", "switches": "*i32",
+        "inverse": "*fp32",
     },
     _triton_norms.square_sums: {"chunks": "*i32", "tensors": "*i64", "inverse": "*fp32", "partials": "*fp64"},
     _triton_norms.fold: {"partials": "*fp64", "ranges": "*i32", "squares": "*fp64"},
@@ -61,6 +62,4 @@ def step(gradient, variable, slots, aligned, on=frozenset(), scaled=False):
 
 @functools.cache
 def square_sums(gradient, aligned, scaled=False):
-    return kernel(
-        _triton_norms.square_sums, (launches._TYPES[gradient], aligned), () if scaled else ("inverse",)
-    )
+    return kernel(_triton_norms.square_sums, (launches._TYPES[gradient], aligned), () if scaled else ("inverse",))

@@ -5,19 +5,20 @@ The interpreter shows what the kernels compute, and these tests what the compile
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import compiled
 import numpy
-import ours
 import pytest
+from arrays import TYPES
 
 from rmsprop.compilers import _triton_norms
 from rmsprop.compilers.triton import FLAGS
 
-TYPES = [numpy.dtype(dtype).name for dtype in ours.TYPES]
+NAMES = [numpy.dtype(dtype).name for dtype in TYPES]
 
-#: Gradient, variable and state: alike, or state of another type as `slot_dtype` asks for, or a gradient of another type.
-STORAGE = [(dtype, dtype, dtype) for dtype in TYPES]
+#: Types of gradient, variable and state: all alike, or the state as `slot_dtype` asks for, or the gradient of its own.
+STORAGE = [(dtype, dtype, dtype) for dtype in NAMES]
 STORAGE += [("float16", "float16", "float32"), ("bfloat16", "bfloat16", "float32"), ("float32", "float32", "float64")]
 STORAGE += [("float64", "float64", "float16"), ("float64", "float64", "bfloat16"), ("float32", "bfloat16", "bfloat16")]
 
@@ -70,13 +71,13 @@ def check_step(storage, aligned, on, scaled):
 
 
 def test_the_checks_find_what_they_look_for():
-    class Fused:
-        asm = {"ptx": "\tfma.rn.f32 \t%f1, %f2;\n\tdiv.rn.f32 %f1;\n\tsqrt.rn.f32 %f;\n\tmul.rn.f32 %f;\n\tadd.rn.f32 %f;"}
-
+    fused = SimpleNamespace(
+        asm={"ptx": "".join(f"\t{one}.rn.f32 %f1;\n" for one in ("fma", "div", "sqrt", "mul", "add"))}
+    )
     with pytest.raises(AssertionError):
-        check_arithmetic(Fused, "float32")
+        check_arithmetic(fused, "float32")
     with pytest.raises(AssertionError):
-        check_width(Fused, True)
+        check_width(fused, True)
 
 
 @pytest.mark.parametrize("on", OPTION_SETS, ids=names)
@@ -101,7 +102,7 @@ def test_every_array_of_the_aligned_variant_is_read_and_written_128_bits_at_a_ti
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["", "scaled"])
 @pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "unaligned"])
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", NAMES)
 def test_sums_of_squares(dtype, aligned, scaled):
     done = set(instructions(compiled.square_sums(dtype, aligned, scaled)))
     assert {"mul.rn.f64", "add.rn.f64"} <= done

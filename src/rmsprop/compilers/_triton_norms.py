@@ -1,8 +1,8 @@
-"""What precedes the update on CUDA memory: the norms, in the order that the specification defines, and the switches.
+"""What precedes the update on CUDA memory: the norms, in the order that the specification defines, and switches.
 
-`square_sums` sums the squares of each chunk of a gradient, `fold` each gradient's chunks, `clip` turns the sums into what
-gradients are multiplied by, and `prepare` decides what the host must not be asked for: whether this step is skipped, and
-whether averages replace variables. All results stay on the device.
+`square_sums` sums the squares of each chunk of a gradient, `fold` each gradient's chunks, `clip` turns the sums into
+what gradients are multiplied by, and `prepare` decides what the host must not be asked for: whether this step is
+skipped, and whether averages replace variables. All results stay on the device.
 """
 
 import triton
@@ -116,16 +116,14 @@ def clip(squares, members, norms, tensors, groups, scales):
     root = tl.sqrt(total)
     # Infinite or not a number, a global norm leaves nothing of any gradient; a gradient's own concerns itself.
     ruined = (tl.load(norm + 2) != 0) & (root - root != 0.0)
-    for k in range(0, count):
+    for k in range(count):
         number = tl.load(first + k).to(tl.int64)
         limit = tl.load(groups + tl.load(tensors + number * TENSOR + 1) * GROUP + 9)
         scale = limit / tl.where(limit > root, limit, root)
         tl.store(scales + number, tl.where(ruined, root - root, scale))
 
 
-@triton.jit(
-    do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"]
-)
+@triton.jit(do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"])
 def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, inverse):
     """Decide for the step that follows, and count it; one program.
 
@@ -145,7 +143,7 @@ def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, in
     if grad_scale is not None:
         scale = tl.load(grad_scale).to(tl.float64)
         tl.store(inverse, (tl.cast(1.0, tl.float64) / scale).to(tl.float32))
-    for group in range(0, group_count):
+    for group in range(group_count):
         frequency = tl.load(groups + group * GROUP + 10).to(tl.int64)
         turn = (frequency > 0) & ((done + 1) % tl.maximum(frequency, 1) == 0)
         tl.store(switches + 1 + group, turn.to(tl.int32))

@@ -8,9 +8,9 @@ skipped step or the replay of a CUDA graph needs no host.
 Arithmetic is IEEE: correctly rounded division and square root, no fused multiply-add (`enable_fp_fusion=False` at every
 launch), so the bits are those of the CPU kernels.
 
-What is written here holds for Triton 3.6 to 3.9. They differ in this: 3.6 cannot return None from a function (so options
-that are off are decided in one function, not in helpers), and its `sqrt_rn` and `div_rn` take float32 only (for float64
-the plain operations are correctly rounded in all of them); 3.9 warns where a launch does not say whether it fuses.
+What is written here is meant for Triton 3.6 to 3.9. They differ in this: 3.6 cannot return None from a function (so
+options that are off are decided in one function, not in helpers), and its `sqrt_rn` and `div_rn` take float32 only (for
+float64 the plain operations are correctly rounded); 3.9 warns where a launch does not say whether it fuses.
 """
 
 import triton
@@ -27,20 +27,12 @@ GROUP = tl.constexpr(tables.GROUP_WIDTH)
 
 @triton.jit
 def _sqrt(x):
-    if x.dtype == tl.float64:
-        root = tl.sqrt(x)
-    else:
-        root = tl.sqrt_rn(x)
-    return root
+    return tl.sqrt(x) if x.dtype == tl.float64 else tl.sqrt_rn(x)
 
 
 @triton.jit
 def _divide(x, y):
-    if x.dtype == tl.float64:
-        quotient = x / y
-    else:
-        quotient = tl.div_rn(x, y)
-    return quotient
+    return x / y if x.dtype == tl.float64 else tl.div_rn(x, y)
 
 
 @triton.jit

@@ -1,10 +1,11 @@
 """The tables of the CUDA kernels: what their columns are, and how a step's tables reach the device.
 
 * A CHUNK table has a row a program: the number of a tensor, and which chunk of that tensor; int32.
-* The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient, variable,
-  velocity, momentum, average_gradient and average (0 where the slot is off), and of the gradient in row-major order.
-* The GROUP table has a row for each setting of the options, float64: `GROUP_COLUMNS`. A kernel rounds each number once to
-  the type that it computes in.
+* The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient,
+  variable, velocity, momentum, average_gradient and average (0 where the slot is off), and of the gradient in row-major
+  order.
+* The GROUP table has a row for each setting of the options, float64: `GROUP_COLUMNS`. A kernel rounds each number once
+  to the type that it computes in.
 """
 
 from collections.abc import Sequence
@@ -42,10 +43,10 @@ Doubles = NDArray[numpy.float64]
 class Tables:
     """The tensor and the group table on a device, sent there in one copy, and only when they changed.
 
-    Eagerly, pinned memory comes from torch's allocator, which does not hand it out again before the copy from it is done,
-    and nothing waits for the copy. While a CUDA graph is captured nothing may be allocated or used again like that: what is
-    sent then has memory of its own, pinned and on the device, allocated beforehand and kept as long as this object, because
-    every replay copies again.
+    Eagerly, pinned memory comes from torch's allocator, which does not hand it out again before the copy from it is
+    done, and nothing waits for the copy. While a CUDA graph is captured nothing may be allocated or used again like
+    that: what is sent then has memory of its own, pinned and on the device, allocated beforehand and kept as long as
+    this object, because every replay copies again.
 
     Args:
         tensors: rows of the tensor table.
@@ -93,7 +94,7 @@ class Tables:
         if key not in self._captured:
             if not self._spare:
                 raise RuntimeError(
-                    f"{_SPARE} different steps were captured in CUDA graphs: do one outside of a capture before the next"
+                    f"{_SPARE} different steps were captured in CUDA graphs: do one outside before the next"
                 )
             staged, there = self._captured[key] = self._spare.pop()
             staged.numpy()[:] = self._here

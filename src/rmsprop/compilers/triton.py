@@ -1,7 +1,7 @@
-"""The launches on CUDA memory: one for each bucket of tensors, and for norms and switches three small ones before them.
+"""The launches on CUDA memory: one for each bucket of tensors, after small ones for norms and switches.
 
-A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the device
-or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set in time.
+A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the
+device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set in time.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class Launches:
             self._members, self._norms = (self._there(table) for table in _norm_tables(kinds))
 
     def _buckets(self, kinds: Sequence[Kind]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
-        """Sort the tensors into buckets, each with its chunk table, compile-time arguments, and whether a norm scales."""
+        """Sort the tensors into buckets: chunk table, compile-time arguments, and whether a norm scales."""
         found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
         for number, kind in enumerate(kinds):
             if kind.size:
@@ -100,7 +100,7 @@ class Launches:
         ]
 
     def _norm_buckets(self, kinds: Sequence[Kind]) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
-        """Do the same for the norms, which write to parts of one array; `ranges` says where each tensor's numbers are."""
+        """Do so for the norms, which write to parts of one array; the last says where each tensor's numbers are."""
         found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
         for number, kind in enumerate(kinds):
             if kind.size and kind.clip:
@@ -144,7 +144,7 @@ class Launches:
         """
         tensor_table, group_table = self._tables.send(tensors, groups)
         for group, rate in rates:
-            group_table[group, 0].copy_(rate, non_blocking=True)
+            group_table[group, 0].copy_(rate.reshape(()), non_blocking=True)
         inverse = None if grad_scale is None else self._inverse
         switches = iterations, found_inf, grad_scale, group_table, self._groups, self._switches, self._inverse
         work: list[_Work] = [(_triton_norms.prepare, 1, switches, _SMALL)]
@@ -161,7 +161,7 @@ class Launches:
         self._launch(work)
 
     def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:
-        """Sum the squares of each gradient that a norm scales, 0 for others; the result is used again by the next call."""
+        """Sum the squares of each gradient that a norm scales, 0 for others; the next call uses the result again."""
         tensor_table, _ = self._tables.send(tensors, None)
         if grad_scale is not None:
             self._inverse.copy_(grad_scale.reshape(1).double().reciprocal())

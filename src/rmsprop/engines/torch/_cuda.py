@@ -5,6 +5,7 @@ not the last step's, and launches; nothing waits for the device.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy
@@ -55,8 +56,8 @@ class Cuda:
             iterations: steps done before, an int64 tensor without axes on the device, which is counted up there.
             grad_scale: what the loss was multiplied by, a tensor of one float on the device; None without.
             found_inf: tensor of one float on the device: not zero, and the step changes nothing.
-            squares: float64 tensor, for each item the sum of its gradient's squares, if not those of the gradients here:
-                where a parameter is distributed, of all its parts (`square_sums` gives those of one).
+            squares: float64 tensor, for each item the sum of its gradient's squares, if not those of the gradients
+                here: where a parameter is distributed, of all its parts (`square_sums` gives those of one).
 
         Raises:
             TypeError: a type of tensor that cannot be stepped.
@@ -129,4 +130,4 @@ class Cuda:
 def _device_of(items: Sequence[Item]) -> Any:
     """Make the items' device the current one, on which Triton launches."""
     device = items[0].parameter.device
-    return torch.cuda.device(device) if device.type == "cuda" else torch.device(device)
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,11 +1,11 @@
 """The tables of one step on CUDA: where everything is, and copies of what does not lie as the kernels need it.
 
-* A gradient that lies in memory as its parameter does is read where it is. One that does not is copied into the parameter's
-  order first, and into row-major order for a norm, which is defined on that order.
+* A gradient that lies in memory as its parameter does is read where it is. One that does not is copied into the
+  parameter's order first, and into row-major order for a norm, which is defined on that order.
 * A parameter with gaps is stepped in a copy without, which is copied back.
-* A sparse gradient is coalesced, rows of half types in float32, and made dense: in tf_keras's RMSprop the averages of untouched
-  rows decay, so the whole parameter is written to anyway. Coalescing waits for the device, because the number of rows must
-  be known.
+* A sparse gradient is coalesced, rows of half types in float32, and made dense: in tf_keras's RMSprop the averages of
+  untouched rows decay, so the whole parameter is written to anyway. Coalescing waits for the device, because the number
+  of rows must be known.
 * A gradient that shares memory with what the step writes is copied, unless it is its parameter's own memory.
 """
 
@@ -96,7 +96,7 @@ class Call:
         return (~odd[:, :-1].any(axis=1)).tolist(), (~odd[:, -1]).tolist()
 
     def overlapping(self) -> list[int]:
-        """List the items whose gradient shares memory with what the step writes; its parameter's own memory may be it."""
+        """List the items whose gradient shares memory with what is written, but for its parameter's own memory."""
         sizes = self.tensors[:, :1]
         widths = [[one.itemsize for one in (look.types[1], *(len(_SLOTS) * look.types[2:]))] for look in self.looks]
         starts = self.tensors[:, 3:8]
