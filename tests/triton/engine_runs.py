@@ -1,16 +1,17 @@
 """Steps of the CUDA engine, run by Triton's interpreter on CPU tensors, beside `rmsprop.RMSprop` on the same arrays."""
 
+import interpreter
 import ml_dtypes
 import numpy
 import ours
 import torch
 
-import rmsprop
 from rmsprop._options import Options, rate_function
 from rmsprop.engines.torch._cuda import Cuda, Item
 
 SLOTS = ("velocity", "momentum", "average_gradient", "average")
-_BITS = {torch.bfloat16: (torch.int16, ml_dtypes.bfloat16)}
+
+interpreter.mend()
 
 
 def to_torch(array):
@@ -95,6 +96,3 @@ def same_bits(found, wanted, what=""):
     numpy.testing.assert_array_equal(numpy.isnan(found), nan, what)
     found, wanted = (numpy.ascontiguousarray(one)[~nan].view(bits) for one in (found, wanted))
     numpy.testing.assert_array_equal(found, wanted, what)
-
-
-__all__ = ["Pair", "rmsprop", "same_bits", "to_numpy", "to_torch", "unaligned"]

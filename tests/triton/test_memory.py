@@ -5,7 +5,7 @@ import ours
 import pytest
 import torch
 from arrays import EVERYTHING, TYPES, numbers
-from engine_runs import Pair, same_bits, to_numpy
+from engine_runs import Pair, same_bits, to_numpy, to_torch
 
 import rmsprop
 from rmsprop.engines.torch._cuda import Item
@@ -83,17 +83,16 @@ def test_a_shifted_overlap_is_copied_before_anything_is_written():
 
 @pytest.mark.parametrize("dtype", TYPES)
 def test_a_sparse_gradient_is_the_dense_one_with_duplicates_summed(dtype):
-    rows, values = [5, 0, 5, 5, 2], numbers((5, 3), dtype)
+    # Two of a row: the order in which more are added is not defined, and NumPy's differs from torch's by an ulp.
+    rows, values = [5, 0, 5, 2], numbers((4, 3), dtype)
     pair = Pair(EVERYTHING, {"w": numbers((7, 3), dtype)})
     for _ in range(2):
-        tensor = pair.place(torch.from_numpy(values.astype(numpy.float32)).to(pair.parameters["w"].dtype))
-        if dtype is numpy.float64:
-            tensor = torch.from_numpy(values)
-        engine_step(pair, torch.sparse_coo_tensor([rows], tensor, (7, 3), check_invariants=True))
+        engine_step(pair, torch.sparse_coo_tensor([rows], to_torch(values), (7, 3), check_invariants=True))
         ours.step(pair.optimizer, pair.arrays, {"w": rmsprop.RowSparse(rows, values, (7, 3))})
         pair.compare()
 
 
+@pytest.mark.filterwarnings("ignore:Sparse BSR tensor support is in beta")
 def test_another_sparse_layout_is_refused():
     pair = Pair({}, {"w": numbers((7, 3))})
     with pytest.raises(TypeError, match=r"torch.sparse_bsr: dense or sparse COO is needed"):

@@ -92,6 +92,13 @@ def test_every_storage(storage, aligned, on):
     check_step(storage, aligned, on, scaled=on is EVERYTHING)
 
 
+def test_half_types_are_rounded_to_nearest():
+    # The interpreter is no witness for bfloat16: see `tests/triton/interpreter.py`.
+    for dtype, rounding in (("bfloat16", "cvt.rn.bf16x2.f32"), ("float16", "cvt.rn.f16x2.f32")):
+        for storage in ((dtype, dtype, dtype), ("float64", "float64", dtype)):
+            assert rounding in instructions(compiled.step(*storage, True, EVERYTHING))
+
+
 def test_every_array_of_the_aligned_variant_is_read_and_written_128_bits_at_a_time():
     kernel = compiled.step("float32", "float32", "float32", True, EVERYTHING)
     done = instructions(kernel)
