@@ -1,8 +1,8 @@
 """The launches on CUDA memory: one for each bucket of tensors, after small ones for norms and switches.
 
 A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the
-device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set before
-Triton was imported.
+device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set
+before Triton was imported.
 """
 
 from collections.abc import Sequence

@@ -33,9 +33,9 @@ class Cuda:
         # Of the last step: what its tensors are like, where they were, and what it launched.
         self._looks: list[Look] = []
         self._pattern: Any = None
-        self._tensors: Integers | None = None
+        self._tensors: Integers = numpy.empty((0, 0), numpy.int64)
         self._overlapping: list[int] = []
-        self._last: Any = None
+        self._last: Launches | None = None
         self._launches: dict[Any, Launches] = {}
         self._captured: list[Launches] = []
 
@@ -96,13 +96,14 @@ class Cuda:
             self._overlapping, self._tensors = call.overlapping(), call.tensors.copy()
         call.separate(self._overlapping)
         pattern = (device, len(call.groups), call.aligned())
-        if pattern != self._pattern or call.looks != self._looks:
+        launches = self._last
+        if launches is None or pattern != self._pattern or call.looks != self._looks:
             kinds = tuple(kind_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
-            self._last = self._find((*pattern[:2], kinds), captures)
+            launches = self._last = self._find((*pattern[:2], kinds), captures)
             self._pattern, self._looks = pattern, call.looks
-        if captures and self._last not in self._captured:
-            self._captured.append(self._last)  # replays use its memory even if it is dropped here
-        return self._last
+        if captures and launches not in self._captured:
+            self._captured.append(launches)  # replays use its memory even if it is dropped here
+        return launches
 
     def _find(self, key: tuple[torch.device, int, tuple[Kind, ...]], captures: bool) -> Launches:
         launches = self._launches.pop(key, None)
