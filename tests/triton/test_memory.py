@@ -106,11 +106,34 @@ def test_a_gradient_of_another_shape_is_refused():
     pair.compare()
 
 
-def test_state_that_lies_in_another_order_is_refused():
+@pytest.mark.parametrize(
+    ("state", "match"),
+    [
+        (torch.zeros(3, 7).T, r"velocity is torch.float32 of shape \(7, 3\) with strides \(1, 7\)"),
+        (torch.zeros(8, 3), r"velocity is torch.float32 of shape \(8, 3\)"),
+        (None, r"a parameter of shape \(7, 3\) has no state velocity"),
+    ],
+)
+def test_state_that_does_not_fit_is_refused(state, match):
     pair = Pair({}, {"w": numbers((7, 3))})
-    pair.slots["w"]["velocity"] = torch.zeros(3, 7).T
-    with pytest.raises(ValueError, match=r"velocity is torch.float32 with strides \(1, 7\)"):
+    pair.step_both({"w": numbers((7, 3), seed=1)})
+    # Also where all has been well before.
+    slots = pair.slots["w"]
+    pair.slots["w"] = {} if state is None else {"velocity": state}
+    with pytest.raises(ValueError, match=match):
         engine_step(pair, torch.zeros(7, 3))
+    pair.slots["w"] = slots
+    pair.step_both({"w": numbers((7, 3), seed=2)})
+
+
+def test_tensors_may_be_replaced_between_steps():
+    pair = Pair(EVERYTHING, {"w": numbers((7, 3)), "v": numbers(5)})
+    for step in range(4):
+        pair.step_both({"w": numbers((7, 3), seed=step), "v": numbers(5, seed=step)})
+        if step == 1:
+            pair.parameters["w"] = pair.parameters["w"].clone()
+        if step == 2:
+            pair.slots["v"] = {slot: tensor.clone() for slot, tensor in pair.slots["v"].items()}
 
 
 def test_backward_through_a_stale_graph_raises():

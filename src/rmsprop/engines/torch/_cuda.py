@@ -15,7 +15,7 @@ from torch import Tensor
 from rmsprop._options import Options
 from rmsprop.compilers._triton_tables import Integers
 from rmsprop.compilers.triton import Kind, Launches
-from rmsprop.engines.torch._cuda_call import Call, Item, Look, Rate, kind_of
+from rmsprop.engines.torch._cuda_call import Call, Item, Look, Rate, Seen, kind_of
 
 #: Patterns kept: gradients may come and go in a few, not in endless ones.
 _PATTERNS: Final = 16
@@ -31,6 +31,7 @@ class Cuda:
     def __init__(self, options: Options) -> None:
         self._options = options
         # Of the last step: what its tensors are like, where they were, and what it launched.
+        self._seen: Seen | None = None
         self._looks: list[Look] = []
         self._pattern: Any = None
         self._tensors: Integers = numpy.empty((0, 0), numpy.int64)
@@ -67,7 +68,7 @@ class Cuda:
         if not items:
             return
         with torch.no_grad(), _device_of(items):
-            call = Call(self._options, items, learning_rate)
+            call = self._call(items, learning_rate)
             launches = self._prepared(call)
             launches.run(call.tensors, call.groups, call.rates, iterations, grad_scale, found_inf, squares)
             for parameter, copy in call.returns:
@@ -84,8 +85,13 @@ class Cuda:
         if not items:
             return torch.zeros(0, dtype=torch.float64)
         with torch.no_grad(), _device_of(items):
-            call = Call(self._options, items, 0.0)
+            call = self._call(items, 0.0)
             return self._prepared(call).sum_squares(call.tensors, grad_scale)
+
+    def _call(self, items: Sequence[Item], learning_rate: Rate) -> Call:
+        call = Call(self._options, items, learning_rate, self._seen)
+        self._seen = Seen(call.seen, call.tensors)
+        return call
 
     def _prepared(self, call: Call) -> Launches:
         """Find the launches for a call's pattern of tensors, or make them; separate gradients from what is written."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rmsprop._options import Options
 from rmsprop._slots import slots as slots_of
-from rmsprop.compilers._triton_tables import GROUP_COLUMNS, Doubles, Integers
+from rmsprop.compilers._triton_tables import GROUP_COLUMNS, TENSOR_WIDTH, Doubles, Integers
 from rmsprop.compilers.triton import FLAGS, Kind
 from rmsprop.engines._scalars import changing, constants
 
@@ -63,32 +63,68 @@ class Look(NamedTuple):
     group: int
 
 
+class _Seen(NamedTuple):
+    """What an item was like of which nothing had to be copied: if it still is, only its gradient may have moved."""
+
+    parameter: tuple[int, torch.dtype, torch.Size, tuple[int, ...]]
+    gradient: tuple[torch.dtype, torch.Size, tuple[int, ...]]
+    slots: list[tuple[int, torch.dtype, torch.Size, tuple[int, ...]]]
+    look: Look
+
+
 class Call:
     """The tables of one step.
+
+    Args:
+        default: options of items that have none.
+        items: what is stepped.
+        learning_rate: of items that have none.
+        last: the call before, if any, of which only `seen` and `tensors` are used.
 
     Attributes:
         items: what is stepped.
         looks: what each of them is like.
+        seen: likewise, in more detail, None where something had to be copied.
         tensors: the tensor table.
         groups: the group table.
         rates: for groups whose learning rate is a tensor, the group and the tensor.
         returns: parameters that are stepped in a copy, and the copy.
     """
 
-    def __init__(self, default: Options, items: Sequence[Item], learning_rate: Rate) -> None:
+    def __init__(self, default: Options, items: Sequence[Item], learning_rate: Rate, last: "Seen | None") -> None:
         self.items, self.rates = items, list[tuple[int, Tensor]]()
         self.looks, self.returns = list[Look](), list[tuple[Tensor, Tensor]]()
         self._gradients: list[Tensor] = []
         self._held: list[Tensor] = []  # until the kernels are launched: torch reuses memory in the stream's order
         self._numbers: dict[Any, int] = {}
         self._groups: list[tuple[Options, Rate]] = []
-        rows: list[list[int]] = []
-        for item in items:
+        if last is None or len(last.items) != len(items):
+            last = Seen([None] * len(items), numpy.zeros((len(items), TENSOR_WIDTH), numpy.int64))
+        self.seen, self.tensors = last.items, last.tensors.copy()
+        self._fill_in(default, learning_rate)
+        self.groups = self._group_table()
+
+    def _fill_in(self, default: Options, learning_rate: Rate) -> None:
+        rows: dict[int, list[int]] = {}
+        addresses: list[int] = []
+        for place, (item, seen) in enumerate(zip(self.items, self.seen, strict=True)):
             options = default if item.options is None else item.options
             rate = learning_rate if item.learning_rate is None else item.learning_rate
-            rows.append(self._row(item, options, self._group(options, rate)))
-        self.tensors: Integers = numpy.array(rows, numpy.int64)
-        self.groups = self._group_table()
+            group = self._group(options, rate)
+            if seen is not None and _is_as_seen(item, options, group, seen):
+                self.looks.append(seen.look)
+                self._gradients.append(item.gradient)
+                addresses.append(item.gradient.data_ptr())
+            else:
+                rows[place] = self._row(item, options, group)
+                addresses.append(rows[place][2])
+        self.tensors[:, 2] = self.tensors[:, 8] = addresses
+        if rows:
+            self.seen = list(self.seen)
+        for place, row in rows.items():
+            self.tensors[place] = row
+            as_is = self._gradients[place] is self.items[place].gradient and row[2] == row[8] and not self.returns
+            self.seen[place] = _see(self.items[place], self.looks[place]) if as_is else None
 
     def aligned(self) -> tuple[list[bool], list[bool]]:
         """Tell which tensors begin at multiples of 16 bytes with all of their arrays, and with the one for norms."""
@@ -139,6 +175,8 @@ class Call:
         """Fill in a row of the tensor table, with copies where something does not lie as the kernels need it."""
         parameter, gradient, slots, decays, _, _ = item
         shape, strides = parameter.shape, parameter.stride()
+        if missing := [slot.name for slot in slots_of(options) if slot.name not in slots]:
+            raise ValueError(f"a parameter of shape {tuple(shape)} has no state {', '.join(missing)}")
         velocity = slots["velocity"]
         if gradient.layout is not torch.strided:
             gradient = self._hold(_dense(gradient, shape))
@@ -163,20 +201,58 @@ class Call:
         found = [parameter.numel(), group, gradient.data_ptr(), parameter.data_ptr()]
         for name in _SLOTS:
             slot = slots.get(name)
-            if slot is None:
-                found.append(0)
-                continue
-            if slot.dtype != types[2] or not _lies(shape, slot.stride(), strides):
-                raise ValueError(
-                    f"{name} is {slot.dtype} with strides {slot.stride()}: {types[2]} with {strides} is needed"
-                )
-            found.append(slot.data_ptr())
+            if slot is not None:
+                _check_slot(name, slot, parameter, velocity)
+            found.append(0 if slot is None else slot.data_ptr())
         found.append(row_major.data_ptr())
         return found
 
     def _hold(self, tensor: Tensor) -> Tensor:
         self._held.append(tensor)
         return tensor
+
+
+class Seen(NamedTuple):
+    """What a call leaves for the next one; it holds no tensors."""
+
+    items: list[_Seen | None]
+    tensors: Integers
+
+
+def _see(item: Item, look: Look) -> _Seen:
+    parameter, gradient, slots, *_ = item
+    return _Seen(
+        (parameter.data_ptr(), parameter.dtype, parameter.shape, parameter.stride()),
+        (gradient.dtype, gradient.shape, gradient.stride()),
+        [(slot.data_ptr(), slot.dtype, slot.shape, slot.stride()) for slot in slots.values()],
+        look,
+    )
+
+
+def _is_as_seen(item: Item, options: Options, group: int, seen: _Seen) -> bool:
+    """Whether only the gradient's address may differ from the last step's; asked for every item at every step."""
+    parameter, gradient, slots, decays, _, _ = item
+    look = seen.look
+    return (
+        gradient.layout is torch.strided
+        and (gradient.dtype, gradient.shape, gradient.stride()) == seen.gradient
+        and not gradient.is_neg()
+        and (parameter.data_ptr(), parameter.dtype, parameter.shape, parameter.stride()) == seen.parameter
+        and [(slot.data_ptr(), slot.dtype, slot.shape, slot.stride()) for slot in slots.values()] == seen.slots
+        and options is look.options
+        and group == look.group
+        and decays == look.decays
+    )
+
+
+def _check_slot(name: str, slot: Tensor, parameter: Tensor, velocity: Tensor) -> None:
+    shape, strides, dtype = parameter.shape, parameter.stride(), velocity.dtype
+    fits = slot.dtype == dtype and slot.shape == shape and slot.device == parameter.device
+    if not (fits and _lies(shape, slot.stride(), strides)):
+        raise ValueError(
+            f"{name} is {slot.dtype} of shape {tuple(slot.shape)} with strides {slot.stride()} on {slot.device}: "
+            f"{dtype} of shape {tuple(shape)} with strides {strides} on {parameter.device} is needed"
+        )
 
 
 def kind_of(look: Look, aligned: bool, norm_aligned: bool) -> Kind:
