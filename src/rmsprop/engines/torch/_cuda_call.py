@@ -107,10 +107,13 @@ class Call:
     def _fill_in(self, default: Options, learning_rate: Rate) -> None:
         rows: dict[int, list[int]] = {}
         addresses: list[int] = []
+        before: tuple[Any, Any] = (None, None)
+        group = 0
         for place, (item, seen) in enumerate(zip(self.items, self.seen, strict=True)):
             options = default if item.options is None else item.options
             rate = learning_rate if item.learning_rate is None else item.learning_rate
-            group = self._group(options, rate)
+            if not (options is before[0] and rate is before[1]):
+                before, group = (options, rate), self._group(options, rate)
             if seen is not None and _is_as_seen(item, options, group, seen):
                 self.looks.append(seen.look)
                 self._gradients.append(item.gradient)
