@@ -7,7 +7,8 @@ import torch
 from arrays import EVERYTHING, numbers
 
 from rmsprop._options import Options
-from rmsprop.engines.torch._cuda import Cuda, Item
+from rmsprop.engines.torch._cuda import Cuda
+from rmsprop.engines.torch._cuda_items import Item
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -7,7 +7,8 @@ import ours
 import torch
 
 from rmsprop._options import Options, rate_function
-from rmsprop.engines.torch._cuda import Cuda, Item
+from rmsprop.engines.torch._cuda import Cuda
+from rmsprop.engines.torch._cuda_items import Item
 
 SLOTS = ("velocity", "momentum", "average_gradient", "average")
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from rmsprop._options import Options
 from rmsprop.compilers._triton_tables import Integers
 from rmsprop.compilers.triton import Kind, Launches
-from rmsprop.engines.torch._cuda_call import Call, Item, Look, Rate, Seen, kind_of
+from rmsprop.engines.torch._cuda_call import Call, Seen
+from rmsprop.engines.torch._cuda_items import Item, Look, Rate, kind_of
 
 #: Patterns kept: gradients may come and go in a few, not in endless ones.
 _PATTERNS: Final = 16
