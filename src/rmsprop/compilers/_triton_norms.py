@@ -101,7 +101,7 @@ def clip(squares, members, norms, tensors, groups, scales):
         members: the numbers of the tensors of all norms, one norm after the other, int32.
         norms: for each norm its first member, its members, and whether it is a global one, int32.
         tensors: the tensor table.
-        groups: the group table; each gradient has its own group's limit.
+        groups: the group table; each gradient has its own group's limit, and its direction: -1 to go up.
         scales: a float64 number a tensor, written for the members.
     """
     norm = norms + 3 * tl.program_id(0)
@@ -118,9 +118,10 @@ def clip(squares, members, norms, tensors, groups, scales):
     ruined = (tl.load(norm + 2) != 0) & (root - root != 0.0)
     for k in range(count):
         number = tl.load(first + k).to(tl.int64)
-        limit = tl.load(groups + tl.load(tensors + number * TENSOR + 1) * GROUP + 9)
+        group = groups + tl.load(tensors + number * TENSOR + 1) * GROUP
+        limit = tl.load(group + 9)
         scale = limit / tl.where(limit > root, limit, root)
-        tl.store(scales + number, tl.where(ruined, root - root, scale))
+        tl.store(scales + number, tl.where(ruined, root - root, scale) * tl.load(group + 11))
 
 
 @triton.jit(do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"])

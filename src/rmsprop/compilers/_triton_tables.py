@@ -29,7 +29,7 @@ TENSOR_WIDTH: Final = len(TENSOR_COLUMNS)
 
 GROUP_COLUMNS: Final = (
     "learning_rate", "clip_value", "weight_decay", "rho", "rho_c", "mu", "epsilon", "ema_momentum", "ema_momentum_c",
-    "limit", "frequency",
+    "limit", "frequency", "direction",
 )  # fmt: skip
 GROUP_WIDTH: Final = len(GROUP_COLUMNS)
 

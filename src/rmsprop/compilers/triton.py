@@ -44,6 +44,7 @@ class Kind(NamedTuple):
         clip: which norm scales its gradient: "own", "global", or "".
         aligned: whether all its arrays begin at a multiple of 16 bytes.
         norm_aligned: whether the gradient in row-major order does.
+        maximize: whether to go up; then "clip_scale" is on, which is -1 unless a norm clips as well.
     """
 
     size: int
@@ -55,6 +56,7 @@ class Kind(NamedTuple):
     clip: str
     aligned: bool
     norm_aligned: bool
+    maximize: bool = False
 
     @property
     def compute(self) -> str:
@@ -81,7 +83,7 @@ class Launches:
         self._switches = torch.zeros(1 + groups, dtype=torch.int32, device=device)
         self._inverse = torch.zeros(1, dtype=torch.float32, device=device)
         self.squares = torch.zeros(len(kinds), dtype=torch.float64, device=device)
-        self._scales = torch.ones(len(kinds), dtype=torch.float64, device=device)
+        self._scales = self._there(numpy.array([-1.0 if kind.maximize else 1.0 for kind in kinds]))
         self._steps = self._buckets(kinds)
         self._clips = any(kind.clip for kind in kinds)
         if self._clips:

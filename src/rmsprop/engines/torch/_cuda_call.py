@@ -60,7 +60,7 @@ class Call:
         self._gradients: list[Tensor] = []
         self._held: list[Tensor] = []  # until the kernels are launched: torch reuses memory in the stream's order
         self._numbers: dict[Any, int] = {}
-        self._groups: list[tuple[Options, Rate]] = []
+        self._groups: list[tuple[Options, Rate, bool]] = []
         if last is None or len(last.items) != len(items):
             last = Seen([None] * len(items), numpy.zeros((len(items), TENSOR_WIDTH), numpy.int64))
         self.seen, self.tensors = last.items, last.tensors.copy()
@@ -70,13 +70,14 @@ class Call:
     def _fill_in(self, default: Options, learning_rate: Rate) -> None:
         rows: dict[int, list[int]] = {}
         addresses: list[int] = []
-        before: tuple[Any, Any] = (None, None)
+        before: tuple[Any, Any, Any] = (None, None, None)
         group = 0
         for place, (item, seen) in enumerate(zip(self.items, self.seen, strict=True)):
             options = default if item.options is None else item.options
             rate = learning_rate if item.learning_rate is None else item.learning_rate
-            if not (options is before[0] and rate is before[1]):
-                before, group = (options, rate), self._group(options, rate)
+            up = item.maximize
+            if not (options is before[0] and rate is before[1] and up is before[2]):
+                before, group = (options, rate, up), self._group(options, rate, up)
             if seen is not None and _is_as_seen(item, options, group, seen):
                 self.looks.append(seen.look)
                 self._gradients.append(item.gradient)
@@ -116,17 +117,17 @@ class Call:
         for number in numbers:
             self.tensors[number, 2] = self._hold(self._gradients[number].clone()).data_ptr()
 
-    def _group(self, options: Options, rate: Rate) -> int:
-        key = (id(options), id(rate) if isinstance(rate, Tensor) else rate)
+    def _group(self, options: Options, rate: Rate, up: bool) -> int:
+        key = (id(options), id(rate) if isinstance(rate, Tensor) else rate, up)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._groups)
-            self._groups.append((options, rate))
+            self._groups.append((options, rate, up))
         return number
 
     def _group_table(self) -> Doubles:
         table: Doubles = numpy.zeros((len(self._groups), len(GROUP_COLUMNS)))
-        for number, (options, rate) in enumerate(self._groups):
+        for number, (options, rate, up) in enumerate(self._groups):
             row = constants(options, decays=True)
             if isinstance(rate, Tensor):
                 self.rates.append((number, rate))
@@ -134,12 +135,13 @@ class Call:
                 row["learning_rate"] = rate
             row["limit"] = options.clipnorm or options.global_clipnorm or 0.0
             row["frequency"] = options.ema_overwrite_frequency or 0 if options.use_ema else 0
+            row["direction"] = -1.0 if up else 1.0
             table[number] = [row.get(name, 0.0) for name in GROUP_COLUMNS]
         return table
 
     def _row(self, item: Item, options: Options, group: int) -> list[int]:
         """Fill in a row of the tensor table, with copies where something does not lie as the kernels need it."""
-        parameter, gradient, slots, decays, _, _ = item
+        parameter, gradient, slots, decays, _, _, maximize = item
         shape, strides = parameter.shape, parameter.stride()
         if missing := [slot.name for slot in slots_of(options) if slot.name not in slots]:
             raise ValueError(f"a parameter of shape {tuple(shape)} has no state {', '.join(missing)}")
@@ -163,7 +165,7 @@ class Call:
             row_major = self._hold(gradient.contiguous())
         self._gradients.append(gradient)
         types = (gradient.dtype, parameter.dtype, velocity.dtype)
-        self.looks.append(Look(types, shape, strides, decays, options, group))
+        self.looks.append(Look(types, shape, strides, decays, options, group, maximize))
         found = [parameter.numel(), group, gradient.data_ptr(), parameter.data_ptr()]
         for name in _SLOTS:
             slot = slots.get(name)
@@ -197,7 +199,7 @@ def _see(item: Item, look: Look) -> _Seen:
 
 def _is_as_seen(item: Item, options: Options, group: int, seen: _Seen) -> bool:
     """Whether only the gradient's address may differ from the last step's; asked for every item at every step."""
-    parameter, gradient, slots, decays, _, _ = item
+    parameter, gradient, slots, decays, _, _, maximize = item
     look = seen.look
     return (
         gradient.layout is torch.strided
@@ -208,6 +210,7 @@ def _is_as_seen(item: Item, options: Options, group: int, seen: _Seen) -> bool:
         and options is look.options
         and group == look.group
         and decays == look.decays
+        and maximize == look.maximize
     )
 
 

@@ -27,6 +27,7 @@ class Item(NamedTuple):
         decays: whether weight decay applies, if it is on.
         options: the checked arguments of its group; None: the engine's.
         learning_rate: of its group; None: the step's.
+        maximize: whether to go up.
     """
 
     parameter: Tensor
@@ -35,6 +36,7 @@ class Item(NamedTuple):
     decays: bool
     options: Options | None = None
     learning_rate: Rate | None = None
+    maximize: bool = False
 
 
 class Look(NamedTuple):
@@ -46,6 +48,7 @@ class Look(NamedTuple):
     decays: bool
     options: Options
     group: int
+    maximize: bool
 
 
 def kind_of(look: Look, aligned: bool, norm_aligned: bool) -> Kind:
@@ -55,7 +58,11 @@ def kind_of(look: Look, aligned: bool, norm_aligned: bool) -> Kind:
         if dtype not in _NAMES:
             raise TypeError(f"a tensor has the type {dtype}: float16, bfloat16, float32 or float64 is needed")
     on = {*constants(options, look.decays), *changing(options), *(slot.name for slot in slots_of(options))}
+    if look.maximize:
+        on.add("clip_scale")
     clip = "own" if options.clipnorm is not None else "global" if options.global_clipnorm is not None else ""
     gradient, variable, slots = (_NAMES[dtype] for dtype in look.types)
     flags = tuple(name in on for name in FLAGS)
-    return Kind(look.shape.numel(), gradient, variable, slots, flags, look.group, clip, aligned, norm_aligned)
+    return Kind(
+        look.shape.numel(), gradient, variable, slots, flags, look.group, clip, aligned, norm_aligned, look.maximize
+    )
