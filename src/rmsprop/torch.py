@@ -1,6 +1,5 @@
 """RMSprop for PyTorch."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, final, overload
@@ -13,6 +12,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from rmsprop._options import LearningRate, refuse_unknown
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.groups import LiveGroup
 from rmsprop._torch.state import State
 
 
@@ -55,11 +55,12 @@ class RMSprop(State):
         ema_momentum: decay of that average, 0 to 1.
         ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: only by
             `finalize_variable_values`.
-        jit_compile: True runs one compiled kernel on the CPU; False the same rule in plain NumPy, with the same bits.
+        jit_compile: True runs compiled kernels, on the CPU and on CUDA devices; False the same rule in plain NumPy,
+            with the same bits, and on CUDA by torch's operations.
         name: kept as an attribute.
         lr: torch's name for `learning_rate`; one of the two.
         maximize: go up instead of down: negate the gradients.
-        capturable: taken, as `torch.optim` has it; a step on the CPU has nothing to capture.
+        capturable: taken, as `torch.optim` has it; a step on a CUDA device can always be captured in a CUDA graph.
         foreach: None or False; there is one implementation.
         fused: None or True: the one implementation is fused.
         differentiable: False: a step cannot be differentiated.
@@ -223,16 +224,38 @@ class RMSprop(State):
             with torch.enable_grad():
                 loss = closure()
         known = self.__dict__
-        if (found_inf := known.get("found_inf")) is not None and bool(found_inf):
+        found_inf, scale = known.get("found_inf"), known.get("grad_scale")
+        groups = self._groups()
+        device = self._engine.leader(groups)
+        if device is not None:
+            self._step_on(device, groups, scale, found_inf)
             return loss
-        scale = known.get("grad_scale")
-        groups, done = self._groups(), self.iterations
+        if found_inf is not None and bool(found_inf):
+            return loss
+        done = self.iterations
         for group in groups:
             group.read(done)
-        if self._engine.step(groups, self.state, None if scale is None else 1 / float(scale)):
-            for entry in self.param_groups:
-                entry["iterations"] = done + 1
+        if self._engine.step(groups, self.state, None if scale is None else 1 / float(scale), done):
+            self._write_iterations(done + 1)
+            self._counter.set(done + 1)
         return loss
+
+    def _step_on(
+        self, device: torch.device, groups: list[LiveGroup], grad_scale: Tensor | None, found_inf: Tensor | None
+    ) -> None:
+        """Do a step of which the device decides whether it is skipped, without asking it."""
+        counter = self._counter
+        if not counter.is_on(device):
+            counter.start(device, self.iterations)
+        with torch.no_grad():
+            for group in groups:
+                group.read(lambda: self.iterations, counter.tensor)
+        self._engine.step_on_device(groups, self.state, counter.tensor, grad_scale, found_inf)
+        is_captured = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        if found_inf is not None or is_captured:
+            counter.lose(is_captured)
+        elif not counter.is_ahead:
+            self._write_iterations(self.param_groups[0]["iterations"] + 1)
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.

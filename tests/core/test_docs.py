@@ -20,7 +20,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 # for the tests of that framework.
 ELSEWHERE = (
     "rmsprop.cli", "rmsprop.__main__", "rmsprop.tf_keras", "rmsprop._tf_keras", "rmsprop.engines.tensorflow",
-    "rmsprop.torch", "rmsprop._torch", "rmsprop.engines.torch",
+    "rmsprop.torch", "rmsprop._torch", "rmsprop.engines.torch", "rmsprop.compilers.triton", "rmsprop.compilers._triton",
 )  # fmt: skip
 MODULES = [
     info.name

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rmsprop._options import Options, check_learning_rate, rate_function
 from rmsprop._torch.arguments import check_options, number, values_of
+from rmsprop.schedules._base import Formula
 
 
 class LiveGroup:
@@ -62,8 +63,13 @@ class LiveGroup:
         names = self.entry.get("param_names")
         return names[place] if names is not None and place < len(names) else None
 
-    def read(self, iterations: int) -> None:
+    def read(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
         """Take over what the entry says now.
+
+        Args:
+            iterations: steps done; where a device leads, a function that gives them and may have to wait for it.
+            counter: where a device leads, the steps done, there; on which formulas are computed, and overwriting
+                is decided there too.
 
         Raises:
             TypeError: something is of the wrong type, or a number was set as `lr` over a schedule.
@@ -77,14 +83,14 @@ class LiveGroup:
         if changed:
             self.options = check_options(entry, self._jit_compile)
             self._values, self.maximize = values_of(entry), entry["maximize"]
-        self.overwrite = self.options.overwrites(iterations)
+        self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
         rate = entry["lr"]
         if rate is self._written and type(rate) is float and self._schedule is None and not entry.get("schedule"):
             self.rate = rate
         else:
-            self._read_rate(rate, iterations)
+            self._read_rate(rate, iterations, counter)
 
-    def _read_rate(self, rate: Any, iterations: int) -> None:
+    def _read_rate(self, rate: Any, iterations: int | Callable[[], int], counter: Tensor | None) -> None:
         entry = self.entry
         if callable(rate) and not isinstance(rate, Tensor):
             entry["schedule"] = check_learning_rate(rate)
@@ -93,6 +99,8 @@ class LiveGroup:
         if schedule is None:
             self._schedule = None
             on_device = isinstance(rate, Tensor) and rate.device.type != "cpu"
+            if counter is not None and isinstance(rate, Tensor):
+                on_device = rate.device == counter.device
             self.rate = rate if on_device else number(rate)
             self._written = self.rate if type(rate) is float else None
             return
@@ -108,4 +116,8 @@ class LiveGroup:
             self.rate = 0.0
             return
         assert self._function is not None
-        self.rate = self._written = entry["lr"] = self._function(iterations)
+        if counter is not None and isinstance(schedule, Formula):
+            new = schedule(counter.double())
+        else:
+            new = self._function(iterations if isinstance(iterations, int) else iterations())
+        self.rate = self._written = entry["lr"] = new

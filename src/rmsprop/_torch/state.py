@@ -12,6 +12,7 @@ from torch import Tensor
 from rmsprop._options import LearningRate, check_learning_rate, rate_function
 from rmsprop._torch.arguments import check_options, check_rate, choose_rate, number
 from rmsprop._torch.checkpoint import adopt, check_loaded, keep
+from rmsprop._torch.counter import Counter
 from rmsprop._torch.groups import LiveGroup
 from rmsprop.engines.torch.engine import Engine
 
@@ -33,13 +34,14 @@ class State(torch.optim.Optimizer):
         self.name = name
         self._exclusion: tuple[list[Tensor], list[re.Pattern[str]]] = [], []
         self._engine = Engine()
+        self._counter = Counter()
         self._entries: list[dict[str, Any]] = []
         self._live: list[LiveGroup] = []
         super().__init__(params, _rate_entries(check_rate(rate), 0) | defaults)
 
     def _renew(self) -> None:
         """Make anew what is made from groups and state."""
-        self._engine = Engine()
+        self._engine.forget()
         self._entries = []
         # At once: from now on it is noticed when somebody writes over what a schedule has set.
         self._groups()
@@ -82,20 +84,28 @@ class State(torch.optim.Optimizer):
     def iterations(self) -> int:
         """How many steps are done; assign a whole number from 0 to 2**63 - 1 to go on from there.
 
-        Every group holds it, so that a state dict does.
+        Every group holds it, so that a state dict does. Where a CUDA device leads and a `GradScaler` may skip steps, or
+        a CUDA graph was captured, the groups are brought up to date by reading this, which waits for the device.
 
         Raises:
             ValueError: something else was assigned.
         """
         done: int = self.param_groups[0]["iterations"]
+        if self._counter.is_ahead:
+            done = self._counter.read()
+            self._write_iterations(done)
         return done
 
     @iterations.setter
     def iterations(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
             raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
+        self._write_iterations(int(value))
+        self._counter.set(int(value))
+
+    def _write_iterations(self, done: int) -> None:
         for group in self.param_groups:
-            group["iterations"] = int(value)
+            group["iterations"] = done
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group.
@@ -172,9 +182,11 @@ class State(torch.optim.Optimizer):
 
         A schedule is not in it: the constructor's rules again, at the steps done.
         """
+        self.iterations  # noqa: B018 - brings the groups up to date
         found = super().state_dict()
         for group in found.get("param_groups", ()):
-            group.pop("schedule", None)
+            if group.pop("schedule", None) is not None:
+                group["lr"] = float(group["lr"])  # a tensor where a formula was computed on a device
         return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -199,6 +211,7 @@ class State(torch.optim.Optimizer):
         self._renew()
 
     def __getstate__(self) -> dict[str, Any]:
+        self.iterations  # noqa: B018 - brings the groups up to date
         mine = {"_exclusion": self._exclusion, "_jit_compile": self._jit_compile, "name": self.name}
         return super().__getstate__() | mine
 
@@ -206,6 +219,10 @@ class State(torch.optim.Optimizer):
         # Comes from load_state_dict too, with tensors that are hidden in `Kept` then.
         adopt(state["state"], state["param_groups"])
         super().__setstate__(state)
+        if "_engine" not in self.__dict__:
+            self._engine, self._counter = Engine(), Counter()
+        # In place, where graphs that were captured find it.
+        self._counter.set(self.param_groups[0]["iterations"])
         self._renew()
 
 

@@ -1,1 +1,1 @@
-"""A whole step on torch's tensors: the CPU's in place by the kernels, any other device's by torch's operations."""
+"""A whole step on torch's tensors: the CPU's in place by kernels, CUDA's by kernels, others by torch's operations."""

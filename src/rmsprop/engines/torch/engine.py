@@ -1,7 +1,10 @@
 """A whole step on torch's tensors: who goes which way, and the norms that all of them share.
 
-What lies on the CPU is stepped in place by the kernels (`_cpu`), anything else by torch's operations (`_tensors`).
-Everything that can be refused is refused before anything is written.
+What lies on the CPU is stepped in place by its kernels (`_cpu`), what is on a CUDA device by those of Triton (`_cuda`),
+anything else by torch's operations (`_tensors`). `_is_native` and `_is_cuda` decide.
+
+Where all is on one CUDA device, that device leads: it knows how many steps are done and whether one is skipped, and the
+host does not ask. Else the host leads. On the CPU everything that can be refused is refused before anything is written.
 """
 
 from collections.abc import MutableMapping, Sequence
@@ -16,6 +19,7 @@ from torch import Tensor
 from rmsprop.engines._scalars import clip_scales
 from rmsprop.engines.torch import _tensors
 from rmsprop.engines.torch._cpu import Native
+from rmsprop.engines.torch._devices import Devices, is_cuda
 from rmsprop.engines.torch._items import Group, Item
 from rmsprop.engines.torch._slots import TYPES, complete, is_plain
 
@@ -33,14 +37,53 @@ class Engine:
         # By the parameters that have a gradient: they may come and go in a few patterns, not in endless ones.
         self._natives: dict[tuple[int, ...], Native] = {}
         self._last: _Step | None = None
+        self._devices = Devices()
 
-    def step(self, groups: Sequence[Group], states: States, unscale: float | None) -> bool:
+    def forget(self) -> None:
+        """Let go of what was made from groups and state; not of what a CUDA graph may use when it is replayed."""
+        self._native = self._last = None
+        self._natives.clear()
+
+    def leader(self, groups: Sequence[Group]) -> torch.device | None:
+        """Give the CUDA device that has all parameters with a gradient; None where the host leads."""
+        found: torch.device | None = None
+        for group in groups:
+            for parameter in group.parameters:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                if not _is_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
+                    return None
+                found = parameter.device
+        return found
+
+    def step_on_device(
+        self,
+        groups: Sequence[Group],
+        states: States,
+        iterations: Tensor,
+        grad_scale: Tensor | None,
+        found_inf: Tensor | None,
+    ) -> None:
+        """Do the step on the device that leads, without waiting for it.
+
+        Args:
+            groups: the parameter groups; some parameter has a gradient.
+            states: parameter -> slot name -> tensor; what is missing is made.
+            iterations: steps done before, on the device, where it is counted up.
+            grad_scale: what the loss was multiplied by.
+            found_inf: whether to skip the step: not zero.
+        """
+        self._devices.step(_collect(groups, states), iterations, grad_scale, found_inf)
+
+    def step(self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int) -> bool:
         """Advance all parameters that have a gradient, and make the state that is missing.
 
         Args:
             groups: the parameter groups.
             states: parameter -> slot name -> tensor.
             unscale: what each gradient is multiplied by before anything else.
+            iterations: steps done before.
 
         Returns:
             Whether there was any gradient.
@@ -52,9 +95,9 @@ class Engine:
             if gradients is not None:  # which must live until the step is done
                 self._run_native(native, last, unscale)
                 return True
-        return self._step(groups, states, unscale)
+        return self._step(groups, states, unscale, iterations)
 
-    def _step(self, groups: Sequence[Group], states: States, unscale: float | None) -> bool:
+    def _step(self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int) -> bool:
         self._last = None
         items = _collect(groups, states)
         if not items:
@@ -67,7 +110,7 @@ class Engine:
             self._run_native(native, step, unscale)
             self._last = step
         else:
-            self._run_mixed(native, items, step, unscale)
+            self._run_mixed(native, items, step, unscale, iterations)
         del arrays  # until here they must live
         return True
 
@@ -88,33 +131,48 @@ class Engine:
 
     def _run_native(self, native: Native, step: "_Step", unscale: float | None) -> None:
         squares = native.square_sums() if step.clips else None
+        if squares is not None and unscale is not None:
+            squares = squares * unscale**2
         scales = step.clip_scales(squares, 1.0 if unscale is None else unscale) if step.is_scaled else None
         native.run(scales, step.rates(), step.overwrites())
 
-    def _run_mixed(self, native: Native | None, items: Sequence[Item], step: "_Step", unscale: float | None) -> None:
-        """Step items some of which are on other devices.
-
-        A kernel for one of them takes its items out of `others` here: it gets what `_tensors.step` gets, and its
-        gradients' sums of squares, if it can do better than `_tensors.square_sum`, go into `squares`.
-        """
+    def _run_mixed(
+        self, native: Native | None, items: Sequence[Item], step: "_Step", unscale: float | None, iterations: int
+    ) -> None:
+        """Step items that go different ways; a norm that they share is worked out on the host."""
         here = numpy.array([_is_native(item) for item in items])
-        others = [item for item in items if not _is_native(item)]
+        there: dict[torch.device, list[int]] = {}
+        for place, item in enumerate(items):
+            if not here[place] and _is_cuda(item.parameter, item.gradient, item.group.options):
+                there.setdefault(item.parameter.device, []).append(place)
+        ours = here.copy()
+        for places in there.values():
+            ours[places] = True
+        others = [item for item, is_ours in zip(items, ours, strict=True) if not is_ours]
+        scaling = {device: _scale_on(device, unscale) for device in there}
         squares = None
         if step.clips:
             squares = numpy.zeros(len(items))
-            squares[~here] = [
+            squares[~ours] = [
                 _tensors.square_sum(item.gradient) if item.group.options.clips_by_norm else 0.0 for item in others
             ]
             if native is not None:
                 squares[here] = native.square_sums()
+            squares *= (unscale or 1.0) ** 2
+            for device, places in there.items():
+                squares[places] = self._devices.square_sums([items[place] for place in places], scaling[device])
         scales = None
         if step.is_scaled:
             scales = numpy.broadcast_to(step.clip_scales(squares, unscale or 1.0), len(items))
         if native is not None:
             rates, overwrites = (numpy.broadcast_to(one, len(here)) for one in (step.rates(here), step.overwrites()))
             native.run(None if scales is None else scales[here], rates[here], overwrites[here])
-        listed = None if scales is None else [float(scale) for scale in scales[~here]]
-        _tensors.step(others, listed)
+        for device, places in there.items():
+            sums = None if squares is None else torch.from_numpy(step.shares(squares, places)).to(device)
+            count = torch.full((), iterations, dtype=torch.int64, device=device)
+            self._devices.step([items[place] for place in places], count, scaling[device], squares=sums)
+        if others:
+            _tensors.step(others, None if scales is None else [float(scale) for scale in scales[~ours]])
 
 
 class _Step:
@@ -160,13 +218,25 @@ class _Step:
         return self._unscales or group.maximize
 
     def clip_scales(self, squares: NDArray[numpy.float64] | None, unscale: float) -> float | NDArray[numpy.float64]:
-        """Tell what each gradient is multiplied by: for clipping, to undo a loss scale, to go up instead of down."""
+        """Tell what each gradient is multiplied by: for clipping, to undo a loss scale, to go up instead of down.
+
+        The squares are those of gradients without the loss scale.
+        """
         if len(self._places) == 1:
             return self._group_scales(self._places[0][0], squares, squares, unscale)
         found = numpy.ones(self._count)
         together = None if squares is None else squares[self._together]
         for group, places in self._places:
             found[places] = self._group_scales(group, together, None if squares is None else squares[places], unscale)
+        return found
+
+    def shares(self, squares: NDArray[numpy.float64], places: Sequence[int]) -> NDArray[numpy.float64]:
+        """Give the sums of squares of some items, such that those of a global norm add up to that of all items."""
+        found = squares[places]
+        mine = numpy.isin(places, self._together)
+        if mine.any():
+            found[mine] = 0.0
+            found[numpy.flatnonzero(mine)[0]] = numpy.add.accumulate(squares[self._together])[-1]
         return found
 
     def _group_scales(
@@ -181,7 +251,7 @@ class _Step:
         mine = squares if group.options.global_clipnorm is None else together
         if not group.options.clips_by_norm or mine is None:
             return factor
-        return factor * clip_scales(group.options, mine if unscale == 1 else mine * unscale**2)
+        return factor * clip_scales(group.options, mine)
 
     def rates(self, wanted: NDArray[numpy.bool_] | None = None) -> float | NDArray[numpy.float64]:
         """Give the learning rate of all items, or of each; those that are not `wanted` are not asked for."""
@@ -238,3 +308,11 @@ def _check(parameter: Tensor, name: str) -> None:
 def _is_native(item: Item) -> bool:
     parameter = item.parameter
     return parameter.device.type == "cpu" and is_plain(parameter) and is_plain(item.gradient)
+
+
+# By this name tests put another predicate in its place.
+_is_cuda = is_cuda
+
+
+def _scale_on(device: torch.device, unscale: float | None) -> Tensor | None:
+    return None if unscale is None else torch.full((1,), 1 / unscale, device=device)

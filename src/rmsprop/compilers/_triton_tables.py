@@ -1,0 +1,114 @@
+"""The tables of the CUDA kernels: what their columns are, and how a step's tables reach the device.
+
+* A CHUNK table has a row a program: the number of a tensor, and which chunk of that tensor; int32.
+* The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient,
+  variable, velocity, momentum, average_gradient and average (0 where the slot is off), and of the gradient in row-major
+  order.
+* The GROUP table has a row for each setting of the options, float64: `GROUP_COLUMNS`. A kernel rounds each number once
+  to the type that it computes in.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Numbers of a chunk of the update, and of a block, which a program loads at once. Enough chunks for the processors to
+#: share evenly; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
+STEP_CHUNK: Final = 4096
+STEP_BLOCK: Final = 1024
+STEP_WARPS: Final = 4
+
+TENSOR_COLUMNS: Final = (
+    "size", "group", "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "row_major",
+)  # fmt: skip
+TENSOR_WIDTH: Final = len(TENSOR_COLUMNS)
+
+GROUP_COLUMNS: Final = (
+    "learning_rate", "clip_value", "weight_decay", "rho", "rho_c", "mu", "epsilon", "ema_momentum", "ema_momentum_c",
+    "limit", "frequency", "direction",
+)  # fmt: skip
+GROUP_WIDTH: Final = len(GROUP_COLUMNS)
+
+#: Steps of one pattern of tensors that CUDA graphs can capture without one outside in between.
+_SPARE: Final = 4
+
+Integers = NDArray[numpy.int64]
+Doubles = NDArray[numpy.float64]
+
+
+class Tables:
+    """The tensor and the group table on a device, sent there in one copy, and only when they changed.
+
+    Eagerly, pinned memory comes from torch's allocator, which does not hand it out again before the copy from it is
+    done, and nothing waits for the copy. While a CUDA graph is captured nothing may be allocated or used again like
+    that: what is sent then has memory of its own, pinned and on the device, allocated beforehand and kept as long as
+    this object, because every replay copies again.
+
+    Args:
+        tensors: rows of the tensor table.
+        groups: rows of the group table.
+        device: where they are needed.
+    """
+
+    def __init__(self, tensors: int, groups: int, device: torch.device) -> None:
+        self._groups, self._device = groups, device
+        # Each table begins at a multiple of 16 bytes, which Triton compiles for.
+        self._begin = -(-tensors * TENSOR_WIDTH // 2) * 2
+        self._length = self._begin + groups * GROUP_WIDTH
+        self._here = numpy.zeros(self._length, numpy.int64)
+        self._sent: Integers | None = None
+        self._there = torch.zeros(self._length, dtype=torch.int64, device=device)
+        self._spare: list[tuple[Tensor, Tensor]] = []
+        self._captured: dict[bytes, tuple[Tensor, Tensor]] = {}
+
+    def send(self, tensors: Integers, groups: Doubles | None) -> tuple[Tensor, Tensor]:
+        """Bring both tables to the device, in the order of the current stream, and give them there.
+
+        Without groups, they are those of the last call.
+        """
+        here = self._here
+        here[: tensors.size] = tensors.reshape(-1)
+        if groups is not None:
+            here[self._begin :] = groups.reshape(-1).view(numpy.int64)
+        captures = self._device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        there = self._send_captured() if captures else self._send()
+        return there[: self._begin], there[self._begin :].view(torch.float64).view(self._groups, GROUP_WIDTH)
+
+    def _send(self) -> Tensor:
+        if self._device.type != "cuda":  # Triton's interpreter
+            return self._there.copy_(torch.from_numpy(self._here))
+        while len(self._spare) < _SPARE:
+            self._spare.append((self._pinned(), torch.empty_like(self._there)))
+        if self._sent is None or not numpy.array_equal(self._here, self._sent):
+            staged = self._pinned()
+            staged.numpy()[:] = self._sent = self._here.copy()
+            self._there.copy_(staged, non_blocking=True)
+        return self._there
+
+    def _send_captured(self) -> Tensor:
+        key = self._here.tobytes()
+        if key not in self._captured:
+            if not self._spare:
+                raise RuntimeError(
+                    f"{_SPARE} different steps were captured in CUDA graphs: do one outside before the next"
+                )
+            staged, there = self._captured[key] = self._spare.pop()
+            staged.numpy()[:] = self._here
+        staged, there = self._captured[key]
+        return there.copy_(staged, non_blocking=True)
+
+    def _pinned(self) -> Tensor:
+        return torch.empty(self._length, dtype=torch.int64, pin_memory=True)
+
+
+def chunk_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:
+    """List the chunks of tensors, each given by its number and its size."""
+    rows = [numpy.empty((0, 2), numpy.int32)]
+    for number, size in sizes:
+        parts = numpy.arange(-(-size // length), dtype=numpy.int32)
+        rows.append(numpy.stack([numpy.full_like(parts, number), parts], axis=1))
+    return numpy.concatenate(rows)

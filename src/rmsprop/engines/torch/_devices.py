@@ -1,0 +1,77 @@
+"""What is on CUDA devices: who goes there, in which form, and one engine a device."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rmsprop._options import Options
+from rmsprop.engines.torch._items import Item
+from rmsprop.engines.torch._slots import is_plain
+
+
+@cache
+def _cuda() -> Any:
+    """Give the module of the CUDA engine; None where Triton is not there or cannot be loaded."""
+    try:
+        from rmsprop.engines.torch import _cuda
+    except ImportError:
+        return None
+    return _cuda
+
+
+def is_cuda(parameter: Tensor, gradient: Tensor, options: Options) -> bool:
+    """Whether the CUDA kernels step a parameter."""
+    return (
+        parameter.device.type == "cuda"
+        and is_plain(parameter)
+        and is_plain(gradient)
+        and options.jit_compile
+        and _cuda() is not None
+    )
+
+
+class Devices:
+    """The engines of all CUDA devices; what graphs have captured lives as long as this."""
+
+    def __init__(self) -> None:
+        self._engines: dict[torch.device, Any] = {}
+
+    def step(
+        self,
+        items: Sequence[Item],
+        iterations: Tensor,
+        grad_scale: Tensor | None,
+        found_inf: Tensor | None = None,
+        squares: Tensor | None = None,
+    ) -> None:
+        """Advance parameters that are on one device; nothing waits for it. See `_cuda.Cuda.step`."""
+        device = iterations.device
+        scale, found = (None if one is None else one.to(device, non_blocking=True) for one in (grad_scale, found_inf))
+        self._engine(items).step([_there(item) for item in items], 0.0, iterations, scale, found, squares)
+
+    def square_sums(self, items: Sequence[Item], grad_scale: Tensor | None) -> NDArray[numpy.float64]:
+        """Sum the squares of each gradient without the scale, and wait for the device."""
+        found = self._engine(items).square_sums([_there(item) for item in items], grad_scale)
+        return numpy.array(found.tolist())
+
+    def _engine(self, items: Sequence[Item]) -> Any:
+        device = items[0].parameter.device
+        if device not in self._engines:
+            self._engines[device] = _cuda().Cuda(items[0].group.options)
+        return self._engines[device]
+
+
+def _there(item: Item) -> Any:
+    """Put an item into the form of the CUDA engine, where a complex number is two real ones."""
+    parameter, gradient, slots, group = item.parameter, item.gradient, item.slots, item.group
+    if parameter.is_complex():
+        if gradient.layout is torch.sparse_coo:
+            gradient = gradient.coalesce().to_dense()
+        parameter, gradient = (torch.view_as_real(one.detach().resolve_conj()) for one in (parameter, gradient))
+        slots = {name: torch.view_as_real(slot) for name, slot in slots.items()}
+    return _cuda().Item(parameter, gradient, slots, item.decays, group.options, group.rate, group.maximize)
