@@ -18,7 +18,7 @@ class Both:
         self.models = [
             {name: torch.nn.Parameter(make(shape, dtype, 9)) for name, shape in SHAPES.items()} for _ in range(2)
         ]
-        build = build or (lambda named: RMSprop(named.items(), **{"lr": 0.125, **options}))
+        build = build or (lambda named: RMSprop(named.items(), **{"learning_rate": 0.125, **options}))
         self.optimizers = [build(named) for named in self.models]
 
     def step(self, seed, left_out=(), grad_scale=None, skip=None, factor=1.0):

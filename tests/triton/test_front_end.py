@@ -35,7 +35,7 @@ def both(monkeypatch):
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
 def test_every_case_of_the_table(case, both):
-    runs = both(**case.options, **({} if "learning_rate" in case.options else {"lr": 0.125}))
+    runs = both(**case.options)
     for seed in range(4):
         runs.step(seed)
 
@@ -97,7 +97,7 @@ SCHEDULES = [
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_schedules_do_not_count_skipped_steps(schedule, both):
-    runs = both(lr=schedule)
+    runs = both(learning_rate=schedule)
     for seed, skip in enumerate([False, True, False, True, True, False, False]):
         runs.step(seed, skip=skip)
 
@@ -151,7 +151,7 @@ def test_a_state_dict_loaded_while_steps_are_counted_on_the_device_sets_the_coun
 
 
 def test_a_copy_goes_on_with_the_devices_count(both):
-    runs = both(lr=schedules.InverseTimeDecay(0.5, 2, 1.0), momentum=0.5)
+    runs = both(learning_rate=schedules.InverseTimeDecay(0.5, 2, 1.0), momentum=0.5)
     for seed, skip in enumerate([False, True]):
         runs.step(seed, skip=skip)
     runs.models, runs.optimizers = copy.deepcopy((runs.models, runs.optimizers))
