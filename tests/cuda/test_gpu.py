@@ -6,9 +6,11 @@ import pytest
 import torch
 from arrays import EVERYTHING, numbers
 
+from rmsprop import schedules
 from rmsprop._options import Options
 from rmsprop.engines.torch._cuda import Cuda
 from rmsprop.engines.torch._cuda_items import Item
+from rmsprop.torch import RMSprop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -109,3 +111,112 @@ def test_the_first_step_may_not_be_captured():
         torch.cuda.graph(torch.cuda.CUDAGraph()),
     ):
         model.engine.step(model.items(), 0.001, model.iterations)
+
+
+class FrontEnd:
+    """`rmsprop.torch.RMSprop` on the device and on the CPU, with the same parameters and gradients."""
+
+    def __init__(self, **options):
+        self.models = [
+            [torch.nn.Parameter(torch.from_numpy(numbers(size, seed=size)).to(device)) for size in SIZES]
+            for device in ("cuda", "cpu")
+        ]
+        self.optimizers = [RMSprop(model, **options) for model in self.models]
+        for w in self.models[0]:
+            w.grad = torch.zeros_like(w)
+
+    def give(self, seed):
+        """Write new gradients where the old ones were."""
+        for cuda, cpu in zip(*self.models, strict=True):
+            cpu.grad = torch.from_numpy(numbers(tuple(cpu.shape), seed=seed))
+            cuda.grad.copy_(cpu.grad)
+
+    def step(self, seed, do=None):
+        self.give(seed)
+        (do or self.optimizers[0].step)()
+        self.optimizers[1].step()
+
+    def compare(self):
+        cuda, cpu = self.optimizers
+        assert cuda.iterations == cpu.iterations
+        for w, v in zip(*self.models, strict=True):
+            numpy.testing.assert_array_equal(w.detach().cpu().numpy(), v.detach().numpy())
+            for slot, kept in cpu.state[v].items():
+                numpy.testing.assert_array_equal(cuda.state[w][slot].cpu().numpy(), kept.numpy(), slot)
+
+
+#: Computed on the device without rounding.
+SCHEDULE = schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.25, 0.125])
+
+
+@pytest.mark.parametrize("options", [*SETTINGS, {"maximize": True}, {"maximize": True, "clipnorm": 0.5}], ids=str)
+def test_the_front_end_has_the_bits_of_the_cpu(options):
+    runs = FrontEnd(lr=SCHEDULE, **options)
+    for seed in range(4):
+        runs.step(seed)
+    runs.compare()
+
+
+def test_a_grad_scaler_skips_steps_as_on_the_cpu():
+    runs = FrontEnd(lr=SCHEDULE, **EVERYTHING)
+    scalers = [torch.amp.GradScaler(device, init_scale=4.0) for device in ("cuda", "cpu")]
+    for seed in range(6):
+        runs.give(seed)
+        for model, optimizer, scaler in zip(runs.models, runs.optimizers, scalers, strict=True):
+            for w in model:
+                w.grad *= scaler.scale(torch.ones((), device=w.device)) * (numpy.inf if seed in (1, 4) else 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+    assert runs.optimizers[0].iterations == 4
+    runs.compare()
+
+
+@pytest.mark.parametrize("rate", [SCHEDULE, lambda step: 0.5 / (1 + step), 0.5], ids=["formula", "function", "number"])
+def test_a_step_of_the_front_end_waits_for_nothing(rate):
+    runs = FrontEnd(lr=rate, **EVERYTHING)
+    for seed in range(2):
+        runs.step(seed)
+    runs.give(2)
+    optimizer = runs.optimizers[0]
+    if not callable(rate) or rate is SCHEDULE:
+        optimizer.found_inf, optimizer.grad_scale = torch.zeros(1, device="cuda"), torch.ones(1, device="cuda")
+        optimizer.step()  # compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(2):
+            optimizer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_captured_step_of_the_front_end_follows_its_schedule():
+    runs = FrontEnd(lr=SCHEDULE, **EVERYTHING)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        runs.step(0)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        runs.optimizers[0].step()
+    for seed in range(1, 5):
+        runs.step(seed, graph.replay)
+        assert runs.optimizers[0].iterations == seed + 1
+    for optimizer in runs.optimizers:
+        optimizer.iterations = 1
+    runs.step(5, graph.replay)
+    runs.step(6)
+    runs.compare()
+
+
+def test_a_global_norm_is_that_of_both_devices():
+    named = [torch.nn.Parameter(torch.from_numpy(numbers(40, seed=seed))) for seed in range(2)]
+    mixed = [
+        torch.nn.Parameter(w.detach().clone().to(device)) for w, device in zip(named, ("cuda", "cpu"), strict=True)
+    ]
+    for model in (named, mixed):
+        for seed, w in enumerate(model):
+            w.grad = torch.from_numpy(numbers(40, seed=10 + seed)).to(w.device)
+        RMSprop(model, 0.5, global_clipnorm=0.5).step()
+    for w, v in zip(named, mixed, strict=True):
+        numpy.testing.assert_array_equal(v.detach().cpu().numpy(), w.detach().numpy())

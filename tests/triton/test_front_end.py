@@ -10,15 +10,13 @@ import cases
 import numpy
 import pytest
 import torch
-from arrays import EVERYTHING, numbers
-from engine_runs import same_bits, to_numpy, to_torch
+from arrays import EVERYTHING
+from front_end_runs import Both
 
 from rmsprop import schedules
 from rmsprop.compilers.triton import Launches
 from rmsprop.engines.torch import _devices, engine
 from rmsprop.torch import RMSprop
-
-SHAPES = {"w": (3, 5), "v": (1030,), "u": ()}
 
 
 @pytest.fixture
@@ -35,56 +33,9 @@ def both(monkeypatch):
     return make
 
 
-class Both:
-    """Two optimizers with equal parameters, one on "CUDA", which `there` tells while it steps, one on the CPU."""
-
-    def __init__(self, there, build=None, dtype=torch.float32, **options):
-        self.there = there
-        self.models = [
-            {name: torch.nn.Parameter(make(shape, dtype, 9)) for name, shape in SHAPES.items()} for _ in range(2)
-        ]
-        build = build or (lambda named: RMSprop(named.items(), **{"lr": 0.125, **options}))
-        self.optimizers = [build(named) for named in self.models]
-
-    def step(self, seed, left_out=(), grad_scale=None, skip=None, factor=1.0):
-        """Step both with the same gradients; `skip` tells `found_inf`, None: there is no scaler."""
-        for named, optimizer, there in zip(self.models, self.optimizers, (True, False), strict=True):
-            for place, (name, w) in enumerate(named.items()):
-                w.grad = None if name in left_out else make(w.shape, w.dtype, 10 * seed + place) * factor
-            # As `GradScaler` tells them.
-            optimizer.found_inf = None if skip is None else torch.full((1,), float(skip))
-            optimizer.grad_scale = None if grad_scale is None else torch.full((1,), grad_scale)
-            self.there[:] = [True] * there
-            with numpy.errstate(all="ignore"):  # the interpreter computes with NumPy
-                optimizer.step()
-            self.there.clear()
-        self.compare()
-
-    def compare(self):
-        cuda, cpu = self.optimizers
-        assert cuda.iterations == cpu.iterations
-        for name in SHAPES:
-            w, v = (named[name] for named in self.models)
-            assert_bits(w, v, name)
-            assert cuda.state[w].keys() == cpu.state[v].keys()
-            for slot, kept in cpu.state[v].items():
-                assert_bits(cuda.state[w][slot], kept, f"{slot} of {name}")
-
-
-def make(shape, dtype, seed):
-    if dtype.is_complex:
-        return torch.complex(*(to_torch(numbers(shape, seed=seed + part)) for part in (0, 100))).to(dtype)
-    return to_torch(numpy.asarray(numbers(shape, seed=seed))).to(dtype)
-
-
-def assert_bits(found, wanted, what):
-    found, wanted = (torch.view_as_real(one.detach()) if one.is_complex() else one for one in (found, wanted))
-    same_bits(to_numpy(found), to_numpy(wanted), what)
-
-
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
 def test_every_case_of_the_table(case, both):
-    runs = both(**case.options, **({} if "learning_rate" in case.options else {"lr": 0.125}))
+    runs = both(**case.options)
     for seed in range(4):
         runs.step(seed)
 
@@ -146,7 +97,7 @@ SCHEDULES = [
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_schedules_do_not_count_skipped_steps(schedule, both):
-    runs = both(lr=schedule)
+    runs = both(learning_rate=schedule)
     for seed, skip in enumerate([False, True, False, True, True, False, False]):
         runs.step(seed, skip=skip)
 
@@ -200,7 +151,7 @@ def test_a_state_dict_loaded_while_steps_are_counted_on_the_device_sets_the_coun
 
 
 def test_a_copy_goes_on_with_the_devices_count(both):
-    runs = both(lr=schedules.InverseTimeDecay(0.5, 2, 1.0), momentum=0.5)
+    runs = both(learning_rate=schedules.InverseTimeDecay(0.5, 2, 1.0), momentum=0.5)
     for seed, skip in enumerate([False, True]):
         runs.step(seed, skip=skip)
     runs.models, runs.optimizers = copy.deepcopy((runs.models, runs.optimizers))

@@ -41,8 +41,9 @@ class Counter:
 
     def read(self) -> int:
         """Wait for the device and give the number."""
-        self.is_ahead = self._is_captured
-        return int(self.tensor.tolist())
+        done = int(self.tensor.item())
+        self.is_ahead = self._is_captured  # a replay may count at any time
+        return done
 
     def set(self, done: int) -> None:
         """Tell the number; it goes to the device without waiting."""
