@@ -131,7 +131,7 @@ class RMSprop(State):
         super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
 
     @classmethod
-    def from_optimizer(cls, other: torch.optim.Optimizer) -> Self:
+    def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
         r"""Go on from another library's RMSprop: its groups, options, state and number of steps.
 
         The velocity is its average of squares, the average gradient is as it is, and the momentum is
@@ -141,7 +141,9 @@ class RMSprop(State):
         The state is copied; hooks stay with `other`, and a scheduler is to be made anew.
 
         Args:
-            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`.
+            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it has the
+                parameters in common then, and is not changed.
+            **options: arguments of the constructor, for all groups, in place of what `other` has.
 
         Returns:
             An optimizer for the same parameters.
@@ -154,15 +156,13 @@ class RMSprop(State):
             ValueError: an option of `other` is out of range here, or is one that is refused here.
 
         Example:
-            >>> import torch, warnings
+            >>> import torch
             >>> from rmsprop.torch import RMSprop
             >>> w = torch.nn.Parameter(torch.tensor(10.0))
             >>> other = torch.optim.RMSprop([w], lr=0.1)
             >>> (w**2 / 2).backward()
             >>> other.step()
-            >>> with warnings.catch_warnings():
-            ...     warnings.simplefilter("ignore")  # epsilon
-            ...     optimizer = RMSprop.from_optimizer(other)
+            >>> optimizer = RMSprop.from_optimizer(other, epsilon=1e-7)
             >>> optimizer.iterations, round(optimizer.state[w]["velocity"].item(), 4)
             (1, 1.0)
 
@@ -170,9 +170,9 @@ class RMSprop(State):
             `torch.optim.RMSprop <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>`_;
             `timm.optim.RMSpropTF <https://huggingface.co/docs/timm/reference/optimizers>`_.
         """
-        found = conversion.translate(other)
+        found = conversion.translate(other, options)
         conversion.warn(found.lines, other, stacklevel=2)
-        made = cls(found.groups, **found.defaults)
+        made = cls(found.groups, **found.defaults | options)
         made.iterations = found.iterations
         conversion.carry_over(made, other)
         return made

@@ -81,8 +81,8 @@ def test_complex_parameters_go_on():
     train(optimizer, 20, seed=3)
     train(twin, 20, seed=3)
     for one, expected in zip(mine, theirs, strict=True):
-        # Measured: 1.1e-15, rounding.
-        torch.testing.assert_close(one, expected, rtol=0, atol=5e-15)
+        # Measured: 3.2e-15, rounding.
+        torch.testing.assert_close(one, expected, rtol=0, atol=1e-14)
 
 
 def test_where_velocity_is_nothing_epsilon_is_the_same():
@@ -191,11 +191,14 @@ def test_what_the_warning_advises_for_weight_decay_gives_the_same():
         torch.testing.assert_close(one, expected, rtol=0, atol=1e-15)
 
 
-def test_no_library_is_imported_to_know_its_class():
+def test_in_a_new_process_no_library_is_imported_to_know_a_class():
+    """And one is known whose step torch wraps before that of the class it comes from."""
     loaded = run("""
         import sys, torch
         from rmsprop.torch import RMSprop
-        RMSprop.from_optimizer(torch.optim.RMSprop([torch.nn.Parameter(torch.ones(1))], eps=0.0))
+        class Derived(torch.optim.RMSprop):
+            pass
+        RMSprop.from_optimizer(Derived([torch.nn.Parameter(torch.ones(1))], eps=0.0))
         print({"timm", "stable_baselines3"} & set(sys.modules))
     """)
     assert loaded == "set()"

@@ -58,8 +58,12 @@ class Translation(NamedTuple):
     lines: list[str]
 
 
-def translate(other: Any) -> Translation:
+def translate(other: Any, options: Mapping[str, Any]) -> Translation:
     """Read another optimizer's options.
+
+    Args:
+        other: it.
+        options: arguments of ours that rule over what it has.
 
     Raises:
         TypeError: it is none that is known.
@@ -71,14 +75,14 @@ def translate(other: Any) -> Translation:
     for group in other.param_groups:
         if rule.package != "torch" and any(parameter.is_complex() for parameter in group["params"]):
             raise ValueError(f"{rule.name} squares complex numbers as such: there is no velocity to go on with")
-        entries, differences = _translate_group(rule, group)
+        entries, differences = _translate_group(rule, group, options)
         lines |= dict.fromkeys(differences)
         names = group.get("param_names")
         parameters = list(group["params"]) if names is None else list(zip(names, group["params"], strict=True))
         groups.append({key: one for key, one in entries.items() if key != "param_names"} | {"params": parameters})
     states = (other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"])
     iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
-    defaults, _ = _translate_group(rule, other.defaults)
+    defaults, _ = _translate_group(rule, other.defaults, options)
     return Translation(defaults, groups, iterations, list(lines))
 
 
@@ -98,28 +102,33 @@ def _step(kind: Any) -> Any:
     return unwrap(kind.step)
 
 
-def _translate_group(rule: Rule, group: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _translate_group(
+    rule: Rule, group: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Give a group's entries in our words, the user's own among them, and lines about what is not equal."""
     check_ways(None, None, *(group.get(flag, False) for flag in ("capturable", "differentiable", "maximize")))
     entries = {key: one for key, one in group.items() if key not in _THEIRS}
     decay, line = _decay(group)
-    lines = [line] if line else []
+    lines = [line] if line and "weight_decay" not in options else []
     epsilon = group["eps"]
     if not rule.epsilon_in_root and epsilon:
         epsilon = max(epsilon**2, _LEAST)
+    if epsilon != group["eps"] and "epsilon" not in options:
         lines.append(
             f"eps={group['eps']:g} outside the root has become epsilon={epsilon:g} inside it: the same where velocity "
             "is 0, nearly so where its root is far above eps, and steps up to 1.42 times as long between"
         )
-    if group["momentum"] > 0 and not group.get("lr_in_momentum", False):
+    momentum = options.get("momentum", group["momentum"]) > 0
+    if momentum and not group.get("lr_in_momentum", False):
         lines.append(
             "the learning rate multiplies the momentum there and goes into it here: the same until it changes, from "
             "when on earlier gradients keep the rate that they came with"
         )
-    if group["momentum"] > 0 and group.get("caution", False):
+    if momentum and group.get("caution", False):
         lines.append("caution=True is left out: all elements are stepped, also against their gradient's sign")
     ours = {"rho": group["alpha"], "epsilon": epsilon, "weight_decay": decay, "initial_velocity": rule.initial_velocity}
-    return entries | ours, lines
+    given = {"lr" if word == "learning_rate" else word for word in options}
+    return {key: one for key, one in (entries | ours).items() if key not in given}, lines
 
 
 def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
