@@ -205,6 +205,37 @@ class TestShowing:
         assert "| eager | MLP, 6 tensors, 5 k | plain | 1 ms | 4.0 x |" in printed
         assert "| ResNet-50, 161 tensors, 25.6 M | plain | 300 MB | 180 MB | 318 MB |" in printed
 
+    def test_torchs_tables_have_a_column_for_each_peer_that_was_measured(
+        self, tmp_path: Path, monkeypatch, capsys
+    ) -> None:
+        peers = {OURS: 0.001, "torch": 0.004, "torch-compiled": 0.002, "bitsandbytes": 0.003}
+        rows = [
+            figure("step", "mlp", variant, peer, peers[peer]) for variant in ("plain", "momentum") for peer in peers
+        ]
+        rows = [row for row in rows if (row["variant"], row["peer"]) != ("momentum", "bitsandbytes")]
+        rows += [
+            {"kind": "limit", "model": "flat100m", "variant": "plain", "loop": loop, "bytes": 2_000_000_000}
+            | {"seconds": seconds, "part_of_limit": 0.001 / seconds}
+            for loop, seconds in ((OURS, 0.002), ("torch.Tensor.copy_", 0.001))
+        ]
+        rows += [
+            {"kind": "allocation", "model": "flat25m", "variant": "plain", "peer": peer, "resident_bytes": size}
+            for peer, size in ((OURS, 4096), ("torch", 100_000_000), ("torch-compiled", None))
+        ]
+        path = tmp_path / "torch.json"
+        path.write_text(json.dumps({"rows": [row | {"frontend": "torch"} for row in rows]}))
+        monkeypatch.setattr("sys.argv", ["table.py", str(path)])
+        load_table().main()
+        printed = capsys.readouterr().out.replace("\u00d7", "x")
+        names = "rmsprop | torch.optim, for-loop | torch.optim, `torch.compile`"
+        assert f"| | | {names} | bitsandbytes |" in printed
+        assert "| MLP, 6 tensors, 5 k | plain | 1 ms | 4.0 x | 2.0 x | 3.0 x |" in printed
+        assert "| MLP, 6 tensors, 5 k | momentum | 1 ms | 4.0 x | 2.0 x |  |" in printed
+        assert "| one tensor, 100 M | moved |" in printed
+        assert "| plain | 2000 MB | 1 ms (torch.Tensor.copy_) | 2 ms | 50% |" in printed
+        assert f"| one tensor, 25 M | {names} |" in printed
+        assert "| plain | 0 MB | 100 MB |  |" in printed
+
     def test_every_model_has_a_name_in_the_tables(self) -> None:
         table = load_table()
         assert set(table.WORK) == set(KINDS)

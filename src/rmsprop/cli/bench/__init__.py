@@ -39,8 +39,9 @@ Of tf_keras's front end, steps are in a tf.function; besides them there are
 steps taken eagerly, whole steps of fit, a table of which a step touches few
 rows, and the memory that steps take: about ten minutes, and 8 GB.
 
-Of torch's front end there is the way --device cuda: with a tensor of 100 M
-numbers, and a device-to-device copy as the limit.
+Of torch's front end, one peer runs in torch.compile, which takes a minute to
+compile ResNet-50's step: about ten minutes in all. With --device cuda there
+is a tensor of 100 M numbers, and a device-to-device copy is the limit.
 """
 
 _EPILOG = """\
