@@ -22,9 +22,9 @@ def differences(tmp_path_factory):
 
 
 @pytest.mark.slow  # the first starts two processes that import torch
-@pytest.mark.parametrize("way", ["ddp", "fsdp", "tensor_parallel"])
+@pytest.mark.parametrize("way", ["ddp", "zero", "fsdp", "tensor_parallel"])
 def test_the_trajectory_is_that_of_one_process(way, differences):
     """With clips over whole parameters and over all of them, momentum, decay, averages; without a clip too."""
-    assert len(differences[way]) == 6  # three settings by two processes
+    assert len(differences[way]) == (4 if way == "zero" else 6)  # three settings by two processes; two with ZeRO
     # measured: 1.2e-7, of gradients that are summed in another order
     assert max(differences[way]) < 1e-6
