@@ -62,7 +62,7 @@ class Session:
         everything = dict.fromkeys(name for workload in WORKLOADS.values() for name in workload.models)
         if self._device == CPU:
             # A figure of the 25 M model says the same, at a quarter of the memory.
-            everything.pop(_LIMITED[CUDA])
+            everything.pop(_LIMITED[CUDA], None)
         self._models: list[str] = list(dict.fromkeys(options.model or everything))
         self._given: list[str] = list(dict.fromkeys(options.variant or ()))
         self._variants: list[str] = self._given or list(VARIANTS)
