@@ -25,11 +25,17 @@ def test_a_step_allocates_next_to_nothing(options, dtype, lies):
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as profile:
         optimizer.step()
-    tracemalloc.start()
-    optimizer.step()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    # The least of a few: tracemalloc sees what other threads of the process allocate meanwhile, too.
+    peak = min(_peak_of(optimizer.step) for _ in range(3))
     by_torch = sum(max(event.cpu_memory_usage, 0) for event in profile.events())
     assert by_torch == 0
     # measured: 2 to 12 kB, and 526 kB of scratch memory, whatever the size, for what lies otherwise
     assert peak < (600_000 if lies == "transposed" else 50_000)
+
+
+def _peak_of(step):
+    tracemalloc.start()
+    step()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
