@@ -71,9 +71,9 @@ def record_of(network, folder, epochs):
     return record
 
 
-def train_three_epochs(backend, folder):
+def train_three_epochs(quick, folder):
     """Train a small network for three epochs that nothing disturbs, and give the folder."""
-    assert train(folder, *small(backend), "--epochs", "3") == 0
+    assert train(folder, *quick, "--epochs", "3") == 0
     return folder
 
 
@@ -121,7 +121,7 @@ class Networks:
 
     def test_is_numpys(self):
         """The start values, a batch's loss and gradients, and what is evaluated."""
-        ours, numpys = (make_network(name, (16, 8), 0.001, 5) for name in (self.backend, "numpy"))
+        ours, numpys = (make_network(Settings(name, hidden=(16, 8), seed=5)) for name in (self.backend, "numpy"))
         digits = load_digits(5)
         batch = digits.images[:64], digits.labels[:64]
         assert ours.parameters == numpys.parameters
@@ -134,7 +134,7 @@ class Networks:
         assert ours.evaluate(*test) == pytest.approx(numpys.evaluate(*test), rel=1e-6)  # measured: the same
 
     def test_has_its_averages_for_a_while(self):
-        network, digits = make_network(self.backend, (8,), 0.01, 0), load_digits(0)
+        network, digits = make_network(Settings(self.backend, hidden=(8,), learning_rate=0.01)), load_digits(0)
         for _ in range(3):
             network.step(network.gradients(digits.images[:64], digits.labels[:64])[1])
         test = digits.test_images, digits.test_labels
@@ -165,15 +165,20 @@ class Networks:
 class Resumes:
     backend: str
     network: type
+    first_layer = "layer1/weights"
+
+    def quick(self):
+        """Arguments with which `three_epochs` were trained."""
+        return small(self.backend)
 
     def test_gives_the_same_bits(self, three_epochs, tmp_path):
-        assert train(tmp_path, *small(self.backend), "--epochs", "1") == 0
+        assert train(tmp_path, *self.quick(), "--epochs", "1") == 0
         # Settings that are not given, the backend among them, come from the checkpoint.
         assert train(tmp_path, "--resume", "--epochs", "3") == 0
         assert bits(tmp_path) == bits(three_epochs)
 
     def test_gives_the_same_bits_in_another_process(self, three_epochs, tmp_path):
-        assert train(tmp_path, *small(self.backend), "--epochs", "2") == 0
+        assert train(tmp_path, *self.quick(), "--epochs", "2") == 0
         command = [sys.executable, "-m", "rmsprop", "train", "--resume", "--epochs", "3", "--out", tmp_path]
         subprocess.run(command, capture_output=True, timeout=300, check=True)
         assert bits(tmp_path) == bits(three_epochs)
@@ -196,7 +201,7 @@ class Resumes:
         try:
             done = self.network.step
             monkeypatch.setattr(self.network, "step", interrupted)
-            assert train(tmp_path, *small(self.backend), "--epochs", "3") == 130
+            assert train(tmp_path, *self.quick(), "--epochs", "3") == 130
         finally:
             signal.signal(signal.SIGINT, before)
         assert f"stopped after {where}\n" in capsys.readouterr().out
@@ -215,4 +220,4 @@ class Resumes:
         assert train(tmp_path, "--resume") == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1
-        assert "layer1/weights is missing" in error
+        assert f"{self.first_layer} is missing" in error

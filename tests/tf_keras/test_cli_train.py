@@ -4,7 +4,7 @@ import json
 
 import pytest
 import tf_keras
-from cli_training import Networks, Resumes, Runs, assert_follows, record_of, train, train_three_epochs
+from cli_training import Networks, Resumes, Runs, assert_follows, record_of, small, train, train_three_epochs
 
 from rmsprop.cli._network import make_network, start_values
 from rmsprop.cli._network_tf_keras import TfKerasNetwork
@@ -14,7 +14,7 @@ from rmsprop.cli._training import Settings
 @pytest.fixture(scope="module")
 def three_epochs(tmp_path_factory):
     """The folder of a small run of three epochs that nothing disturbed."""
-    return train_three_epochs("tf_keras", tmp_path_factory.mktemp("undisturbed"))
+    return train_three_epochs(small("tf_keras"), tmp_path_factory.mktemp("undisturbed"))
 
 
 class TestARun(Runs):
@@ -29,7 +29,7 @@ class TestARun(Runs):
         settings = Settings()
         start = start_values(settings.hidden, settings.seed)
         original = TfKerasNetwork(start, settings.learning_rate, tf_keras.optimizers.RMSprop)
-        numpys = make_network("numpy", settings.hidden, settings.learning_rate, settings.seed)
+        numpys = make_network(Settings("numpy"))
         for name, network in {"original": original, "numpy": numpys}.items():
             (tmp_path / name).mkdir()
             # Measured: 6.2e-8 and 2.6e-8 over 40 epochs, it grows to 6.1e-4 in the 60th; not an image in 60 epochs, but

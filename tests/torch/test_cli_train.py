@@ -3,17 +3,17 @@
 import json
 
 import pytest
-from cli_training import Networks, Resumes, Runs, assert_follows, record_of, train, train_three_epochs
+from cli_training import Networks, Resumes, Runs, assert_follows, record_of, small, train, train_three_epochs
 
 from rmsprop.cli._network import make_network
-from rmsprop.cli._network_torch import TorchNetwork
+from rmsprop.cli._network_torch import TorchDense
 from rmsprop.cli._training import Settings
 
 
 @pytest.fixture(scope="module")
 def three_epochs(tmp_path_factory):
     """The folder of a small run of three epochs that nothing disturbed."""
-    return train_three_epochs("torch", tmp_path_factory.mktemp("undisturbed"))
+    return train_three_epochs(small("torch"), tmp_path_factory.mktemp("undisturbed"))
 
 
 class TestARun(Runs):
@@ -25,9 +25,8 @@ class TestARun(Runs):
         ours = json.loads(figures.read_text())
         assert ours["test_accuracy"] >= 0.97
 
-        settings = Settings()
         (tmp_path / "numpy").mkdir()
-        numpys = make_network("numpy", settings.hidden, settings.learning_rate, settings.seed)
+        numpys = make_network(Settings("numpy"))
         # Measured: 5.9e-8 over 25 epochs, it grows to 7.5e-4 in the 58th; no image in 25 epochs, one in three of those
         # after them, none at the end.
         assert_follows(ours, record_of(numpys, tmp_path / "numpy", 60), 25, 2)
@@ -41,4 +40,4 @@ class TestTheNetwork(Networks):
 
 
 class TestResume(Resumes):
-    backend, network = "torch", TorchNetwork
+    backend, network = "torch", TorchDense

@@ -17,9 +17,8 @@ from sklearn import datasets, model_selection
 Array = NDArray[numpy.float32]
 
 CLASSES: Final = 10
-PIXELS: Final = 64
-
-_SIDE: Final = 8
+SIDE: Final = 8
+PIXELS: Final = SIDE * SIDE
 
 #: How far a training image is distorted: every entry of the 2 by 2 matrix by up to this, and pixels of shift.
 _BEND, _SHIFT = 0.1, 0.5
@@ -58,11 +57,11 @@ def _distort(images: Array, generator: numpy.random.Generator) -> Array:
     bend = numpy.eye(2) + generator.uniform(-_BEND, _BEND, (count, 2, 2))
     shift = generator.uniform(-_SHIFT, _SHIFT, (count, 2, 1))
     # Where each pixel of the result comes from, in an image with a frame of one empty pixel.
-    grid = numpy.indices((_SIDE, _SIDE)).reshape(2, -1) - (_SIDE - 1) / 2
-    place = numpy.clip(bend @ grid + shift + (_SIDE + 1) / 2, 0, _SIDE + 0.999)
+    grid = numpy.indices((SIDE, SIDE)).reshape(2, -1) - (SIDE - 1) / 2
+    place = numpy.clip(bend @ grid + shift + (SIDE + 1) / 2, 0, SIDE + 0.999)
     row, column = place.astype(int).transpose(1, 0, 2)
     down, right = (place % 1).transpose(1, 0, 2)
-    framed = numpy.pad(images.reshape(-1, _SIDE, _SIDE), ((0, 0), (1, 1), (1, 1)))
+    framed = numpy.pad(images.reshape(-1, SIDE, SIDE), ((0, 0), (1, 1), (1, 1)))
     image = numpy.arange(count)[:, None]
     upper = framed[image, row, column] * (1 - right) + framed[image, row, column + 1] * right
     lower = framed[image, row + 1, column] * (1 - right) + framed[image, row + 1, column + 1] * right

@@ -1,6 +1,6 @@
-"""The network of ``rmsprop train``; a module for each framework, `_network_*`, trains it.
+"""The networks of ``rmsprop train``; a module for each framework, `_network_*`, trains them.
 
-Start values and batches are the same whatever the framework, so that their losses can be compared.
+Of the dense one start values and batches are the same whatever the framework, so that losses can be compared.
 """
 
 import math
@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
 
 from rmsprop.cli._digits import CLASSES, PIXELS, Array
+
+if TYPE_CHECKING:
+    from rmsprop.cli._training import Settings
 
 
 class Network(Protocol):
@@ -45,28 +48,32 @@ class Network(Protocol):
         """Read what `save` wrote."""
 
 
-def make_network(backend: str, hidden: Sequence[int], learning_rate: float, seed: int) -> Network:
-    """Make the network of a backend with its start values.
+def make_network(settings: "Settings") -> Network:
+    """Make the network of a training with its start values.
 
     Raises:
         ImportError: what the backend needs is not installed, or broken.
     """
-    variables = start_values(hidden, seed)
-    if backend == "tf_keras":
+    if settings.network == "resnet":
+        from rmsprop.cli._network_torch_resnet import TorchResNet
+
+        return TorchResNet(settings.hidden, settings.learning_rate, settings.seed)
+    variables = start_values(settings.hidden, settings.seed)
+    if settings.backend == "tf_keras":
         from rmsprop.cli._network_tf_keras import TfKerasNetwork
 
-        return TfKerasNetwork(variables, learning_rate)
-    if backend == "torch":
-        from rmsprop.cli._network_torch import TorchNetwork
+        return TfKerasNetwork(variables, settings.learning_rate)
+    if settings.backend == "torch":
+        from rmsprop.cli._network_torch import TorchDense
 
-        return TorchNetwork(variables, learning_rate)
+        return TorchDense(variables, settings.learning_rate)
     from rmsprop.cli._network_numpy import NumpyNetwork
 
-    return NumpyNetwork(variables, learning_rate)
+    return NumpyNetwork(variables, settings.learning_rate)
 
 
 def start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
-    """Give name -> array: weights and biases of each layer in turn."""
+    """Give name -> array for the dense network: weights and biases of each layer in turn."""
     generator = numpy.random.default_rng([seed, 0])
     variables = {}
     for layer, (inputs, outputs) in enumerate(pairwise((PIXELS, *hidden, CLASSES)), start=1):

@@ -1,6 +1,6 @@
-"""The network as a module of PyTorch."""
+"""Networks that are modules of PyTorch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,17 +20,18 @@ _OPTIONS: Final = Options(use_ema=True, ema_overwrite_frequency=None)
 
 
 class TorchNetwork:
-    """A `torch.nn.Sequential` of linear layers, with `rmsprop.torch.RMSprop`, on the CPU.
+    """A module of PyTorch on the CPU, with `rmsprop.torch.RMSprop`.
 
     Args:
-        variables: see `rmsprop.cli._network.start_values`.
+        model: gives the logits of rows of pixels.
+        names: of its parameters, in their order.
         learning_rate: of the optimizer.
     """
 
-    def __init__(self, variables: dict[str, Array], learning_rate: float) -> None:
-        self._model = _make_model(variables)
-        self._parameters = dict(zip(variables, self._model.parameters(), strict=True))
-        self._optimizer = RMSprop(self._model.parameters(), learning_rate, use_ema=True, ema_overwrite_frequency=None)
+    def __init__(self, model: torch.nn.Module, names: Iterable[str], learning_rate: float) -> None:
+        self._model = model
+        self._parameters = dict(zip(names, model.parameters(), strict=True))
+        self._optimizer = RMSprop(self._parameters.values(), learning_rate, use_ema=True, ema_overwrite_frequency=None)
 
     @property
     def parameters(self) -> int:
@@ -44,6 +45,7 @@ class TorchNetwork:
 
     def gradients(self, images: Array, labels: Array) -> tuple[float, list[Tensor]]:
         """See `Network`."""
+        self._model.train()
         with _one_thread():
             loss = functional.cross_entropy(self._model(torch.tensor(images)), torch.tensor(labels))
             gradients = torch.autograd.grad(loss, [*self._parameters.values()])
@@ -58,6 +60,7 @@ class TorchNetwork:
 
     def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
         """See `Network`."""
+        self._model.eval()
         expected = torch.tensor(labels)
         with _one_thread(), torch.no_grad():
             logits = self._model(torch.tensor(images))
@@ -72,26 +75,26 @@ class TorchNetwork:
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """See `Network`; the file is as the NumPy optimizer writes it."""
-        tensors = {_slots.key("variable", name): _array(one) for name, one in self._parameters.items()}
+        tensors = self._variables()
         for name, parameter in self._parameters.items():
             state = self._optimizer.state[parameter]
-            tensors |= {_slots.key(slot.name, name): _array(state[slot.name]) for slot in _slots.slots(_OPTIONS)}
+            tensors |= {_slots.key(slot.name, name): state[slot.name] for slot in _slots.slots(_OPTIONS)}
+        arrays = {key: self._array(tensor) for key, tensor in tensors.items()}
         options = replace(_OPTIONS, learning_rate=self._optimizer.learning_rate)
-        _checkpoint.write(path, tensors, self.iterations, options, metadata)
+        _checkpoint.write(path, arrays, self.iterations, options, metadata)
 
     def load(self, path: Path) -> None:
         """See `Network`."""
         slots = [slot.name for slot in _slots.slots(_OPTIONS)]
-        needed = {
-            _slots.key(slot, name): _array(parameter)
-            for slot in ("variable", *slots)
-            for name, parameter in self._parameters.items()
+        variables = self._variables()
+        needed = variables | {
+            _slots.key(slot, name): parameter for slot in slots for name, parameter in self._parameters.items()
         }
-        found = _checkpoint.read(path, needed)
-        tensors = {key: torch.tensor(array).t() for key, array in found.tensors.items()}
+        found = _checkpoint.read(path, {key: self._array(tensor) for key, tensor in needed.items()})
+        tensors = {key: self._tensor(array) for key, array in found.tensors.items()}
         with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(tensors[_slots.key("variable", name)])
+            for key, variable in variables.items():
+                variable.copy_(tensors[key])
         whole = self._optimizer.state_dict()
         whole["state"] = {
             number: {slot: tensors[_slots.key(slot, name)] for slot in slots}
@@ -100,23 +103,46 @@ class TorchNetwork:
         self._optimizer.load_state_dict(whole)
         self._optimizer.iterations = found.iterations
 
+    def _variables(self) -> dict[str, Tensor]:
+        """Give what the model is made of besides the optimizer's state, by the keys of a checkpoint."""
+        named = self._parameters | dict(self._model.named_buffers())
+        return {_slots.key("variable", name): tensor for name, tensor in named.items()}
 
-def _make_model(variables: dict[str, Array]) -> torch.nn.Sequential:
-    arrays = list(variables.values())
-    layers: list[torch.nn.Module] = []
-    for weights in arrays[::2]:
-        layers += [torch.nn.Linear(*weights.shape), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    with torch.no_grad():
-        for parameter, array in zip(model.parameters(), arrays, strict=True):
-            parameter.copy_(torch.tensor(array).t())
-    return model
+    def _array(self, tensor: Tensor) -> Array:
+        """Give a view of a tensor as checkpoints have it."""
+        array: Array = tensor.detach().numpy()
+        return array
+
+    def _tensor(self, array: Array) -> Tensor:
+        """Undo `_array`."""
+        return torch.tensor(array)
 
 
-def _array(tensor: Tensor) -> Array:
-    """Give a view of a tensor as the other backends have it: their weights are torch's transposed."""
-    array: Array = tensor.detach().t().numpy()
-    return array
+class TorchDense(TorchNetwork):
+    """A `torch.nn.Sequential` of linear layers: the network of all backends.
+
+    Args:
+        variables: see `rmsprop.cli._network.start_values`.
+        learning_rate: of the optimizer.
+    """
+
+    def __init__(self, variables: dict[str, Array], learning_rate: float) -> None:
+        arrays = list(variables.values())
+        layers: list[torch.nn.Module] = []
+        for weights in arrays[::2]:
+            layers += [torch.nn.Linear(*weights.shape), torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        with torch.no_grad():
+            for parameter, array in zip(model.parameters(), arrays, strict=True):
+                parameter.copy_(self._tensor(array))
+        super().__init__(model, variables, learning_rate)
+
+    def _array(self, tensor: Tensor) -> Array:
+        """See `TorchNetwork`; the other backends' weights are torch's transposed."""
+        return super()._array(tensor.t())
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.tensor(array).t()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Settings:
     """What decides the numbers of a training; a resumed one keeps them."""
 
     backend: str = "numpy"
+    network: str = "dense"
     hidden: tuple[int, ...] = (256, 128)
     batch_size: int = 64
     learning_rate: float = 0.001

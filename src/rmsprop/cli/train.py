@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 BACKENDS: Final = ("numpy", "tf_keras", "torch")
 
+#: The networks, with the sizes that they have by default. Records know those of the dense one.
+NETWORKS: Final = {"dense": Settings().hidden, "resnet": (16, 32)}
+
 _DESCRIPTION = """\
 Train a small network on scikit-learn's handwritten digits with RMSprop.
 
@@ -34,6 +37,7 @@ examples:
   rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
   rmsprop train --backend tf_keras                a model of tf_keras, with rmsprop.tf_keras.RMSprop
   rmsprop train --backend torch                   a model of PyTorch, with rmsprop.torch.RMSprop
+  rmsprop train --backend torch --network resnet  convolutions with batch normalization
   rmsprop train --resume                          go on after Ctrl-C
   rmsprop train --resume --epochs 90              train a finished run for longer
   rmsprop train --json figures.json               for programs
@@ -52,13 +56,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.set_defaults(run=run)
     default = Settings()
-    sizes = " ".join(map(str, default.hidden))
+    sizes = "; ".join(f"{network}: {_words(hidden)}" for network, hidden in NETWORKS.items())
     count, seed, rate = _number(int, 1), _number(int, 0), _number(float, 0.0)
 
     # None means "not given": a resumed training then keeps what it had.
     what = parser.add_argument_group("what to train")
     what.add_argument("--backend", choices=BACKENDS, help=f"whose RMSprop (default: {default.backend})")
-    what.add_argument("--hidden", type=count, nargs="+", metavar="N", help=f"sizes of the layers (default: {sizes})")
+    what.add_argument(
+        "--network", choices=[*NETWORKS], help=f"resnet: only with --backend torch (default: {default.network})"
+    )
+    what.add_argument(
+        "--hidden",
+        type=count,
+        nargs="+",
+        metavar="N",
+        help=f"sizes of the layers, channels of stages (default: {sizes})",
+    )
     what.add_argument("--seed", type=seed, metavar="N", help=f"of everything random (default: {default.seed})")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=count, metavar="N", help=f"passes over the images (default: {Record.epochs})")
@@ -132,7 +145,7 @@ def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") ->
     digits = load_digits(settings.seed)
     if settings.batch_size > len(digits.images):
         raise CommandError(f"--batch-size {settings.batch_size}: there are {len(digits.images)} training images")
-    network = make_network(settings.backend, settings.hidden, settings.learning_rate, settings.seed)
+    network = make_network(settings)
     if options.resume:
         try:
             network.load(path)
@@ -158,7 +171,12 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _fresh(options: argparse.Namespace) -> Record:
-    settings = Settings(**_given(options))
+    given = _given(options)
+    if "network" in given:
+        given.setdefault("hidden", NETWORKS[given["network"]])
+    settings = Settings(**given)
+    if settings.network == "resnet" and settings.backend != "torch":
+        raise CommandError(f"--network resnet: only --backend torch has it, not {settings.backend}")
     return Record(settings) if options.epochs is None else Record(settings, options.epochs)
 
 
