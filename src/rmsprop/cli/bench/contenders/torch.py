@@ -44,30 +44,19 @@ class Ours(_OnTensors):
 
 def make_torchs(parameters: list[Any], options: dict[str, Any], **way: bool) -> Any:
     """Make a `torch.optim.RMSprop`; `way` says which implementation, as ``foreach=False``."""
-    return load("torch").optim.RMSprop(
-        parameters,
-        lr=0.001,
-        alpha=0.9,
-        eps=1e-7,
-        momentum=options.get("momentum", 0.0),
-        centered=options.get("centered", False),
-        weight_decay=options.get("weight_decay", 0.0),
-        **way,
-    )
+    return load("torch").optim.RMSprop(parameters, **_settings(options), **way)
 
 
 def make_timms(parameters: list[Any], options: dict[str, Any]) -> Any:
     """Make a `timm.optim.RMSpropTF`: our rule, but for a velocity that starts at 1."""
-    return load("timm.optim").RMSpropTF(
-        parameters,
-        lr=0.001,
-        alpha=0.9,
-        eps=1e-7,
-        momentum=options.get("momentum", 0.0),
-        centered=options.get("centered", False),
-        weight_decay=options.get("weight_decay", 0.0),
-        decoupled_decay=True,
-    )
+    return load("timm.optim").RMSpropTF(parameters, **_settings(options), decoupled_decay=True)
+
+
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Give a task's options by the names that torch has for them."""
+    found = {"lr": 0.001, "alpha": 0.9, "eps": 1e-7}
+    off = {"momentum": 0.0, "centered": False, "weight_decay": 0.0}
+    return found | {name: options.get(name, default) for name, default in off.items()}
 
 
 def make_bitsandbytes(parameters: list[Any], options: dict[str, Any]) -> Any:
