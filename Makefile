@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(PIP) --constraint constraints.txt
 
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
@@ -43,6 +44,9 @@ $(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 # Every framework that tests compare against: some gigabytes.
 $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[test]'
+	@# The oldest Triton that compiles our kernels, for the tests that look at what it makes of them.
+	if $(BIN)/python -c 'import triton' 2>/dev/null; then \
+		$(PIP) --no-deps --upgrade --target $(VENV)/triton-3.6 triton==3.6.0; fi
 	touch $@ $(VENV)/demo.stamp
 
 clean:

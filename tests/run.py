@@ -3,7 +3,8 @@
 Frameworks get in each other's way: each takes memory and threads on import, registers CUDA libraries, and sets
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
 holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
-is done. Arguments are handed to pytest.
+is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
+`make env` puts beside it. Arguments are handed to pytest.
 """
 
 import os
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -21,17 +23,40 @@ HERE = Path(__file__).parent
 FIRST = ("core", "tf_keras", "tensorflow", "tf_distribute", "tf_dtensor")
 
 
-def folders() -> list[Path]:
-    """List the folders with tests, in the order in which they start."""
+#: Folder -> packages besides the environment's own: then it is run with each of them, too.
+AGAIN = {"triton_ptx": [*Path(sys.prefix).glob("triton-*")]}
+
+
+class Run(NamedTuple):
+    """A folder, and packages that come before those of the environment."""
+
+    folder: Path
+    packages: Path | None = None
+
+    def __str__(self) -> str:
+        return self.folder.name + (f" with {self.packages.name}" if self.packages else "")
+
+
+def runs() -> list[Run]:
+    """List what is run, in the order in which it starts."""
     found = sorted({file.parent for file in HERE.glob("*/test_*.py")})
-    return sorted(found, key=lambda folder: FIRST.index(folder.name) if folder.name in FIRST else len(FIRST))
+    found.sort(key=lambda folder: FIRST.index(folder.name) if folder.name in FIRST else len(FIRST))
+    return [Run(folder, packages) for folder in found for packages in (None, *AGAIN.get(folder.name, []))]
 
 
-def run(folder: Path, arguments: list[str]) -> tuple[int, str, Counter[str]]:
+def do(one: Run, arguments: list[str]) -> tuple[int, str, Counter[str]]:
     """Run one folder; give its exit status, what it printed, and its counts."""
-    command = [sys.executable, "-m", "pytest", "--quiet", str(folder), *arguments]
+    command = [sys.executable, "-m", "pytest", "--quiet", str(one.folder), *arguments]
+    paths = [str(one.packages)] if one.packages else []
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent, check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=HERE.parent,
+        env=os.environ | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
+        check=False,
     )
     closing = re.findall(r"^.* in \d+\.\d+s.*$", done.stdout, re.MULTILINE)
     counts = re.findall(r"(\d+) (\w+)", closing[-1].rpartition(" in ")[0]) if closing else []
@@ -42,7 +67,7 @@ def main() -> int:
     """Run all folders, the later ones also after a failure."""
     started, total, failed = time.monotonic(), Counter[str](), []
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        running = {pool.submit(run, folder, sys.argv[1:]): folder.name for folder in folders()}
+        running = {pool.submit(do, one, sys.argv[1:]): str(one) for one in runs()}
         for future in as_completed(running):
             status, output, counts = future.result()
             print(f"\n=== {running[future]}\n{output}", flush=True)
