@@ -15,7 +15,7 @@ def check(path, theirs, bound, deviations, desc, dtype):
     assert max(found.values()) <= bound, found
 
 
-@pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.parametrize("case", cases.PAIRWISE + cases.EXTREMES, ids=str)
 def test_trajectory(case, deviations):
     check(
         runs.path(case, "float32", native=False), original.path(case, "float32"),
