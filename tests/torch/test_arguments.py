@@ -103,6 +103,15 @@ def test_lr_and_learning_rate_are_one():
 def test_ways_that_there_are_not(words, match):
     with pytest.raises(ValueError, match=match):
         RMSprop([parameter()], **words)
+    with pytest.raises(ValueError, match=match):
+        RMSprop([{"params": [parameter()], **words}])
+
+
+def test_compiling_or_not_is_for_all_groups():
+    with pytest.raises(ValueError, match="jit_compile=False in a parameter group"):
+        RMSprop([{"params": [parameter()], "jit_compile": False}])
+    # What has groups of its own, as `ZeroRedundancyOptimizer`, hands all of the constructor's words on in them.
+    RMSprop([{"params": [parameter()], "jit_compile": False}], jit_compile=False).step()
 
 
 @pytest.mark.parametrize("word", ["foreach", "fused", "differentiable", "maximize", "capturable"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rmsprop._options import LearningRate, check_learning_rate, rate_function
-from rmsprop._torch.arguments import check_options, check_rate, choose_rate, number
+from rmsprop._torch.arguments import WAYS, check_options, check_rate, check_ways, choose_rate, number
 from rmsprop._torch.checkpoint import adopt, check_loaded, keep
 from rmsprop._torch.counter import Counter
 from rmsprop._torch.groups import LiveGroup
@@ -126,7 +126,12 @@ class State(torch.optim.Optimizer):
         if rate is not None:
             group = {"schedule": None} | group | _rate_entries(check_rate(rate), done)
         group["iterations"] = done
-        check_options(self.defaults | group)
+        whole = self.defaults | group
+        check_ways(*(whole[word] for word in WAYS))
+        jit_compile = group.get("jit_compile", self._jit_compile)
+        if jit_compile != self._jit_compile:
+            raise ValueError(f"jit_compile={jit_compile!r} in a parameter group: give it to the constructor, for all")
+        check_options(whole)
         super().add_param_group(group)
         entry = self.param_groups[-1]
         if rate is None and done and entry.get("schedule") is not None:
