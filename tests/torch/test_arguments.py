@@ -84,6 +84,9 @@ def test_lr_and_learning_rate_are_one():
     for words in ({"lr": 0.5}, {"learning_rate": 0.5}):
         assert RMSprop([w], **words).param_groups[0]["lr"] == 0.5
         assert RMSprop([{"params": [w], **words}]).param_groups[0]["lr"] == 0.5
+        absent = dict.fromkeys(words)
+        assert RMSprop([{"params": [w], **absent}], **words).param_groups[0]["lr"] == 0.5
+        assert RMSprop([w], **absent).param_groups[0]["lr"] == 0.001
     assert RMSprop([w]).param_groups[0]["lr"] == 0.001
     assert RMSprop([w], 0.25).defaults["lr"] == 0.25
     with pytest.raises(TypeError, match=r"learning_rate=0\.5 and lr=0\.25"):

@@ -122,7 +122,9 @@ class State(torch.optim.Optimizer):
             raise TypeError(f"param_group={param_group!r} is not a dictionary")
         group = dict(param_group)
         done = self.iterations if self.param_groups else 0
-        rate = choose_rate(group.pop("learning_rate", None), group.pop("lr", None)) if _has_rate(group) else None
+        # None is "not given", as in the constructor: the group has the optimizer's.
+        names = group.pop("learning_rate", None), group.pop("lr", None)
+        rate = None if all(one is None for one in names) else choose_rate(*names)
         if rate is not None:
             group = {"schedule": None} | group | _rate_entries(check_rate(rate), done)
         group["iterations"] = done
@@ -242,10 +244,6 @@ class _Loading:
             return None  # which torch refuses
         check_loaded(optimizer.param_groups, state_dict)
         return {**state_dict, "state": keep(state_dict["state"])}
-
-
-def _has_rate(group: dict[str, Any]) -> bool:
-    return group.get("lr") is not None or group.get("learning_rate") is not None
 
 
 def _rate_entries(rate: Any, iterations: int) -> dict[str, Any]:
