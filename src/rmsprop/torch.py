@@ -201,14 +201,17 @@ class RMSprop(State):
         if torch.compiler.is_compiling():
             uncompiled: float | None = _uncompiled_step(self, closure)
             return uncompiled
-        if profiler._is_profiler_enabled or self._has_hooks():
-            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
-            return hooked
-        return self._step(closure)
+        return self._announced_step(closure)
 
     # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
     # from being put around `step`, which calls it when there is somebody to tell.
     step.hooked = True  # type: ignore[attr-defined]
+
+    def _announced_step(self, closure: Callable[[], float] | None = None) -> float | None:
+        if profiler._is_profiler_enabled or self._has_hooks():
+            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
+            return hooked
+        return self._step(closure)
 
     def _has_hooks(self) -> bool:
         return bool(
@@ -336,4 +339,4 @@ class RMSprop(State):
 
 #: A compiled train step breaks its graph here: what runs in kernels of ours cannot be traced.
 _hooked_step = State.profile_hook_step(RMSprop._step)
-_uncompiled_step = torch.compiler.disable(RMSprop._step)  # type: ignore[no-untyped-call]
+_uncompiled_step = torch.compiler.disable(RMSprop._announced_step)  # type: ignore[no-untyped-call]

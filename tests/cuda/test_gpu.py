@@ -157,6 +157,16 @@ def test_the_front_end_has_the_bits_of_the_cpu(options):
     runs.compare()
 
 
+def test_the_default_device_may_be_the_gpu():
+    runs = FrontEnd(**EVERYTHING)
+    for seed in range(2):
+        runs.give(seed)
+        with torch.device("cuda"):
+            for optimizer in runs.optimizers:
+                optimizer.step()
+    runs.compare()
+
+
 def test_a_grad_scaler_skips_steps_as_on_the_cpu():
     runs = FrontEnd(lr=SCHEDULE, **EVERYTHING)
     scalers = [torch.amp.GradScaler(device, init_scale=4.0) for device in ("cuda", "cpu")]

@@ -84,6 +84,9 @@ def test_lr_and_learning_rate_are_one():
     for words in ({"lr": 0.5}, {"learning_rate": 0.5}):
         assert RMSprop([w], **words).param_groups[0]["lr"] == 0.5
         assert RMSprop([{"params": [w], **words}]).param_groups[0]["lr"] == 0.5
+        absent = dict.fromkeys(words)
+        assert RMSprop([{"params": [w], **absent}], **words).param_groups[0]["lr"] == 0.5
+        assert RMSprop([w], **absent).param_groups[0]["lr"] == 0.001
     assert RMSprop([w]).param_groups[0]["lr"] == 0.001
     assert RMSprop([w], 0.25).defaults["lr"] == 0.25
     with pytest.raises(TypeError, match=r"learning_rate=0\.5 and lr=0\.25"):
@@ -103,6 +106,15 @@ def test_lr_and_learning_rate_are_one():
 def test_ways_that_there_are_not(words, match):
     with pytest.raises(ValueError, match=match):
         RMSprop([parameter()], **words)
+    with pytest.raises(ValueError, match=match):
+        RMSprop([{"params": [parameter()], **words}])
+
+
+def test_compiling_or_not_is_for_all_groups():
+    with pytest.raises(ValueError, match="jit_compile=False in a parameter group"):
+        RMSprop([{"params": [parameter()], "jit_compile": False}])
+    # What has groups of its own, as `ZeroRedundancyOptimizer`, hands all of the constructor's words on in them.
+    RMSprop([{"params": [parameter()], "jit_compile": False}], jit_compile=False).step()
 
 
 @pytest.mark.parametrize("word", ["foreach", "fused", "differentiable", "maximize", "capturable"])

@@ -51,3 +51,16 @@ def test_a_compiled_step_alone():
         step()
         other.step()
     assert torch.equal(w, v)
+
+
+def test_hooks_are_called_where_the_step_is_compiled():
+    torch._dynamo.reset()
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer, seen = RMSprop([w]), []
+    optimizer.register_step_pre_hook(lambda one, args, kwargs: seen.append(("before", one.iterations)))
+    optimizer.register_step_post_hook(lambda one, args, kwargs: seen.append(("after", one.iterations)))
+    step = torch.compile(lambda: optimizer.step(), backend="eager")
+    for _ in range(2):
+        w.grad = torch.ones(3)
+        step()
+    assert seen == [("before", 0), ("after", 1), ("before", 1), ("after", 2)]

@@ -42,9 +42,8 @@ def test_the_rule_on_tensors_goes_the_way_of_the_kernels(case, dtype, monkeypatc
             for name, w in named.items():
                 rows[name].append(array(w))
         paths.append({name: numpy.stack(one) for name, one in rows.items()})
-    # measured: MEASURED
-    print("DEV", dtype, cases.deviation(*paths))
-    assert cases.deviation(*paths) <= {numpy.float32: 1e-6, numpy.float64: 2e-15}[dtype]
+    # measured: 2.0e-7 and 1.1e-16
+    assert cases.deviation(*paths) <= {numpy.float32: 5e-7, numpy.float64: 5e-16}[dtype]
 
 
 @pytest.mark.usefixtures("no_kernels")
@@ -96,11 +95,11 @@ def test_a_stale_graph_is_noticed():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
-def test_a_cuda_device_has_the_bits_of_the_cpu(options):
+def test_torchs_operations_on_a_cuda_device_go_the_way_of_the_cpu(options):
     named = [[torch.nn.Parameter(tensor(numbers((4, 5), seed=seed)).to(device)) for seed in range(2)]
              for device in ("cpu", "cuda")]  # fmt: skip
     for mine in named:
-        optimizer = RMSprop(mine, **options)
+        optimizer = RMSprop(mine, jit_compile=False, **options)
         for place in range(4):
             for w in mine:
                 w.grad = tensor(numbers((4, 5), seed=place)).to(w.device)

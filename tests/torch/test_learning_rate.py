@@ -98,6 +98,11 @@ def test_a_scheduler_fills_a_tensor():
 def test_a_tensor_that_is_no_rate(rate, error):
     with pytest.raises(error, match="learning_rate="):
         make(rate)
+    w, optimizer = make(0.5)
+    optimizer.param_groups[0]["lr"] = rate
+    w.grad = torch.ones_like(w)
+    with pytest.raises(error, match="learning_rate="):
+        optimizer.step()
 
 
 def test_a_schedule_of_ours_rules():

@@ -10,6 +10,7 @@ from arrays import EVERYTHING, numbers
 from torch_runs import array, assert_bits, path, tensor
 
 import rmsprop
+from rmsprop.compilers import numba
 from rmsprop.torch import RMSprop
 
 STEPS = 20
@@ -63,6 +64,23 @@ def test_large_tensors_shared_out_among_threads_have_the_bits_of_numpy():
     finally:
         torch.set_num_threads(before)
     assert array(optimizer.state[parameter]["velocity"]).any()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_as_many_as_torchs(threads, monkeypatch):
+    used, original, before = set(), numba.share_out, torch.get_num_threads()
+    monkeypatch.setattr(numba, "share_out", lambda work, chunks, most: used.add(most) or original(work, chunks, most))
+    parameter = torch.nn.Parameter(torch.ones(3))
+    parameter.grad = torch.ones(3)
+    optimizer = RMSprop([parameter], clipnorm=1.0)
+    optimizer.step()
+    used.clear()
+    torch.set_num_threads(threads)
+    try:
+        optimizer.step()
+    finally:
+        torch.set_num_threads(before)
+    assert used == {threads}
 
 
 def test_the_example_of_the_specification():

@@ -26,5 +26,5 @@ def differences(tmp_path_factory):
 def test_the_trajectory_is_that_of_one_process(way, differences):
     """With clips over whole parameters and over all of them, momentum, decay, averages; without a clip too."""
     assert len(differences[way]) == (4 if way == "zero" else 6)  # three settings by two processes; two with ZeRO
-    # measured: 1.2e-7, of gradients that are summed in another order
+    # measured: 2.1e-7, of gradients that are summed in another order
     assert max(differences[way]) < 1e-6

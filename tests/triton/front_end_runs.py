@@ -1,5 +1,7 @@
 """Steps of `rmsprop.torch.RMSprop` by the CUDA engine, on CPU tensors, beside those by the CPU engine."""
 
+from contextlib import contextmanager
+
 import numpy
 import torch
 from arrays import numbers
@@ -44,6 +46,17 @@ class Both:
             assert cuda.state[w].keys() == cpu.state[v].keys()
             for slot, kept in cpu.state[v].items():
                 assert_bits(cuda.state[w][slot], kept, f"{slot} of {name}")
+
+
+@contextmanager
+def other_defaults():
+    """A default type and a default device with which nothing would go as it should."""
+    torch.set_default_dtype(torch.float16)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def make(shape, dtype, seed):

@@ -11,7 +11,7 @@ import numpy
 import pytest
 import torch
 from arrays import EVERYTHING
-from front_end_runs import Both
+from front_end_runs import Both, other_defaults
 
 from rmsprop import schedules
 from rmsprop.compilers.triton import Launches
@@ -200,6 +200,20 @@ def test_devices_may_be_mixed_and_share_the_global_norm(options, both, monkeypat
     for seed, skip in enumerate([None, False, True, None]):
         runs.step(seed, grad_scale=None if skip is None else 4.0, skip=skip)
     assert used == [1, 1, 1]
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["one device", "two"])
+def test_default_types_and_devices_are_not_looked_at(mixed, both, monkeypatch):
+    """The scale is that with which `GradScaler` starts, and which float16 does not have."""
+    runs = both(global_clipnorm=0.5, momentum=0.9)
+    if mixed:
+        split = runs.models[0]["v"]
+        monkeypatch.setattr(engine, "_is_cuda", lambda parameter, gradient, options: parameter is split)
+        monkeypatch.setattr(engine, "_is_native", lambda item: item.parameter is not split)
+    for optimizer in runs.optimizers:
+        optimizer.step = other_defaults()(optimizer.step)
+    for seed in range(2):
+        runs.step(seed, grad_scale=65536.0, factor=65536.0, skip=False)
 
 
 class Asked(Exception):

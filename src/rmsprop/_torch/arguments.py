@@ -18,6 +18,9 @@ OPTIONS: Final = tuple(field.name for field in fields(Options) if field.name not
 #: Words of other libraries that a group may not have, as the constructor may not; a group's other entries are its own.
 _OTHER_WORDS: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale", "clip_norm", "clip_value")
 
+#: Words of torch's own optimizers that choose an implementation, in the order of `check_ways`.
+WAYS: Final = ("foreach", "fused", "capturable", "differentiable", "maximize")
+
 #: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
 _ROUNDING: Final = 1e-12
 
@@ -61,10 +64,14 @@ def check_rate(value: Any) -> LearningRate | Tensor:
     """Check a learning rate: a number, a tensor of one, which stays the tensor, a schedule or a function."""
     if not isinstance(value, Tensor):
         return check_learning_rate(value)
-    if value.numel() != 1 or value.is_complex():
-        raise ValueError(f"learning_rate={value!r} is not a tensor of one real number")
-    check_learning_rate(float(value))
+    check_learning_rate(_one_number(value))
     return value
+
+
+def _one_number(rate: Tensor) -> float:
+    if rate.numel() != 1 or rate.is_complex():
+        raise ValueError(f"learning_rate={rate!r} is not a tensor of one real number")
+    return float(rate)
 
 
 def number(rate: Any) -> float:
@@ -73,7 +80,7 @@ def number(rate: Any) -> float:
     Raises:
         TypeError, ValueError: it is none, or out of its range.
     """
-    value = float(rate) if isinstance(rate, Tensor) else rate
+    value = _one_number(rate) if isinstance(rate, Tensor) else rate
     if isinstance(value, float) and -_ROUNDING < value < 0:
         return 0.0
     checked = check_learning_rate(value)

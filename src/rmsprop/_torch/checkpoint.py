@@ -1,6 +1,6 @@
 """State dicts: what of them fits an optimizer, and the way of their tensors into its own types and devices."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,11 +33,8 @@ def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any])
         for at, (parameter, number) in enumerate(zip(group["params"], other["params"], strict=True)):
             name = str(number) if names is None else names[at]
             needed = {slot.name: tuple(parameter.shape) for slot in _slots.slots(options)}
-            if number in loaded["state"]:
-                held = {slot: tuple(one.shape) for slot, one in _tensors(loaded["state"][number])}
-            else:
-                # No step was done: what the other would have made is what counts.
-                held = {slot.name: tuple(parameter.shape) for slot in _slots.slots(theirs)}
+            made = {slot.name: tuple(parameter.shape) for slot in _slots.slots(theirs)}
+            held = _held(loaded["state"].get(number), made, needed)
             expected |= _summary(parameter, name, needed)
             found |= _summary(parameter, name, held)
     lines = _slots.differences(expected, found)
@@ -47,15 +44,25 @@ def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any])
 
 def _their_options(place: int, other: Mapping[str, Any]) -> Options:
     try:
-        if not isinstance(other["iterations"], int):
-            raise TypeError(f"iterations={other['iterations']!r} is no whole number")
+        if not isinstance(other.get("iterations"), int):
+            raise TypeError(f"iterations={other.get('iterations')!r} is no whole number")
         return check_options(other)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"the state dict is not one of this optimizer: in its group {place}, {error}") from error
 
 
-def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    return ((name, value) for name, value in state.items() if isinstance(value, Tensor))
+def _held(
+    state: Mapping[str, Any] | None, made: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Tell which slots a parameter has; `made` are those that its options make, `needed` those that ours do."""
+    if state is None:
+        # No step was done: what the other would have made is what counts.
+        return dict(made)
+    held = {name: tuple(one.shape) for name, one in state.items() if isinstance(one, Tensor)}
+    # Options may have changed on the way: what was turned off is kept without being used, and what was turned on since
+    # the parameter's last step is made at its next. Velocity always is there.
+    kept = {name: shape for name, shape in held.items() if name in made or name in needed}
+    return {name: made[name] for name in made if name in needed and name != "velocity"} | kept
 
 
 def _summary(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rmsprop._options import LearningRate, check_learning_rate, rate_function
-from rmsprop._torch.arguments import check_options, check_rate, choose_rate, number
+from rmsprop._torch.arguments import WAYS, check_options, check_rate, check_ways, choose_rate, number
 from rmsprop._torch.checkpoint import adopt, check_loaded, keep
 from rmsprop._torch.counter import Counter
 from rmsprop._torch.groups import LiveGroup
@@ -122,11 +122,18 @@ class State(torch.optim.Optimizer):
             raise TypeError(f"param_group={param_group!r} is not a dictionary")
         group = dict(param_group)
         done = self.iterations if self.param_groups else 0
-        rate = choose_rate(group.pop("learning_rate", None), group.pop("lr", None)) if _has_rate(group) else None
+        # None is "not given", as in the constructor: the group has the optimizer's.
+        names = group.pop("learning_rate", None), group.pop("lr", None)
+        rate = None if all(one is None for one in names) else choose_rate(*names)
         if rate is not None:
             group = {"schedule": None} | group | _rate_entries(check_rate(rate), done)
         group["iterations"] = done
-        check_options(self.defaults | group)
+        whole = self.defaults | group
+        check_ways(*(whole[word] for word in WAYS))
+        jit_compile = group.get("jit_compile", self._jit_compile)
+        if jit_compile != self._jit_compile:
+            raise ValueError(f"jit_compile={jit_compile!r} in a parameter group: give it to the constructor, for all")
+        check_options(whole)
         super().add_param_group(group)
         entry = self.param_groups[-1]
         if rate is None and done and entry.get("schedule") is not None:
@@ -237,10 +244,6 @@ class _Loading:
             return None  # which torch refuses
         check_loaded(optimizer.param_groups, state_dict)
         return {**state_dict, "state": keep(state_dict["state"])}
-
-
-def _has_rate(group: dict[str, Any]) -> bool:
-    return group.get("lr") is not None or group.get("learning_rate") is not None
 
 
 def _rate_entries(rate: Any, iterations: int) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class Tables:
         return there.copy_(staged, non_blocking=True)
 
     def _pinned(self) -> Tensor:
-        return torch.empty(self._length, dtype=torch.int64, pin_memory=True)
+        # The default device may be another, which cannot be pinned.
+        return torch.empty(self._length, dtype=torch.int64, device="cpu", pin_memory=True)
 
 
 def chunk_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:

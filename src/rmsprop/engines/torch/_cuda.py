@@ -127,13 +127,6 @@ class Cuda:
         self._launches[key] = launches  # at the end, farthest from being dropped
         return launches
 
-    def __deepcopy__(self, memo: Any) -> "Cuda":
-        # Tables and memory belong to these parameters.
-        return Cuda(self._options)
-
-    def __reduce__(self) -> Any:
-        return Cuda, (self._options,)
-
 
 def _device_of(items: Sequence[Item]) -> Any:
     """Make the items' device the current one, on which Triton launches."""

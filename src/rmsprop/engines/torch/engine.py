@@ -208,4 +208,5 @@ _is_cuda = is_cuda
 
 
 def _scale_on(device: torch.device, unscale: float | None) -> Tensor | None:
-    return None if unscale is None else torch.full((1,), 1 / unscale, device=device)
+    # As `GradScaler` has it; the default type may be one in which a scale is infinite.
+    return None if unscale is None else torch.full((1,), 1 / unscale, dtype=torch.float32, device=device)
