@@ -308,7 +308,18 @@ class TestTheCommandLine:
         with pytest.raises(SystemExit, match="0"):
             main(["train", "--help"])
         shown = capsys.readouterr().out
-        options = ["backend", "hidden", "seed", "epochs", "batch-size", "learning-rate", "out", "json", "resume"]
+        options = [
+            "backend",
+            "network",
+            "hidden",
+            "seed",
+            "epochs",
+            "batch-size",
+            "learning-rate",
+            "out",
+            "json",
+            "resume",
+        ]
         assert all(re.search(rf"^  --{option}\b", shown, re.M) for option in options)
         assert set(re.findall(r"^  --(\S+)", shown, re.M)) == set(options)
 

@@ -198,6 +198,25 @@ def test_the_state_dict_of_another_optimizer_is_refused():
         optimizer.load_state_dict(source.state_dict())
 
 
+@pytest.mark.parametrize("done", [-3, 2.0, None, "2"])
+def test_a_number_of_steps_that_is_none_is_refused(done):
+    optimizer = RMSprop(model())
+    damaged = optimizer.state_dict()
+    damaged["param_groups"][0]["iterations"] = done
+    with pytest.raises(ValueError, match=f"in its group 0, iterations={done!r} is no whole number of at least 0"):
+        optimizer.load_state_dict(damaged)
+    assert optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("key", ["state", "param_groups"])
+def test_a_state_dict_without_a_part_is_refused(key):
+    optimizer = RMSprop(model())
+    damaged = optimizer.state_dict()
+    del damaged[key]
+    with pytest.raises(ValueError, match=f"a state dict has {key}, which this one lacks"):
+        optimizer.load_state_dict(damaged)
+
+
 def test_other_groups_are_refused_by_torch():
     source = RMSprop(model())
     with pytest.raises(ValueError, match="different number of parameter groups"):

@@ -44,8 +44,9 @@ def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any])
 
 def _their_options(place: int, other: Mapping[str, Any]) -> Options:
     try:
-        if not isinstance(other.get("iterations"), int):
-            raise TypeError(f"iterations={other.get('iterations')!r} is no whole number")
+        done = other.get("iterations")
+        if not isinstance(done, int) or done < 0:
+            raise TypeError(f"iterations={done!r} is no whole number of at least 0")
         return check_options(other)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the state dict is not one of this optimizer: in its group {place}, {error}") from error

@@ -237,6 +237,8 @@ class _Loading:
     """Checks a state dict, after the user's own hooks have changed it, before torch takes it."""
 
     def __call__(self, optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+        if missing := {"state", "param_groups"} - set(state_dict):
+            raise ValueError(f"a state dict has {' and '.join(sorted(missing))}, which this one lacks")
         sizes, others = (
             [len(group["params"]) for group in one] for one in (optimizer.param_groups, state_dict["param_groups"])
         )
