@@ -56,7 +56,7 @@ def views(draw, shape, dtype):
     return view.transpose(numpy.argsort(order).tolist())
 
 
-#: Options that need the fewest arrays, and all: what lies how does not depend on the others, and each compiles a kernel.
+#: Options that need the fewest arrays, and all of them: each compiles kernels, and numbers lie where they lie.
 FEW_OR_ALL = st.sampled_from(
     [{}, {"momentum": 0.9, "centered": True, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 1.0, "use_ema": True}]
 )
