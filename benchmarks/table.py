@@ -18,6 +18,7 @@ PEERS = {
     "timm": "timm",
     "bitsandbytes": "bitsandbytes",
     "tf_keras": "tf_keras, `tf.function`",
+    "optax": "optax, jitted and donated",
 }
 
 VARIANTS = ("plain", "momentum", "centered+momentum", "everything")
@@ -94,6 +95,20 @@ def limits(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def compilation(rows: list[Row]) -> str:
+    """Give a table of how long steps take to compile, ours and the peers'."""
+    found = [row for row in rows if row["kind"] == "compilation"]
+    peers = [peer for peer in PEERS if any(row["peer"] == peer for row in found)]
+    named = "".join(f" {PEERS[peer]} |" for peer in peers)
+    lines = [f"| | | rmsprop |{named}", "|---|---|---:|" + "---:|" * len(peers)]
+    for model, variant in dict.fromkeys((row["model"], row["variant"]) for row in found):
+        mine = {row["peer"]: row for row in found if (row["model"], row["variant"]) == (model, variant)}
+        cells = [seconds(mine["rmsprop"]["seconds"])]
+        cells += [f"{mine[peer]['ratio']:.1f} ×" if peer in mine else "" for peer in peers]
+        lines.append(f"| {MODELS[model]} | {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def startup(rows: list[Row]) -> str:
     """Give a table of what a process pays once."""
     lines = ["| | takes | beyond Numba and a cached function |", "|---|---:|---:|"]
@@ -140,6 +155,9 @@ def main() -> None:
         print(work(rows, VARIANTS), startup(rows), memory(rows), sep="\n\n")
     elif any(row.get("frontend") == "torch" for row in rows):
         print(steps(rows, VARIANTS), limits(rows), startup(rows), temporaries(rows), sep="\n\n")
+    elif any(row.get("frontend") == "jax" for row in rows):
+        tables = [steps(rows, VARIANTS), limits(rows), compilation(rows), startup(rows), temporaries(rows)]
+        print(*tables, sep="\n\n")
     else:
         print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
 

@@ -15,6 +15,7 @@ FRAMEWORKS = {"tensorflow", "torch", "jax"}
 #: What a folder's tests may load. TensorFlow imports JAX where it is installed; Triton is handed torch tensors.
 ALLOWED = {
     "tensorflow": {"tensorflow", "jax"}, "tf_keras": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"},
+    "jax_sharded": {"jax"},
     "triton": {"torch"}, "triton_ptx": {"torch"}, "cuda": {"torch"},
     "tf_distribute": {"tensorflow", "jax"}, "tf_dtensor": {"tensorflow", "jax"},
     "clients": {"torch"},

@@ -98,6 +98,11 @@ class Options:
         return bool(self.weight_decay)
 
     @property
+    def has_momentum(self) -> bool:
+        """Whether a momentum is kept."""
+        return self.momentum > 0
+
+    @property
     def clips_by_norm(self) -> bool:
         """Whether a step must know a norm before it starts."""
         return self.clipnorm is not None or self.global_clipnorm is not None

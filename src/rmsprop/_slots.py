@@ -23,7 +23,7 @@ def slots(options: Options) -> tuple[Slot, ...]:
     """List the slots that `options` need, in the order in which tf_keras keeps them."""
     found = [Slot("average", None)] if options.use_ema else []
     found.append(Slot("velocity", options.initial_velocity))
-    if options.momentum > 0:
+    if options.has_momentum:
         found.append(Slot("momentum", 0.0))
     if options.centered:
         found.append(Slot("average_gradient", 0.0))

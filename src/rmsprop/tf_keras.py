@@ -13,9 +13,10 @@ from rmsprop._tf_keras.pairs import with_gradient
 from rmsprop._tf_keras.rates import Schedule, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
+from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.tensorflow import _traced
 from rmsprop.engines.tensorflow._items import Item
-from rmsprop.engines.tensorflow.engine import Engine, native_by_default
+from rmsprop.engines.tensorflow.engine import Engine
 
 
 @final

@@ -21,6 +21,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ELSEWHERE = (
     "rmsprop.cli", "rmsprop.__main__", "rmsprop.tf_keras", "rmsprop._tf_keras", "rmsprop.engines.tensorflow",
     "rmsprop.torch", "rmsprop._torch", "rmsprop.engines.torch", "rmsprop.compilers.triton", "rmsprop.compilers._triton",
+    "rmsprop.jax", "rmsprop._jax", "rmsprop.engines.jax",
 )  # fmt: skip
 MODULES = [
     info.name

@@ -1,18 +1,11 @@
 """``rmsprop bench --frontend tf_keras``: both contenders of every kind of work do the same, and all of it is shown."""
 
-import json
-import subprocess
-import sys
-from contextlib import redirect_stdout
-from io import StringIO
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from cli_bench import ROWS, assert_rows, assert_shown, in_this_process, rows_of, run, run_alone
 
-from rmsprop.cli import main
-from rmsprop.cli.bench import child, machine, memory, startup
+from rmsprop.cli.bench import memory, processes
 from rmsprop.cli.bench.contenders import tf_keras as contenders
 from rmsprop.cli.bench.models import MODELS, VARIANTS, count_numbers
 from rmsprop.cli.bench.peers import FRONTENDS, OURS, PEERS
@@ -34,13 +27,10 @@ SMALL = {
     ),
 }
 
-# A row's entries besides those that every measured time has.
-TIMES = {"seconds", "seconds_p10", "seconds_p90", "samples"}
-WORK = {"frontend", "model", "variant", "tensors", "numbers", "peer", "ratio"} | TIMES
-ROWS = dict.fromkeys([workload.kind for workload in SMALL.values()], WORK)
-ROWS["startup"] = {"what", "variant"} | TIMES
-ROWS["memory"] = {"frontend", "model", "variant", "peer", "largest_tensor_bytes", "bucket_bytes"}
-ROWS["memory"] |= {"first_bytes", "later_bytes", "kept_bytes"}
+# A row's entries.
+KINDS = dict.fromkeys([workload.kind for workload in SMALL.values()], ROWS["step"]) | rows_of("startup")
+KINDS["memory"] = {"frontend", "model", "variant", "peer", "largest_tensor_bytes", "bucket_bytes"}
+KINDS["memory"] |= {"first_bytes", "later_bytes", "kept_bytes"}
 
 
 def start_of(task):
@@ -100,45 +90,25 @@ class TestContenders:
         assert isinstance(gradient, tf.IndexedSlices)
 
 
-def measure_here(what, *arguments, cache=None):
-    """Do what a process of its own does; each would import TensorFlow."""
-    return {"seconds": 1.0} if what == "trivial" else getattr(child, what)(*arguments)
-
-
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
-    """A small run of every part: what it printed and wrote."""
-    folder = tmp_path_factory.mktemp("bench")
-    patch = pytest.MonkeyPatch()
-    for part, workload in SMALL.items():
-        patch.setitem(WORKLOADS, part, workload)
-    patch.setattr(startup, "_SLOW_REPEATS", 1)
-    patch.setattr(startup, "measure_in_child", measure_here)
-    patch.setattr(memory, "_REPEATS", 1)
-    patch.setattr("rmsprop.cli.bench.measure._LARGE", ("dqn",))
-    patch.setattr(machine.Watch, "busy_elsewhere", lambda self: 0.0)
-    try:
+    """A small run of every part, each process of the memory part being one: what it printed and wrote."""
+    with in_this_process() as patch:
+        for part, workload in SMALL.items():
+            patch.setitem(WORKLOADS, part, workload)
+        patch.setattr(memory, "measure_in_child", processes.measure_in_child)
+        patch.setattr(memory, "_REPEATS", 1)
+        patch.setattr("rmsprop.cli.bench.measure._LARGE", ("dqn",))
         arguments = ["--variant", "plain", "--repeat", "2", "--seconds", "0.1"]
-        arguments += ["--json", str(folder / "bench.json"), "--plot", str(folder / "bench.png")]
-        with redirect_stdout(StringIO()) as printed:
-            assert main(["bench", "--frontend", "tf_keras", *arguments]) == 0
-    finally:
-        patch.undo()
-    entries = json.loads((folder / "bench.json").read_text())
-    return SimpleNamespace(printed=printed.getvalue(), rows=entries["rows"], entries=entries, folder=folder)
+        return run("tf_keras", tmp_path_factory.mktemp("bench"), *arguments)
 
 
 class TestARun:
     def test_rows_have_what_they_should(self, figures):
-        assert {row["kind"] for row in figures.rows} == set(ROWS)
-        for row in figures.rows:
-            assert set(row) - {"kind", "baseline_seconds"} == ROWS[row["kind"]]
+        assert_rows(figures, KINDS)
         work = [(row["kind"], row["model"], row["peer"]) for row in figures.rows if "ratio" in row]
         models = {"step": "dqn", "eager": "dqn", "fit": "classifier", "embedding": "table"}
         assert work == [(kind, model, peer) for kind, model in models.items() for peer in (OURS, "tf_keras")]
-        assert all(
-            0 < row["seconds_p10"] <= row["seconds"] <= row["seconds_p90"] for row in figures.rows if "seconds" in row
-        )
 
     def test_names_versions(self, figures):
         versions = figures.entries["machine"]["versions"]
@@ -169,22 +139,17 @@ class TestARun:
             assert sizes == [None] * 3 or 0.4 * values < min(sizes) <= max(sizes) < 2.5 * values
 
     def test_shows_and_draws_all_of_it(self, figures):
-        shown = " ".join(figures.printed.split())
-        for title in (
+        assert_shown(
+            figures,
             "dqn: 4 tensors, 180 numbers",
             "dqn, eagerly: 4 tensors",
             "classifier, a whole step of fit: 4 tensors",
             "table, few rows a step: 1 tensor, 200 numbers",
             "once in a process",
             "dqn: memory above that before the first step",
-        ):
-            assert title in shown
-        assert (figures.folder / "bench.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        )
 
-    def test_is_silent_but_for_its_report(self, tmp_path):
+    def test_is_silent_but_for_its_report(self):
         """In a process of its own, which imports TensorFlow; with more threads than one by default."""
-        command = [sys.executable, "-W", "error", "-m", "rmsprop", "bench", "--frontend", "tf_keras", "--part", "eager"]
-        command += ["--model", "mlp", "--variant", "everything", "--repeat", "1", "--threads", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "mlp, eagerly: 6 tensors, 4,996 numbers" in done.stdout
+        arguments = ["--part", "eager", "--model", "mlp", "--variant", "everything", "--repeat", "1", "--threads", "1"]
+        assert "mlp, eagerly: 6 tensors, 4,996 numbers" in run_alone("tf_keras", *arguments)

@@ -28,6 +28,7 @@ examples:
 #: Extra -> what it installs, by import name.
 _EXTRAS: Final = {
     "cli": {"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"},
+    "jax": {"jax", "jaxlib", "optax"},
     "tf_keras": {"tensorflow", "tf_keras"},
     "torch": {"torch"},
 }

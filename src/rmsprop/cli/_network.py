@@ -59,6 +59,10 @@ def make_network(settings: "Settings") -> Network:
 
         return TorchResNet(settings.hidden, settings.learning_rate, settings.seed)
     variables = start_values(settings.hidden, settings.seed)
+    if settings.backend == "jax":
+        from rmsprop.cli._network_jax import JaxNetwork
+
+        return JaxNetwork(variables, settings.learning_rate)
     if settings.backend == "tf_keras":
         from rmsprop.cli._network_tf_keras import TfKerasNetwork
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rmsprop.cli._report import Clock
 
-BACKENDS: Final = ("numpy", "tf_keras", "torch")
+BACKENDS: Final = ("jax", "numpy", "tf_keras", "torch")
 
 #: The networks, with the sizes that they have by default. Records know those of the dense one.
 NETWORKS: Final = {"dense": Settings().hidden, "resnet": (16, 32)}
@@ -35,6 +35,7 @@ _EPILOG = """\
 examples:
   rmsprop train                                   the demonstration, files in runs/digits
   rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
+  rmsprop train --backend jax                     a network on JAX's arrays, with rmsprop.jax.RMSprop
   rmsprop train --backend tf_keras                a model of tf_keras, with rmsprop.tf_keras.RMSprop
   rmsprop train --backend torch                   a model of PyTorch, with rmsprop.torch.RMSprop
   rmsprop train --backend torch --network resnet  convolutions with batch normalization

@@ -22,9 +22,10 @@ def constants(options: Options, decays: bool) -> dict[str, float]:
     found = {"rho": options.rho, "rho_c": 1 - options.rho, "epsilon": options.epsilon}
     if options.clipvalue is not None:
         found["clip_value"] = options.clipvalue
-    if decays and options.weight_decay:
+    if decays and options.decays:
+        assert options.weight_decay is not None
         found["weight_decay"] = options.weight_decay
-    if options.momentum > 0:
+    if options.has_momentum:
         found["mu"] = options.momentum
     if options.use_ema:
         found |= {"ema_momentum": options.ema_momentum, "ema_momentum_c": 1 - options.ema_momentum}
@@ -44,9 +45,20 @@ def changing(options: Options) -> list[str]:
 def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
     """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
     if options.clipnorm is not None:
-        with numpy.errstate(invalid="ignore"):
-            return options.clipnorm / numpy.maximum(numpy.sqrt(squares), options.clipnorm)
+        return each_scale(squares, options.clipnorm)
     assert options.global_clipnorm is not None
+    return joint_scale(squares, options.global_clipnorm)
+
+
+def each_scale(squares: NDArray[numpy.float64], limit: float) -> NDArray[numpy.float64]:
+    """Do that for a limit of each gradient's norm."""
+    with numpy.errstate(invalid="ignore"):
+        scales: NDArray[numpy.float64] = limit / numpy.maximum(numpy.sqrt(squares), limit)
+    return scales
+
+
+def joint_scale(squares: NDArray[numpy.float64], limit: float) -> float:
+    """Do that for a limit of the norm of all gradients together."""
     # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
     norm = math.sqrt(numpy.add.accumulate(squares)[-1])
-    return options.global_clipnorm / max(norm, options.global_clipnorm) if math.isfinite(norm) else math.nan
+    return limit / max(norm, limit) if math.isfinite(norm) else math.nan

@@ -42,6 +42,9 @@ rows, and the memory that steps take: about ten minutes, and 8 GB.
 Of torch's front end, one peer runs in torch.compile, which takes a minute to
 compile ResNet-50's step: about ten minutes in all. With --device cuda there
 is a tensor of 100 M numbers, and a device-to-device copy is the limit.
+
+Of jax's front end, a step is a jitted function that is given the memory of
+parameters and state, and the peer is one of optax's; compiling is timed too.
 """
 
 _EPILOG = """\
@@ -53,6 +56,7 @@ examples:
   rmsprop bench --peer torch --threads 1               against one, on one core
   rmsprop bench --frontend tf_keras --part fit         train steps in tf_keras
   rmsprop bench --frontend torch --device cuda         steps of tensors on a GPU
+  rmsprop bench --frontend jax --part compilation      how long JAX compiles a step
 """
 
 

@@ -46,6 +46,14 @@ def first_step(frontend: str, who: str, model: str, variant: str, device: str = 
     return {"seconds": time.perf_counter() - start}
 
 
+def compilation(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
+    """Time tracing and compiling a step that is compiled before it is done."""
+    contender: Any = _contender(frontend, who, model, variant)
+    start = time.perf_counter()
+    contender.prepare()
+    return {"seconds": time.perf_counter() - start}
+
+
 def memory(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> dict[str, Any]:
     """Find how much memory steps take for a while, the first step apart."""
     contender = _contender(frontend, who, model, variant, device)
@@ -122,5 +130,5 @@ def _trim() -> None:
 
 
 if __name__ == "__main__":
-    functions = {function.__name__: function for function in (trivial, first_step, memory, peak)}
+    functions = {function.__name__: function for function in (trivial, first_step, compilation, memory, peak)}
     print(json.dumps(functions[sys.argv[1]](*sys.argv[2:])))

@@ -49,7 +49,10 @@ def quietly() -> Iterator[None]:
 
 
 def set_threads(threads: int) -> None:
-    """Let the frameworks use so many threads; TensorFlow must not have run anything yet."""
+    """Let the frameworks use so many threads; TensorFlow and JAX must not have run anything yet."""
+    if "jax" in sys.modules:
+        # What its runtime reads when it starts, and the runtimes of processes that this one starts.
+        os.environ["PJRT_NPROC"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "tensorflow" in sys.modules:

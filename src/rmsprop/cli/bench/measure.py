@@ -17,6 +17,7 @@ from rmsprop.cli.bench.report import (
     Row,
     show_allocation,
     show_busy,
+    show_compilation,
     show_limits,
     show_machine,
     show_memory,
@@ -36,6 +37,9 @@ _LIMITED: Final = {CPU: "flat25m", CUDA: "flat100m"}
 #: The model for whose first step a program waits, and nothing else.
 _STARTED: Final = "mlp"
 
+
+#: The models whose steps are compiled for the clock: the smallest, and one of many tensors.
+_COMPILED: Final = ("mlp", "resnet50")
 
 #: The models whose steps are watched for the memory that they take, where new values are computed in new memory.
 _LARGE: Final = ("resnet50", "flat25m")
@@ -91,10 +95,14 @@ class Session:
         if "limit" in parts and _LIMITED[self._device] in self._models:
             self._limits()
         least_and_most = list(dict.fromkeys([self._variants[0], self._variants[-1]]))
+        plain = [model for model in self._models if model in MODELS]
+        if "compilation" in parts:
+            compiled = [model for model in plain if model in _COMPILED]
+            rows = startup.measure_compilation(self._frontend, compiled, least_and_most, self._relatives())
+            self._collect("compilation", rows, show_compilation)
         if "startup" in parts:
             rows = startup.measure_startup(self._frontend, _STARTED, least_and_most, self._relatives(), self._device)
             self._collect("start of a process", rows, show_startup)
-        plain = [model for model in self._models if model in MODELS]
         if "allocation" in parts and plain:
             rows = memory.measure_allocation(self._frontend, plain[-1], self._variants, self._relatives(), self._device)
             self._collect("memory that a step takes", rows, show_allocation)

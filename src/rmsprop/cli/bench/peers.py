@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from rmsprop.cli import CommandError
-from rmsprop.cli.bench.contenders import Contender, tf_keras, torch
+from rmsprop.cli.bench.contenders import Contender, jax, tf_keras, torch
 from rmsprop.cli.bench.contenders.numpy import Ours
 from rmsprop.cli.bench.devices import CPU, DEVICES
 from rmsprop.cli.bench.frameworks import load, quietly
@@ -108,6 +108,7 @@ PEERS: Final[dict[str, Peer]] = {
         lacks=("momentum",),  # takes it, and does plain steps
     ),
     "tf_keras": Peer("tf_keras.optimizers.RMSprop", ("tensorflow", "tf_keras"), tf_keras.ORIGINAL),
+    "optax": Peer("optax.rmsprop, jitted and donated", ("jax", "optax"), {"step": jax.Optax}),
 }
 
 #: What `rmsprop bench` measures.
@@ -133,6 +134,13 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         after="torch",
         peers=("torch", "torch-foreach", "torch-fused", "torch-compiled", "timm", "bitsandbytes"),
         parts=("steps", "limit", "startup", "allocation"),
+    ),
+    "jax": FrontEnd(
+        Peer("rmsprop.jax.RMSprop", ("jax", "optax", "rmsprop.jax"), {"step": jax.Ours}),
+        module="rmsprop.jax",
+        after="JAX and optax",
+        peers=("optax",),
+        parts=("steps", "limit", "compilation", "startup", "allocation"),
     ),
 }
 

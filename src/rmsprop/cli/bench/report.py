@@ -34,7 +34,7 @@ class Report:
     Attributes:
         machine: see `rmsprop.cli.bench.machine`.
         left_out: peer -> why it is not in the rows.
-        rows: one a figure; "kind" is one of `KINDS`, or limit, startup, allocation or memory.
+        rows: one a figure; "kind" is one of `KINDS`, or limit, compilation, startup, allocation or memory.
         format: of the file.
     """
 
@@ -78,6 +78,7 @@ def show(report: Report, console: Console) -> None:
     for kind, model in report.compared():
         show_steps(report, kind, model, console)
     show_limits(report, console)
+    show_compilation(report, console)
     show_startup(report, console)
     show_allocation(report, console)
     show_memory(report, console)
@@ -119,12 +120,16 @@ def show_steps(report: Report, kind: str, model: str, console: Console) -> None:
     numbers, tensors = rows[0]["numbers"], rows[0]["tensors"]
     noun = "tensor" if tensors == 1 else "tensors"
     title = f"{headline(rows[0])}: {tensors} {noun}, {numbers:,} numbers"
-    table = _table(title, "variant", "", "a step", "10-90 %", "ratio")
+    _print_times(title, "a step", rows, console)
+
+
+def _print_times(title: str, column: str, rows: list[Row], console: Console) -> None:
+    """Print what was timed, ours and others'."""
+    table = _table(title, "variant", "", column, "10-90 %", "ratio")
     for variant, group in _groups(rows):
         for index, row in enumerate(group):
-            ours = row["peer"] == OURS
             cells = [row["peer"], duration(row["seconds"]), _spread(row), f"{row['ratio']:.2f}"]
-            table.add_row(variant if index == 0 else "", *cells, style="bold" if ours else None)
+            table.add_row(variant if index == 0 else "", *cells, style="bold" if row["peer"] == OURS else None)
         table.add_section()
     _print(table, console)
 
@@ -147,6 +152,12 @@ def show_limits(report: Report, console: Console) -> None:
                 table.add_row(variant if row is best else "", *cells, part, style="bold" if row is ours else None)
             table.add_section()
         _print(table, console)
+
+
+def show_compilation(report: Report, console: Console) -> None:
+    """Print how long steps take to compile, ours and others'."""
+    for model in dict.fromkeys(row["model"] for row in report.of("compilation")):
+        _print_times(f"{model}: tracing and compiling a step", "takes", report.of("compilation", model=model), console)
 
 
 def show_startup(report: Report, console: Console) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rmsprop.cli.bench.peers import FRONTENDS, OURS, FrontEnd, who_can
 from rmsprop.cli.bench.processes import measure_in_child, run_python
-from rmsprop.cli.bench.timing import summary
+from rmsprop.cli.bench.timing import ratio, summary
 
 Row = dict[str, Any]
 
@@ -61,6 +61,22 @@ def measure_startup(
         yield {**_row("first step, nothing cached", variant, cold[variant]), "baseline_seconds": baseline}
         for peer in who_can(peers, variant):
             yield _row(f"first step of {peer}", variant, times[peer, variant])
+
+
+def measure_compilation(
+    frontend: str, models: Sequence[str], variants: Sequence[str], peers: Sequence[str]
+) -> Iterator[Row]:
+    """Give rows on tracing and compiling a model's step, of ours with its kernels cached and of peers."""
+    for model in models:
+        for variant in variants:
+            measure_in_child("compilation", frontend, OURS, model, variant)  # fills the cache
+            times: dict[str, list[float]] = {who: [] for who in (OURS, *who_can(peers, variant))}
+            for _ in range(_SLOW_REPEATS):
+                for who, found in times.items():
+                    found.append(_seconds("compilation", frontend, who, model, variant))
+            for who, found in times.items():
+                row = {"kind": "compilation", "frontend": frontend, "model": model, "variant": variant, "peer": who}
+                yield {**row, **summary(found), "ratio": ratio(found, times[OURS])}
 
 
 def _import_row(ours: FrontEnd, repeats: int) -> Row:

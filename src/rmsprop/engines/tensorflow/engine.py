@@ -1,9 +1,8 @@
 """A whole step on TensorFlow's variables: which way it goes, eagerly and in a graph."""
 
-import os
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
@@ -11,21 +10,6 @@ from tensorflow.python.ops import control_flow_util
 from rmsprop._options import FLOATS, Options
 from rmsprop.engines.tensorflow import _traced
 from rmsprop.engines.tensorflow._items import Item
-
-#: The environment variable that turns native steps off in the whole process, with the value 0.
-SWITCH: Final = "RMSPROP_NATIVE"
-
-
-def native_by_default() -> bool:
-    """Whether the environment lets steps go by our own kernels.
-
-    Raises:
-        ValueError: the environment variable says neither yes nor no.
-    """
-    value = os.environ.get(SWITCH, "1")
-    if value not in ("0", "1"):
-        raise ValueError(f"{SWITCH}={value!r} is neither 0 nor 1")
-    return value == "1"
 
 
 class Engine:

@@ -1,0 +1,1 @@
+"""What `rmsprop.jax` is made of."""

@@ -1,0 +1,33 @@
+"""The arguments that both interfaces take."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmsprop._options import _takes_the_step, is_schedule, refuse_unknown
+from rmsprop.engines.jax._options import ArrayOptions
+
+
+def options_of(*arguments: Any, kwargs: Mapping[str, Any]) -> ArrayOptions:
+    """Check the arguments, in the order of `ArrayOptions`.
+
+    Args:
+        *arguments: those that are known.
+        kwargs: those that are not.
+    """
+    # `optax.inject_hyperparams` hands on the empty rest as an argument of that name.
+    refuse_unknown(kwargs.get("kwargs", kwargs) if list(kwargs) == ["kwargs"] else kwargs)
+    return ArrayOptions(*arguments)
+
+
+def is_called_with_nothing(rate: Any) -> bool:
+    """Whether a learning rate is a function that is not told the step."""
+    return callable(rate) and not is_schedule(rate) and not _takes_the_step(rate)
+
+
+def check_rate(rate: Any) -> None:
+    """Refuse a learning rate that would be read once, when the step is traced, and never again."""
+    if is_called_with_nothing(rate):
+        raise TypeError(
+            f"learning_rate={rate!r} takes no step: it would be called when the step is traced, not when it runs. Use "
+            "a function of the step, or a number with optax.inject_hyperparams"
+        )

@@ -1,0 +1,357 @@
+"""RMSprop as an optimizer that steps trees of parameters."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Self, final
+
+import jax
+import jax.numpy as jnp
+
+from rmsprop._jax.arguments import is_called_with_nothing, options_of
+from rmsprop._jax.exclusion import Exclusion
+from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
+from rmsprop._jax.stepping import rate_at, step
+from rmsprop._jax.trees import parameters, rebuild
+from rmsprop._options import LearningRate, check_learning_rate, rate_function
+from rmsprop.engines._switch import native_by_default
+from rmsprop.engines.jax._options import ArrayOptions
+
+
+@final
+class RMSprop:
+    r"""RMSprop as Keras 2 defines it, for trees of JAX arrays.
+
+    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
+    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+
+    .. math::
+        v &\leftarrow \rho v + (1 - \rho) g^2 \\
+        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
+        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
+        w &\leftarrow w - m
+
+    without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum.
+
+    All that changes is in the state, which `init` makes and every step takes and returns: methods are pure functions of
+    their arguments, for `jax.jit`, `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step
+    is compiled once and then runs. Give memory away where you can, by the
+    ``donate_argnums`` of a function that takes parameters and state in the order in which it returns them: in another
+    order XLA copies all of them.
+
+    **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
+    ``state = optimizer.set_learning_rate(state, 0.01)``. Assigning `learning_rate` sets what `init` begins with, and
+    the next step that is not traced writes it into its state. A compiled step knows its arguments alone: once one was
+    traced, assigning is an error.
+
+    Parameters come back with a type of their own. One of a weak type, as ``jnp.asarray(10.0)`` is, makes your own
+    `jax.jit` compile a second time; ``jnp.float32(10.0)`` does not.
+
+    Args:
+        learning_rate: a number >= 0, a `LearningRateSchedule`, a schedule of optax, or another function of the step; a
+            function of nothing is called at every step, which may not be traced then.
+        rho: decay of the average of squared gradients, 0 to 1.
+        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipvalue: upper limit > 0 for the absolute value of each element.
+        global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips. Norms
+            are taken in float64 where JAX is set up for it, else in float32.
+        use_ema: keep an exponential moving average of each parameter, starting at its initial value.
+        ema_momentum: decay of that average, 0 to 1.
+        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: only by
+            `finalize_variable_values`.
+        jit_compile: True compiles what is not traced already; False does it by one operation of JAX's after the other.
+        name: kept in the config.
+        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's.
+        axis_name: within `jax.shard_map`, the mesh axes over which parameters are sharded: norms are summed over them.
+            ``()``: the norm of each device's part on its own.
+        **kwargs: none; words of other libraries raise an error that says ours.
+
+    Raises:
+        TypeError: an argument is of the wrong type, or unknown; the error names the right one.
+        ValueError: a number is out of its range, or two clips were given.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from rmsprop.jax import RMSprop
+        >>> optimizer, params = RMSprop(learning_rate=0.1), {"w": jnp.array(10.0)}
+        >>> state = optimizer.init(params)
+        >>> params, state, loss = optimizer.minimize(lambda params: params["w"] ** 2 / 2, params, state)
+        >>> print(loss, params["w"])
+        50.0 9.683772
+
+    References:
+        `tf_keras.optimizers.RMSprop
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate | jax.Array = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = 100,
+        jit_compile: bool = True,
+        name: str = "RMSprop",
+        *,
+        initial_velocity: float = 0.0,
+        slot_dtype: str | None = None,
+        axis_name: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._options = options_of(
+            learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
+            use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype, axis_name,
+            kwargs=kwargs,
+        )  # fmt: skip
+        self._native = native_by_default()
+        self._exclusion = Exclusion()
+        self._built = self._was_traced = self._is_assigned = False
+        self._compiled: Any = None
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate that `init` begins with: a number, a schedule or a function.
+
+        Raises:
+            RuntimeError: assigned after a step was traced.
+            TypeError: a number was assigned while a schedule rules, or something that is neither.
+            ValueError: a number below 0 or not finite was assigned.
+        """
+        return self._options.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        value, ruling = check_learning_rate(value), self._options.learning_rate
+        if callable(ruling) and not callable(value):
+            raise TypeError(
+                f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
+                "assign another schedule, or construct the optimizer with a number"
+            )
+        if self._was_traced:
+            raise RuntimeError(
+                f"learning_rate={value!r} would not reach the steps that were traced already: "
+                "state = optimizer.set_learning_rate(state, value) does"
+            )
+        self._options = replace(self._options, learning_rate=value)
+        self._is_assigned, self._compiled = True, None if callable(value) else self._compiled
+
+    def set_learning_rate(self, state: RMSpropState, value: Any) -> RMSpropState:
+        """Give the state with another learning rate; nothing is compiled anew.
+
+        Args:
+            state: what `init` or a step returned.
+            value: a number >= 0, or an array of one, also a traced one.
+
+        Raises:
+            TypeError: a schedule rules, or it is no number.
+            ValueError: it is below 0 or not finite, as far as can be seen.
+        """
+        if state.learning_rate is None or callable(self._options.learning_rate):
+            raise TypeError(
+                f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules"
+            )
+        replace(self._options, learning_rate=value)  # which checks it
+        if callable(value):
+            raise TypeError(f"learning_rate={value!r} is not a number")
+        held = jnp.asarray(state.learning_rate)
+        return state._replace(learning_rate=jnp.broadcast_to(jnp.asarray(value, held.dtype), held.shape))
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Leave parameters out of weight decay; a second call replaces the first.
+
+        Args:
+            var_list: arrays, which are looked for among those that `init` is given.
+            var_names: regular expressions, searched in the parameters' names: their key paths joined by slashes, as
+                "encoder/layers/0/bias".
+
+        Raises:
+            TypeError: `var_list` is one array, or `var_names` one string.
+            ValueError: `init` or a step came before, or a name is not a regular expression. At `init`: an array of
+                `var_list` is not among the parameters.
+        """
+        if self._built:
+            raise ValueError("exclude_from_weight_decay comes before init() and before the first step")
+        self._exclusion = Exclusion(var_list, var_names)
+
+    def init(self, params: Any) -> RMSpropState:
+        """Make the state for parameters.
+
+        Args:
+            params: any tree of arrays of float16, bfloat16, float32 or float64. What stands for no array, like None,
+                is left out.
+
+        Raises:
+            TypeError: a parameter is not such an array.
+            ValueError: `exclude_from_weight_decay` named an array that is not there, or `slot_dtype` is float64, which
+                JAX does not have as it is set up.
+        """
+        leaves = parameters(params)
+        self._exclusion.find(params, leaves)
+        self._built, self._is_assigned = True, False
+        return start(self._options, leaves, self._first_rate())
+
+    def _first_rate(self) -> jax.Array | None:
+        rate = self._options.learning_rate
+        if is_called_with_nothing(rate):
+            rate = rate_function(rate)(0)
+        return None if callable(rate) else jnp.asarray(rate, jnp.result_type(float))
+
+    def apply_gradients(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+        """Do one step.
+
+        Args:
+            grads: a tree like `params`, of arrays of any of the four float types and `RowSparse`. Where it holds None,
+                the parameter and its state stay as they are, with a warning when that is traced.
+            state: what `init` or a step returned.
+            params: the parameters; these arrays do not change.
+
+        Returns:
+            The new parameters and the new state.
+
+        Raises:
+            TypeError: a parameter or gradient is not of a float type, `state` is no state, or the learning rate is a
+                function of nothing and the step is being traced.
+            ValueError: trees or shapes differ, the state was made with other options, or all gradients are None.
+            RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
+        """
+        check_state(state)
+        self._built = True
+        if not _is_traced((grads, state, params)):
+            step = self._compile() if self._options.jit_compile else self._step
+            return step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
+        self._was_traced = True
+        if self._is_assigned:
+            raise RuntimeError(
+                f"learning_rate={self._options.learning_rate!r} was assigned after init(), which a step that is being "
+                "traced cannot know of: state = optimizer.set_learning_rate(state, value)"
+            )
+        if is_called_with_nothing(self._options.learning_rate):
+            raise TypeError(
+                f"learning_rate={self._options.learning_rate!r} takes no step: it would be called when the step is "
+                "traced, not when it runs. Use a function of the step, or set_learning_rate"
+            )
+        return self._step(grads, state, params)
+
+    def _compile(self) -> Any:
+        if self._compiled is None:
+            self._compiled = jax.jit(self._step)
+        return self._compiled
+
+    def _with_rate(self, state: RMSpropState) -> RMSpropState:
+        """Give the state with a learning rate that was assigned, or comes from a function of nothing."""
+        rate = self._options.learning_rate
+        if not (self._is_assigned or is_called_with_nothing(rate)):
+            return state
+        self._is_assigned = False
+        return state._replace(learning_rate=self._first_rate())
+
+    def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+        leaves = parameters(params)
+        rate = rate_at(self._options, state.iterations) if state.learning_rate is None else state.learning_rate
+        decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
+        values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
+        pairs = zip(values, leaves.values, strict=True)
+        return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
+
+    def minimize(
+        self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False
+    ) -> tuple[Any, RMSpropState, Any]:
+        """Compute a loss and its gradients, and do one step.
+
+        Args:
+            loss: a function of `params` and `args`.
+            params: the parameters.
+            state: what `init` or a step returned.
+            *args: handed on to `loss`.
+            has_aux: whether `loss` returns a pair of which only the first is the loss.
+
+        Returns:
+            The new parameters, the new state, and what `loss` returned: before the step.
+
+        Raises:
+            TypeError: `loss` is not a function. Otherwise as `apply_gradients`.
+        """
+        if not callable(loss):
+            raise TypeError(f"loss={loss!r} is not a function; pass one of the parameters")
+        parameters(params)
+        value, grads = jax.value_and_grad(loss, has_aux=has_aux)(params, *args)
+        return (*self.apply_gradients(grads, state, params), value)
+
+    def finalize_variable_values(self, state: RMSpropState, params: Any) -> Any:
+        """Give the averages in place of the parameters; without `use_ema`, the parameters.
+
+        Args:
+            state: what `init` or a step returned.
+            params: the parameters.
+
+        Raises:
+            TypeError: `state` is no state.
+            ValueError: the state was made with other options or for other parameters.
+        """
+        check_state(state)
+        leaves = parameters(params)
+        slots = slots_of(self._options, state, leaves)
+        if not self._options.use_ema:
+            return params
+        pairs = zip(slots, leaves.values, strict=True)
+        return rebuild(leaves, [jnp.array(one["average"], old.dtype, copy=True) for one, old in pairs])
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments, as values that JSON can hold.
+
+        Raises:
+            ValueError: the learning rate is a plain function.
+        """
+        return self._options.get_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Make an optimizer from `get_config`'s result, or from one that another front end or tf_keras wrote.
+
+        Args:
+            config: the arguments.
+            custom_objects: class name -> class of your own schedules.
+
+        Raises:
+            TypeError: an entry is unknown or of the wrong type.
+            ValueError: a number is out of its range, or a schedule's class is unknown.
+        """
+        options = ArrayOptions.from_config(config, custom_objects)
+        return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was compiled belongs to this process.
+        return self.__dict__ | {"_compiled": None}
+
+    def __repr__(self) -> str:
+        return f"RMSprop({', '.join(f'{key}={value!r}' for key, value in vars(self._options).items())})"
+
+
+def _is_traced(trees: Any) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(trees))
+
+
+def _strong(leaf: Any) -> Any:
+    """Give a number or an array a type of its own, which it keeps, so that the second step is the first one's."""
+    if isinstance(leaf, jax.Array) and not leaf.weak_type:
+        return leaf
+    try:
+        array = jnp.asarray(leaf)
+    except TypeError:  # what it is, is said in the step
+        return leaf
+    return jax.lax.convert_element_type(array, array.dtype)

@@ -1,0 +1,114 @@
+"""The state of a training: a tree of arrays, made for parameters and taken apart again at every step."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.experimental.shard_alike import shard_alike
+
+from rmsprop import _slots
+from rmsprop._jax.trees import Leaves, is_container, rebuild
+from rmsprop.engines.jax._items import numpy_slot_dtype
+from rmsprop.engines.jax._options import ArrayOptions
+
+
+class RMSpropState(NamedTuple):
+    """What RMSprop keeps between steps: a tree of arrays for JAX, and for whatever saves and restores such trees.
+
+    Attributes:
+        iterations: steps done, an int32 array without axes.
+        velocity: the averages of squared gradients, a tree like the parameters.
+        momentum: likewise; None without momentum.
+        average_gradient: the averages of gradients, likewise; None unless centered.
+        average: the averages of the parameters, likewise; None without `use_ema`.
+        learning_rate: the rate of the next step, an array without axes. None where a schedule rules, and in the
+            state of the transformation `rmsprop.jax.rmsprop`, whose rate is an argument.
+    """
+
+    iterations: Any
+    velocity: Any
+    momentum: Any = None
+    average_gradient: Any = None
+    average: Any = None
+    learning_rate: Any = None
+
+
+def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
+    """Make the state for parameters.
+
+    Raises:
+        ValueError: `slot_dtype` is float64, which JAX does not have as it is set up.
+    """
+    if options.slot_dtype == "float64" and jnp.result_type(float) != jnp.float64:
+        raise ValueError("slot_dtype='float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
+    made = {
+        slot.name: rebuild(leaves, [_slot(options, slot, variable) for variable in leaves.values])
+        for slot in _slots.slots(options)
+    }
+    return RMSpropState(jnp.zeros((), jnp.int32), **made, learning_rate=learning_rate)
+
+
+def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.Array:
+    dtype = numpy_slot_dtype(options, variable)
+    if slot.start is None:
+        # A copy in any case: a donated step may not get the same memory twice.
+        return jnp.array(variable, dtype, copy=True)
+    filled = jax.lax.full_like(variable, slot.start, dtype)
+    if isinstance(variable, jax.core.Tracer) and variable.ndim:
+        # What is filled under `jit` depends on no parameter, so XLA would put all of it on every device.
+        filled = shard_alike(variable, filled)[1]
+    return filled
+
+
+def check_state(state: Any) -> None:
+    """Refuse what `init` has not made, or made for several models at once."""
+    if not isinstance(state, RMSpropState):
+        raise TypeError(f"state={state!r} is no RMSpropState: pass what init(params) returned")
+    if jnp.shape(state.iterations) != ():
+        raise ValueError(
+            f"state.iterations has the shape {jnp.shape(state.iterations)}: the state of several models, as vmap makes "
+            "it, is stepped under vmap"
+        )
+
+
+def slots_of(options: ArrayOptions, state: RMSpropState, leaves: Leaves) -> list[dict[str, jax.Array]]:
+    """List the state of each parameter.
+
+    Raises:
+        ValueError: it was made with other options or for other parameters.
+    """
+    needed = [slot.name for slot in _slots.slots(options)]
+    found: list[dict[str, jax.Array]] = [{} for _ in leaves.values]
+    for slot in ("velocity", "momentum", "average_gradient", "average") if leaves.values else ():
+        tree = getattr(state, slot)
+        if (slot in needed) != (tree is not None):
+            held, wanted = ("holds none", "need one") if slot in needed else ("holds one", "need none")
+            raise ValueError(
+                f"state.{slot}: the state {held}, but the options {wanted}; it was made with other options"
+            )
+        for place, value in enumerate(leaves.match(tree, f"state.{slot}") if slot in needed else ()):
+            found[place][slot] = _checked(slot, leaves, place, value)
+    return found
+
+
+def _checked(slot: str, leaves: Leaves, place: int, value: Any) -> jax.Array:
+    variable = leaves.values[place]
+    if is_container(value):
+        raise ValueError(f"state.{slot} is not the tree that params is: it has more at {leaves.names[place]!r}")
+    shape = jnp.shape(value)
+    if shape != variable.shape:
+        raise ValueError(f"state.{slot} of {leaves.names[place]!r} has the shape {shape}, not {variable.shape}")
+    return jnp.asarray(value)
+
+
+def advanced(state: RMSpropState, leaves: Leaves, slots: list[dict[str, jax.Array]]) -> RMSpropState:
+    """Give the state after a step.
+
+    Args:
+        state: the one before.
+        leaves: the parameters.
+        slots: the new arrays of each.
+    """
+    new = {name: rebuild(leaves, [one[name] for one in slots]) for name in slots[0]}
+    return state._replace(iterations=optax.safe_increment(jnp.asarray(state.iterations)), **new)

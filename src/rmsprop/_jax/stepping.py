@@ -1,0 +1,54 @@
+"""One step on trees: what both interfaces do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from rmsprop._jax.state import RMSpropState, advanced, slots_of
+from rmsprop._jax.trees import Leaves, gradients
+from rmsprop.engines.jax import engine
+from rmsprop.engines.jax._items import Item
+from rmsprop.engines.jax._options import ArrayOptions
+
+
+def step(
+    options: ArrayOptions,
+    grads: Any,
+    state: RMSpropState,
+    leaves: Leaves,
+    decays: Sequence[bool],
+    *,
+    learning_rate: Any,
+    native: bool,
+) -> tuple[list[jax.Array | None], RMSpropState]:
+    """Do a step.
+
+    Args:
+        options: the checked arguments.
+        grads: the tree of gradients.
+        state: what `rmsprop._jax.state.start` or a step made.
+        leaves: the parameters.
+        decays: for each whether weight decay applies.
+        learning_rate: a number, or an array without axes.
+        native: whether our own kernels may do it.
+
+    Returns:
+        For each parameter its new value, or None for one that is left out; and the new state.
+    """
+    slots = slots_of(options, state, leaves)
+    given = gradients(grads, leaves)
+    kept = [place for place, gradient in enumerate(given) if gradient is not None]
+    items = [Item(leaves.values[i], given[i], slots[i], decays[i]) for i in kept]
+    done = engine.step(options, items, learning_rate, state.iterations, native=native) if items else []
+    values: list[jax.Array | None] = [None] * len(given)
+    for place, new in zip(kept, done, strict=True):
+        values[place] = new["variable"]
+        slots[place] = {name: new[name] for name in slots[place]}
+    return values, (advanced(state, leaves, slots) if items else state)
+
+
+def rate_at(options: ArrayOptions, iterations: Any) -> Any:
+    """Give the learning rate of a step: the number, or what a schedule makes of the steps done before."""
+    rate = options.learning_rate
+    return rate(iterations) if callable(rate) else rate

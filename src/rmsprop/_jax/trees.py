@@ -1,0 +1,134 @@
+"""Parameters, gradients and state as lists in one order: trees of any shape, checked against each other."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rmsprop._options import FLOATS
+from rmsprop._rows import RowSparse
+
+
+class Leaves(NamedTuple):
+    """The parameters of a tree.
+
+    Attributes:
+        names: their key paths, joined by slashes.
+        values: the arrays.
+        tree: what puts them together again; what holds none, like None, is in it and nowhere else.
+    """
+
+    names: list[str]
+    values: list[jax.Array]
+    tree: Any
+
+    def match(self, other: Any, what: str) -> list[Any]:
+        """List what another tree holds at the places of the parameters.
+
+        Raises:
+            ValueError: the other tree is made up in another way.
+        """
+        try:
+            found: list[Any] = self.tree.flatten_up_to(other)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{what} is not the tree that params is: {error}") from error
+        return found
+
+
+def parameters(params: Any) -> Leaves:
+    """List the parameters of a tree.
+
+    Raises:
+        TypeError: one is no array of a float type.
+    """
+    pairs, tree = jax.tree_util.tree_flatten_with_path(params)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in pairs]
+    return Leaves(names, [_array(name, value) for name, (_, value) in zip(names, pairs, strict=True)], tree)
+
+
+def _array(name: str, value: Any) -> jax.Array:
+    try:
+        array = jnp.asarray(value)
+    except TypeError as error:
+        raise TypeError(
+            f"parameter {name!r} is a {type(value).__name__}, not an array: give None in its place, as "
+            "eqx.filter(params, eqx.is_inexact_array) does"
+        ) from error
+    if array.dtype.name not in FLOATS:
+        raise TypeError(f"parameter {name!r} has the type {array.dtype}: {', '.join(FLOATS)} is needed")
+    return array
+
+
+def gradients(grads: Any, leaves: Leaves) -> list[Any]:
+    """List the gradients of parameters: arrays, `RowSparse`, or None for those that are left out, which is said.
+
+    Raises:
+        TypeError: one is no array of a float type.
+        ValueError: a shape differs, or there is none at all.
+    """
+    given = leaves.match(grads, "grads")
+    found = [_gradient(*one) for one in zip(leaves.names, given, leaves.values, strict=True)]
+    left_out = [name for name, one in zip(leaves.names, found, strict=True) if one is None]
+    if left_out:
+        if len(left_out) == len(found):
+            raise ValueError(f"no parameter has a gradient: all of {', '.join(left_out)} came with None")
+        warnings.warn(f"parameters without a gradient are left as they are: {', '.join(left_out)}", stacklevel=4)
+    return found
+
+
+def _gradient(name: str, gradient: Any, variable: jax.Array) -> Any:
+    if isinstance(gradient, RowSparse):
+        shape, dtype = tuple(gradient.shape), jnp.asarray(gradient.values).dtype
+    elif not jax.tree_util.tree_leaves(gradient):  # None, or what a mask of optax leaves
+        return None
+    else:
+        try:
+            if is_container(gradient):
+                raise TypeError("it holds others")
+            gradient = jnp.asarray(gradient)
+        except TypeError as error:
+            raise TypeError(f"the gradient of {name!r} is a {type(gradient).__name__}, not an array") from error
+        shape, dtype = gradient.shape, gradient.dtype
+    if dtype.name not in FLOATS:
+        raise TypeError(f"the gradient of {name!r} has the type {dtype}: {', '.join(FLOATS)} is needed")
+    if shape != variable.shape:
+        raise ValueError(f"the gradient of {name!r} has the shape {shape}, not {variable.shape}")
+    return gradient
+
+
+def is_container(value: Any) -> bool:
+    """Whether something is itself a tree of others."""
+    return not jax.tree_util.all_leaves([value])
+
+
+def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
+    """List what a mask says of each parameter.
+
+    Args:
+        mask: None, a bool, a tree of bools of which each stands for all below it, or a function of `params` to one.
+        params: the tree.
+        leaves: its parameters.
+
+    Raises:
+        TypeError: it holds something else than bools.
+        ValueError: it is made up in another way than `params`.
+    """
+    if mask is None:
+        return [True] * len(leaves.values)
+    mask = mask(params) if callable(mask) else mask
+    try:
+        spread = jax.tree.broadcast(mask, params)
+    except ValueError as error:
+        raise ValueError(f"mask={mask!r} is not the tree that params is, nor the upper part of it: {error}") from error
+    found = leaves.match(spread, "mask")
+    for name, one in zip(leaves.names, found, strict=True):
+        if type(one).__name__ not in ("bool", "bool_"):
+            raise TypeError(f"mask holds {one!r} for parameter {name!r}: True or False is needed")
+    return [bool(one) for one in found]
+
+
+def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:
+    """Put values into the shape of the parameters' tree."""
+    return jax.tree_util.tree_unflatten(leaves.tree, values)

@@ -1,0 +1,82 @@
+"""The custom call of a step: which tensors share a launch, and what the call gets and gives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy
+from jax.ffi import ffi_call
+
+from rmsprop.compilers._layout import Storage
+from rmsprop.engines._scalars import changing, constants, storage_of
+from rmsprop.engines.jax._handler import ATTRIBUTE, NAME
+from rmsprop.engines.jax._items import Item
+from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop.engines.jax._plan import NUMBERS, Bucket, Plan, runners
+
+
+def step(
+    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
+) -> list[dict[str, jax.Array]]:
+    """Add the call to what is being traced; arguments and result as for the traced step, gradients are dense."""
+    state = list(items[0].owners())
+    buckets, arrays = _buckets(options, items)
+    given = arrays | _changing(options, learning_rate, iterations)
+    numbers = {name: _as_number(number) for name, number in given.items() if isinstance(number, jax.Array)}
+    kinds = [(name, numpy.dtype(number.dtype).name) for name, number in numbers.items()]
+    known = [(name, number) for name, number in given.items() if name not in numbers]
+    text = Plan(tuple(kinds), tuple(known), tuple(state), buckets).text()
+    # Kernels are compiled while somebody waits for a compilation, and not on a thread of XLA's.
+    runners(text.encode()).compile()
+    places = [place for bucket in buckets for place in bucket.places]
+    kept = [items[place].owners()[name] for name in state for place in places]
+    operands = [*numbers.values(), *(items[place].gradient for place in places), *kept]
+    results = ffi_call(
+        NAME,
+        [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in kept],
+        input_output_aliases={len(operands) - len(kept) + number: number for number in range(len(kept))},
+    )(*operands, **{ATTRIBUTE: text})
+    found: list[dict[str, jax.Array]] = [{} for _ in items]
+    for number, result in enumerate(results):
+        found[places[number % len(places)]][state[number // len(places)]] = result
+    return found
+
+
+def _changing(options: ArrayOptions, learning_rate: Any, iterations: Any) -> dict[str, Any]:
+    """Give what the scalars that change from step to step are, or are found from."""
+    found = {"learning_rate": learning_rate}
+    for limit in ("clipnorm", "global_clipnorm"):
+        if getattr(options, limit) is not None:
+            found[limit] = getattr(options, limit)
+    if options.use_ema and options.ema_overwrite_frequency is not None:
+        found |= {"ema_overwrite_frequency": options.ema_overwrite_frequency, "iterations": iterations}
+    return found
+
+
+def _as_number(array: jax.Array) -> jax.Array:
+    return array if numpy.dtype(array.dtype).name in NUMBERS else array.astype(jnp.float32)
+
+
+def _buckets(options: ArrayOptions, items: Sequence[Item]) -> tuple[tuple[Bucket, ...], dict[str, Any]]:
+    """Sort the items by what one launch serves; give the constants that are arrays besides."""
+    kinds: dict[tuple[Storage, bool], list[int]] = {}
+    for place, item in enumerate(items):
+        storage = storage_of(options, numpy.dtype(item.variable.dtype), numpy.dtype(item.gradient.dtype))
+        kinds.setdefault((storage, item.decays), []).append(place)
+    buckets: list[Bucket] = []
+    arrays: dict[str, Any] = {}
+    for (storage, decays), places in kinds.items():
+        known = constants(options, decays)
+        given = {name: known.pop(name) for name in list(known) if isinstance(known[name], jax.Array)}
+        arrays |= given
+        buckets.append(
+            Bucket(
+                storage=tuple(dtype.name for dtype in storage),
+                sizes=tuple(items[place].variable.size for place in places),
+                places=tuple(places),
+                constants=tuple(known.items()),
+                changing=(*given, *changing(options)),
+            )
+        )
+    return tuple(buckets), arrays

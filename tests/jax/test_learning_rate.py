@@ -1,0 +1,147 @@
+"""How a learning rate reaches a step: as a number in the state, from a schedule, or from a function."""
+
+import jax
+import jax.numpy as jnp
+import numpy
+import optax
+import pytest
+
+from rmsprop.jax import RMSprop, rmsprop
+from rmsprop.schedules import CosineDecay, ExponentialDecay, LearningRateSchedule
+
+#: With these a step takes off the learning rate, exactly.
+PLAIN = {"rho": 1.0, "epsilon": 1.0}
+ONE = jnp.ones(())
+
+
+def moves(optimizer, steps, *, compiled, change=lambda state, step: state):
+    """What each step takes off."""
+    w, found = jnp.zeros(()), []
+    state = optimizer.init(w)
+    run = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
+    for step in range(steps):
+        new, state = run(ONE, change(state, step), w)
+        found.append(float(w - new))
+        w = jnp.zeros(())
+    return found, run
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_another_rate_compiles_nothing(compiled):
+    optimizer = RMSprop(0.5, **PLAIN)
+    rates = [0.5, 0.25, 1, jnp.float32(0.125), numpy.float64(2.0)]
+    found, run = moves(
+        optimizer, 5, compiled=compiled, change=lambda state, step: optimizer.set_learning_rate(state, rates[step])
+    )
+    assert found == rates
+    assert (run if compiled else optimizer._compiled)._cache_size() == 1
+
+
+def test_assigning_reaches_the_next_step():
+    optimizer, w = RMSprop(0.5, **PLAIN), jnp.zeros(())
+    state = optimizer.init(w)
+    optimizer.learning_rate = 0.25
+    new, state = optimizer.apply_gradients(ONE, state, w)
+    assert (float(new), float(state.learning_rate), optimizer.learning_rate) == (-0.25, 0.25, 0.25)
+    new, state = optimizer.apply_gradients(ONE, optimizer.set_learning_rate(state, 2.0), w)
+    assert float(new) == -2.0
+    assert float(optimizer.init(w).learning_rate) == 0.25
+    assert optimizer._compiled._cache_size() == 1
+
+
+def test_assigning_does_not_reach_compiled_steps_and_says_so():
+    optimizer, w = RMSprop(0.5), jnp.zeros(())
+    state = optimizer.init(w)
+    optimizer.learning_rate = 0.25
+    step = jax.jit(optimizer.apply_gradients)
+    with pytest.raises(RuntimeError, match=r"learning_rate=0.25 was assigned after init\(\).*set_learning_rate"):
+        step(ONE, state, w)
+    step(ONE, optimizer.init(w), w)
+    with pytest.raises(RuntimeError, match=r"learning_rate=0.125 would not reach.*set_learning_rate"):
+        optimizer.learning_rate = 0.125
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), jnp.float32(-1), "x", None, True, lambda step: 0.1])
+def test_refused_rates(value):
+    optimizer = RMSprop()
+    state = optimizer.init(ONE)
+    with pytest.raises((TypeError, ValueError), match="learning_rate="):
+        optimizer.set_learning_rate(state, value)
+
+
+def test_a_number_does_not_replace_a_schedule():
+    optimizer = RMSprop(CosineDecay(0.1, 10))
+    state = optimizer.init(ONE)
+    assert state.learning_rate is None
+    with pytest.raises(TypeError, match=r"learning_rate=0.5 cannot be set while the schedule CosineDecay"):
+        optimizer.learning_rate = 0.5
+    with pytest.raises(TypeError, match=r"learning_rate=0.5 cannot be set while the schedule CosineDecay"):
+        optimizer.set_learning_rate(state, 0.5)
+
+
+def test_a_schedule_replaces_a_number():
+    optimizer = RMSprop(0.5, **PLAIN)
+    state = optimizer.init(ONE)
+    optimizer.learning_rate = ExponentialDecay(2.0, 1, 0.5)
+    new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
+    new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
+    assert (float(new), state.learning_rate) == (-1.0, None)
+
+
+class Halving(LearningRateSchedule):
+    def __call__(self, step):
+        return jnp.where(step < 2, 1.0, 0.5)
+
+    def get_config(self):
+        return {}
+
+
+SCHEDULES = {
+    "ours": (ExponentialDecay(1.0, 1, 0.5), [1.0, 0.5, 0.25]),
+    "a class": (Halving(), [1.0, 1.0, 0.5]),
+    "optax": (optax.piecewise_constant_schedule(1.0, {2: 0.25}), [1.0, 1.0, 0.25]),
+    "a function": (lambda step: 1.0 / (step + 1), [1.0, 0.5, float(jnp.float32(1) / 3)]),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_schedules(name, compiled):
+    rate, expected = SCHEDULES[name]
+    found, _ = moves(RMSprop(rate, **PLAIN), 3, compiled=compiled)
+    assert found == expected
+    transformation, w = rmsprop(rate, **PLAIN), jnp.zeros(())
+    state, found = transformation.init(w), []
+    update = jax.jit(transformation.update) if compiled else transformation.update
+    for _ in range(3):
+        updates, state = update(ONE, state, w)
+        found.append(-float(updates))
+    assert found == expected
+
+
+def test_a_function_of_nothing_is_called_at_every_step():
+    rates = iter([9.0, 1.0, 0.5, 0.25])
+    optimizer = RMSprop(lambda: next(rates), **PLAIN)
+    found, _ = moves(optimizer, 3, compiled=False)
+    assert found == [1.0, 0.5, 0.25]
+    assert optimizer._compiled._cache_size() == 1
+
+
+def test_a_function_of_nothing_is_not_traced():
+    optimizer = RMSprop(lambda: 0.5)
+    with pytest.raises(TypeError, match="takes no step: it would be called when the step is traced"):
+        jax.jit(optimizer.apply_gradients)(ONE, optimizer.init(ONE), ONE)
+    with pytest.raises(TypeError, match="takes no step.*inject_hyperparams"):
+        rmsprop(lambda: 0.5)
+    with pytest.raises(ValueError, match=r"learning_rate\(\)=-1"):
+        RMSprop(lambda: -1).init(ONE)
+
+
+def test_a_rate_of_each_model():
+    optimizer = RMSprop(0.5, **PLAIN)
+    state = jax.vmap(optimizer.init)(jnp.zeros(3))
+    state = state._replace(learning_rate=jnp.array([1.0, 2.0, 4.0]))
+    new, _ = jax.vmap(optimizer.apply_gradients)(jnp.ones(3), state, jnp.zeros(3))
+    numpy.testing.assert_array_equal(new, [-1, -2, -4])
+    state = optimizer.set_learning_rate(state, 0.5)
+    numpy.testing.assert_array_equal(state.learning_rate, [0.5, 0.5, 0.5])

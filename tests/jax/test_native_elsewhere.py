@@ -1,0 +1,112 @@
+"""Where our kernels cannot be, XLA's are: switched off, without what it needs of JAX, exported, on other devices."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import processes
+import pytest
+from arrays import EVERYTHING
+from native_runs import CALL, assert_near, assert_same, optimizer, text
+
+import rmsprop.engines.jax as package
+from rmsprop.engines import _switch
+from rmsprop.engines.jax import engine
+
+PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
+
+
+def steps(one):
+    return text(one.apply_gradients, PARAMS, one.init(PARAMS), PARAMS)
+
+
+def test_switch(monkeypatch):
+    assert CALL in steps(optimizer(monkeypatch))
+    assert CALL not in steps(optimizer(monkeypatch, native=False))
+    monkeypatch.delenv(_switch.SWITCH)
+    assert CALL in steps(type(optimizer(monkeypatch))())
+
+
+def test_without_a_compiler(monkeypatch):
+    assert CALL not in steps(optimizer(monkeypatch, jit_compile=False))
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """The engine looks again for the module of native steps, now and afterwards."""
+    for name in ("_native", "_operation"):
+        monkeypatch.delitem(sys.modules, f"rmsprop.engines.jax.{name}", raising=False)
+        monkeypatch.delattr(package, name, raising=False)
+    engine._native.cache_clear()
+    yield
+    engine._native.cache_clear()
+
+
+@pytest.mark.parametrize("missing", ["jax.ffi", "jax.extend.core", "jax.interpreters.mlir"])
+def test_a_jax_without_what_it_needs(missing, forgetful, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    one = optimizer(monkeypatch)
+    assert CALL not in steps(one)
+    assert_same(one.apply_gradients(PARAMS, one.init(PARAMS), PARAMS), _by_xla(monkeypatch))
+
+
+def _by_xla(monkeypatch):
+    one = optimizer(monkeypatch, native=False)
+    return one.apply_gradients(PARAMS, one.init(PARAMS), PARAMS)
+
+
+def test_an_xla_that_does_not_take_the_handler():
+    """It is asked when there are devices: what is refused while they are looked for would take JAX down."""
+    printed = processes.run(
+        """
+        import jax, jax.numpy as jnp
+        from rmsprop.compilers import _frames
+        from rmsprop.engines.jax import _handler
+        from rmsprop.jax import RMSprop
+        # As if structures had become longer.
+        _handler.Buffers = type("Buffers", (_frames.Buffers,), {"_fields_": [("more", _frames.ctypes.c_size_t)]})
+        one, params = RMSprop(0.1), jnp.array(10.0)
+        print(one.apply_gradients(params, one.init(params), params)[0], _handler.problem())
+        """,
+    )
+    assert printed.startswith("9.683772 XLA does not take our handler")
+    assert "API version (-1.-1)" in printed
+
+
+@pytest.mark.parametrize("platforms", [None, ["cpu", "cuda", "tpu"]], ids=["cpu", "others"])
+def test_export_traces_the_rule(platforms, monkeypatch):
+    """A process that runs it need not have us."""
+    one = optimizer(monkeypatch, **EVERYTHING)
+    given = PARAMS, one.init(PARAMS), PARAMS
+    flat, tree = jax.tree.flatten(given)
+
+    def step(*leaves):
+        return jax.tree.leaves(one.apply_gradients(*jax.tree.unflatten(tree, leaves)))
+
+    exported = jax.export.export(jax.jit(step), platforms=platforms)(*flat)
+    assert CALL not in exported.mlir_module()
+    found = jax.export.deserialize(exported.serialize()).call(*flat)
+    assert_near(found, step(*flat), 1e-6)
+
+
+def test_a_process_of_two_devices():
+    source = """
+    import jax, jax.numpy as jnp, numpy
+    from jax.sharding import NamedSharding, PartitionSpec
+    from rmsprop.jax import RMSprop
+    assert jax.device_count() == 2
+    one = RMSprop(0.1, global_clipnorm=1.0)
+    mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    params = jax.device_put(jnp.arange(1.0, 9.0), NamedSharding(mesh, PartitionSpec("x")))
+    state = one.init(params)
+    step = jax.jit(one.apply_gradients)
+    assert "rmsprop_step" not in step.lower(params, state, params).as_text()
+    new, _ = step(params, state, params)
+    assert new.sharding.is_equivalent_to(params.sharding, 1)
+    alone = jnp.arange(1.0, 9.0)
+    wanted, _ = one.apply_gradients(alone, one.init(alone), alone)
+    numpy.testing.assert_allclose(new, wanted, 1e-6)
+    print("sharded")
+    """
+    flags = "--xla_force_host_platform_device_count=2"
+    assert processes.run(source, XLA_FLAGS=flags) == "sharded"

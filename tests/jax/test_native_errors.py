@@ -1,0 +1,59 @@
+"""What goes wrong in a custom call is an error of JAX's with a text, never a crash."""
+
+import ctypes
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.ffi import ffi_call
+
+from rmsprop.compilers import _frames
+from rmsprop.engines.jax import _handler, _plan
+
+GOOD = _plan.Plan((), (), ("variable",), ())
+ARRAY = jnp.ones(3)
+
+
+def call(text, *arguments):
+    jax.devices()
+    assert _handler.problem() is None
+    out = [jax.ShapeDtypeStruct((3,), "float32")]
+    attributes = {_handler.ATTRIBUTE: text} if text is not None else {}
+    return jax.block_until_ready(ffi_call(_handler.NAME, out)(*arguments, **attributes))
+
+
+def test_a_plan_of_another_version():
+    *plan, version = json.loads(GOOD.text())
+    with pytest.raises(jax.errors.JaxRuntimeError, match=f"another version of rmsprop: {version + 1} is not {version}"):
+        call(json.dumps([*plan, version + 1]))
+
+
+@pytest.mark.parametrize("arguments", [(), (ARRAY, ARRAY, ARRAY)], ids=["too few", "too many"])
+def test_other_arguments(arguments):
+    bucket = _plan.Bucket(("float32",) * 4, (3,), (0,), (("rho", 0.9), ("rho_c", 0.1), ("epsilon", 1e-7)), ())
+    plan = _plan.Plan((), (), ("variable",), (bucket,))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="other arguments than it was traced for"):
+        call(plan.text(), *arguments)
+
+
+def test_results_that_are_elsewhere():
+    bucket = _plan.Bucket(("float32",) * 4, (3,), (0,), (("rho", 0.9), ("rho_c", 0.1), ("epsilon", 1e-7)), ())
+    plan = _plan.Plan((), (), ("variable",), (bucket,))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="did not put the results where"):
+        call(plan.text(), ARRAY, ARRAY)
+
+
+def test_no_plan():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="without a plan"):
+        call(None)
+
+
+def test_structures_are_of_the_sizes_that_xla_states():
+    """Each begins with its size, which ends with the last of its fields and not with padding."""
+    sizes = {"Frame": 168, "Buffers": 40, "Attributes": 48, "NewError": 28, "Version": 24, "Metadata": 36}
+    last = {name: list(getattr(_frames, name)._fields_)[-1][0] for name in sizes}
+    for name, size in sizes.items():
+        field = getattr(getattr(_frames, name), last[name])
+        assert field.offset + field.size == size
+    assert ctypes.sizeof(_frames.Extension) == 32

@@ -1,0 +1,57 @@
+"""The custom call does what the optimizer for NumPy does, bit for bit."""
+
+import cases
+import jax
+import numpy
+import pytest
+from arrays import TYPES
+from jax_runs import precision, slots, tree
+from native_runs import CALL, optimizer, text
+
+import rmsprop
+
+STEPS = 9
+
+
+def by_name(arrays):
+    # As JAX sorts a dictionary, on which the order of a sum depends.
+    return {name: arrays[name] for name in sorted(arrays)}
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+def test_bits(case, dtype, monkeypatch):
+    kept = by_name(cases.variables(dtype))
+    numpys = rmsprop.RMSprop(**case.options)
+    with precision(dtype):
+        jaxs, params = optimizer(monkeypatch, **case.options), tree(kept)
+        state = jaxs.init(params)
+        assert CALL in text(jaxs.apply_gradients, params, state, params)
+        for place in range(STEPS):
+            given = by_name(cases.at(cases.gradients(STEPS, dtype), place))
+            numpys.apply_gradients([(given[name], kept[name]) for name in kept])
+            params, state = jaxs.apply_gradients(tree(given), state, params)
+        for name, variable in kept.items():
+            numpy.testing.assert_array_equal(numpy.asarray(params[name]), variable, strict=True)
+        ours = {slot: by_name(named) for slot, named in slots(state, params).items() if slot != "variables"}
+        assert set(ours) == {slot.name for slot in rmsprop._slots.slots(jaxs._options)}
+        for slot, named in ours.items():
+            for place, one in enumerate(named.values()):
+                theirs = numpys._state.slots[slot][place]
+                numpy.testing.assert_array_equal(numpy.asarray(one), theirs, strict=True)
+
+
+def test_a_large_gradient_s_norm(monkeypatch):
+    """Norms are summed in the order of the kernels, over chunks and tensors of several types."""
+    shapes = [(200_003,), (7, 5), (3, 40_000)]
+    random = numpy.random.default_rng(1)
+    types = ["float32", "float16", "float32"]
+    variables = [random.normal(size=shape).astype(dtype) for shape, dtype in zip(shapes, types, strict=True)]
+    gradients = [random.normal(size=shape).astype(dtype) for shape, dtype in zip(shapes, reversed(types), strict=True)]
+    gradients[0] = gradients[0].astype("float32") * 3
+    options = {"learning_rate": 2.0**-7, "global_clipnorm": 0.37, "weight_decay": 2.0**-8}
+    jaxs, params = optimizer(monkeypatch, **options), [jax.numpy.array(one) for one in variables]
+    new, _ = jaxs.apply_gradients(gradients, jaxs.init(params), params)
+    rmsprop.RMSprop(**options).apply_gradients(list(zip(gradients, variables, strict=True)))
+    for one, other in zip(new, variables, strict=True):
+        numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)

@@ -1,0 +1,39 @@
+"""What outlives a step: compiled steps in a cache on disk, and steps that are under way when a process ends."""
+
+import processes
+
+STEP = """
+import jax, jax.numpy as jnp
+from rmsprop.jax import RMSprop
+one, params = RMSprop(0.1, momentum=0.5, global_clipnorm=30.0), jnp.full((40, 30), 10.0)
+state = one.init(params)
+step = jax.jit(one.apply_gradients)
+"""
+
+
+def test_a_cached_step_runs_in_another_process(tmp_path):
+    environment = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    source = STEP + "new = step(params, state, params)[0]\nprint(new.sum(), new[3, 4])\n"
+    first = processes.run(source, **environment)
+    files = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("jit_apply_gradients"))
+    assert any(name.endswith("-cache") for name in files)
+    assert processes.run(source, **environment) == first
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("jit_apply_gradients")) == files
+
+
+def test_a_process_may_end_while_a_step_is_under_way():
+    source = STEP + (
+        "params = jnp.ones(20_000_000)\nstate = one.init(params)\n"
+        "for _ in range(4): params, state = step(params, state, params)\nprint('leaving')\n"
+    )
+    assert processes.run(source) == "leaving"
+
+
+def test_clearing_jax_s_caches():
+    source = STEP + "step(params, state, params)\njax.clear_caches()\nprint(step(params, state, params)[0][0, 0])\n"
+    alone = STEP + "print(step(params, state, params)[0][0, 0])\n"
+    assert processes.run(source) == processes.run(alone)

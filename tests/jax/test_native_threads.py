@@ -1,0 +1,51 @@
+"""One compiled step may run on several threads at once."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+from arrays import EVERYTHING
+from native_runs import CALL, assert_same, optimizer, text
+
+from rmsprop.engines.jax import _plan
+
+
+def test_threads_share_a_compiled_step(monkeypatch):
+    one = optimizer(monkeypatch, **EVERYTHING)
+    step = jax.jit(one.apply_gradients)
+    starts = [{"kernel": jnp.full((400, 300), 1.0 + place), "bias": jnp.arange(5.0) - place} for place in range(4)]
+    state = one.init(starts[0])
+    assert CALL in text(one.apply_gradients, starts[0], state, starts[0])
+    wanted = [step(params, state, params) for params in starts]
+    failures = []
+
+    def work(place):
+        try:
+            for _ in range(40):
+                assert_same(step(starts[place], state, starts[place]), wanted[place])
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(len(starts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_runs_at_once_have_tables_of_their_own(monkeypatch):
+    """A run that begins while another is under way does not write into the other's tables."""
+    plan = _plan.Plan((("learning_rate", "float32"),), (), ("variable", "velocity"), ())
+    runners, used = _plan.Runners(plan), []
+
+    def run(runner, frame):
+        used.append(runner)
+        if len(used) == 1:
+            runners.run(0)
+
+    monkeypatch.setattr(_plan._Runner, "run", run)
+    runners.run(0)
+    runners.run(0)
+    assert used[0] is not used[1]
+    assert used[2] in used[:2]
