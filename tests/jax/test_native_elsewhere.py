@@ -12,6 +12,8 @@ from native_runs import CALL, assert_near, assert_same, optimizer, text
 import rmsprop.engines.jax as package
 from rmsprop.engines import _switch
 from rmsprop.engines.jax import engine
+from rmsprop.engines.jax._items import Item
+from rmsprop.engines.jax._options import ArrayOptions
 
 PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 
@@ -110,3 +112,16 @@ def test_a_process_of_two_devices():
     """
     flags = "--xla_force_host_platform_device_count=2"
     assert processes.run(source, XLA_FLAGS=flags) == "sharded"
+
+
+@pytest.mark.parametrize("kept", [jnp.ones(7, "float16"), jnp.ones(())], ids=["type", "shape"])
+def test_state_of_another_kind(kept):
+    """A kernel would read memory that is not there; XLA takes what can be computed with."""
+    options = ArrayOptions(momentum=0.5)
+    item = Item(PARAMS["bias"], PARAMS["bias"], {"velocity": kept, "momentum": kept}, False)
+
+    def step(native):
+        return lambda: engine.step(options, [item], 0.1, jnp.int32(0), native=native)
+
+    assert CALL not in text(step(True))
+    assert_same(step(True)(), step(False)())

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from rmsprop._options import FLOATS
 from rmsprop.engines.jax import _operation, _traced
-from rmsprop.engines.jax._items import Item
+from rmsprop.engines.jax._items import Item, numpy_slot_dtype
 from rmsprop.engines.jax._options import ArrayOptions
 from rmsprop.engines.jax._rows import to_dense
 
@@ -28,8 +28,7 @@ def can(options: ArrayOptions, items: Sequence[Item]) -> bool:
     """
     if not items or not options.jit_compile or jax.device_count() != 1 or jax.devices()[0].platform != "cpu":
         return False
-    arrays = [one for item in items for one in (item.gradient, *item.owners().values())]
-    if any(jnp.dtype(one.dtype).name not in FLOATS for one in arrays):
+    if not all(_is_ours(options, item) for item in items):
         return False
     if options.clips_by_norm and (options.axis_name is not None or any(map(_varies, items))):
         return False
@@ -37,6 +36,17 @@ def can(options: ArrayOptions, items: Sequence[Item]) -> bool:
     from rmsprop.engines.jax import _handler
 
     return _handler.problem() is None
+
+
+def _is_ours(options: ArrayOptions, item: Item) -> bool:
+    """Whether types and shapes are those that a kernel takes them for: it would read past the end of others."""
+    variable, slot = item.variable, numpy_slot_dtype(options, item.variable)
+    return (
+        jnp.dtype(variable.dtype).name in FLOATS
+        and jnp.dtype(item.gradient.dtype).name in FLOATS
+        and item.gradient.shape == variable.shape
+        and all(one.dtype == slot and one.shape == variable.shape for one in item.slots.values())
+    )
 
 
 def _varies(item: Item) -> bool:
