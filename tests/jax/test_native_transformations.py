@@ -106,6 +106,13 @@ def test_native(name, compiled, monkeypatch):
     assert_near(run(True), run(False), 1e-6)
 
 
+def test_disabled_jit(monkeypatch):
+    one = optimizer(monkeypatch, **OPTIONS)
+    with jax.disable_jit():
+        found = step(one, PARAMS)
+    assert_same(found, step(one, PARAMS))
+
+
 def test_shard_map_over_one_device(monkeypatch):
     mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.sharding.PartitionSpec("x")

@@ -45,7 +45,9 @@ def bind(operands: Sequence[Any], meaning: Meaning) -> Sequence[Any]:
 
 @_step.def_impl
 def _run(*operands: Any, meaning: Meaning) -> Any:
-    return _compiled(meaning, *operands)
+    # Who does without compilations of their own functions sees JAX's operations, which still are compiled each.
+    with jax.disable_jit(False):
+        return _compiled(meaning, *operands)
 
 
 @jax.jit(static_argnums=0)
