@@ -29,8 +29,12 @@ def clip_scales(options: ArrayOptions, items: Sequence[Item]) -> list[Any]:
         return [_scale(one, options.clipnorm) for one in squares]
     assert options.global_clipnorm is not None
     total = [sum(parts[1:], parts[0]) for parts in zip(*squares, strict=True)]
-    # A scale of 0 would hide an infinite gradient in all but its own tensor.
-    scale = jnp.where(jnp.isfinite(total[-1]), _scale(total, options.global_clipnorm), jnp.nan)
+    limit = options.global_clipnorm
+    # A scale of 0 would hide an infinite gradient in all but its own tensor. Two branches, because XLA for CPUs takes
+    # what it can select into the loop of every variable, with the sum over all of them: it compiled for minutes.
+    scale = lax.cond(
+        jnp.isfinite(total[-1]), lambda total: _scale(total, limit), lambda total: total[0] * jnp.nan, total
+    )
     return [scale] * len(items)
 
 
