@@ -11,7 +11,7 @@ from native_runs import CALL, assert_near, assert_same, optimizer, text
 
 import rmsprop.engines.jax as package
 from rmsprop.engines import _switch
-from rmsprop.engines.jax import engine
+from rmsprop.engines.jax import _handler, engine
 from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
 
@@ -55,6 +55,19 @@ def test_a_jax_without_what_it_needs(missing, forgetful, monkeypatch):
 def _by_xla(monkeypatch):
     one = optimizer(monkeypatch, native=False)
     return one.apply_gradients(PARAMS, one.init(PARAMS), PARAMS)
+
+
+def test_an_older_xla(monkeypatch):
+    """Which would end the process if it were told of the handler."""
+    _handler.problem.cache_clear()
+    try:
+        with monkeypatch.context() as older:
+            older.setattr(_handler.version, "__version_info__", (0, 8, 3))
+            older.setattr(_handler.version, "__version__", "0.8.3")
+            assert _handler.problem() == "jaxlib 0.8.3 is older than 0.9"
+            assert CALL not in steps(optimizer(older))
+    finally:
+        _handler.problem.cache_clear()
 
 
 def test_an_xla_that_does_not_take_the_handler():

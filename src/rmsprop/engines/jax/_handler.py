@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from jax.ffi import pycapsule, register_ffi_target
+from jaxlib import version
 
 from rmsprop.compilers._frames import Attributes, Buffers, Frame, Metadata, NewError, Text
 from rmsprop.engines.jax._plan import runners
@@ -24,6 +25,9 @@ ATTRIBUTE: Final = "plan"
 _MAJOR: Final = 0
 
 _METADATA: Final = 1
+
+#: The first jaxlib whose XLA takes the handler: 0.7 and 0.8 end the process while it is made known.
+_JAXLIB: Final = (0, 9)
 
 #: Codes of XLA_FFI_Error.
 _CODES: Final[dict[type[BaseException], int]] = {ValueError: 3, TypeError: 3, MemoryError: 8}
@@ -100,6 +104,8 @@ def problem() -> str | None:
     JAX has devices when this is called: what is made known earlier is tried when they are looked for, and takes them
     all along where it fails.
     """
+    if version.__version_info__ < _JAXLIB:
+        return f"jaxlib {version.__version__} is older than {'.'.join(map(str, _JAXLIB))}"
     try:
         address = ctypes.cast(_handler, ctypes.c_void_p).value
         register_ffi_target(NAME, pycapsule(address), platform="cpu")

@@ -7,6 +7,7 @@ operation: it can be differentiated, mapped, exported, and compiled for other de
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -50,7 +51,7 @@ def _run(*operands: Any, meaning: Meaning) -> Any:
         return _compiled(meaning, *operands)
 
 
-@jax.jit(static_argnums=0)
+@partial(jax.jit, static_argnums=0)
 def _compiled(meaning: Meaning, *operands: Any) -> Any:
     return _step.bind(*operands, meaning=meaning)
 
