@@ -61,6 +61,18 @@ def test_assigning_does_not_reach_compiled_steps_and_says_so():
         optimizer.learning_rate = 0.125
 
 
+def test_a_rate_that_is_an_array_is_not_given_away():
+    rate, other = jnp.float32(0.5), jnp.float32(0.25)
+    optimizer = RMSprop(rate, **PLAIN)
+    step = jax.jit(lambda params, state: optimizer.apply_gradients(ONE, state, params), donate_argnums=(0, 1))
+    for _ in range(2):
+        new, state = step(jnp.zeros(()), optimizer.init(ONE))
+        assert float(new) == -0.5
+        new, state = step(jnp.zeros(()), optimizer.set_learning_rate(state, other))
+        assert float(new) == -0.25
+    assert (float(rate), float(other), float(optimizer.learning_rate)) == (0.5, 0.25, 0.5)
+
+
 @pytest.mark.parametrize("value", [-1.0, float("nan"), jnp.float32(-1), "x", None, True, lambda step: 0.1])
 def test_refused_rates(value):
     optimizer = RMSprop()

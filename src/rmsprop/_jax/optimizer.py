@@ -167,7 +167,8 @@ class RMSprop:
         if callable(value):
             raise TypeError(f"learning_rate={value!r} is not a number")
         held = jnp.asarray(state.learning_rate)
-        return state._replace(learning_rate=jnp.broadcast_to(jnp.asarray(value, held.dtype), held.shape))
+        given = jnp.array(value, held.dtype, copy=True)  # whose memory may be given away with the state
+        return state._replace(learning_rate=jnp.broadcast_to(given, held.shape))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -209,7 +210,8 @@ class RMSprop:
         rate = self._options.learning_rate
         if is_called_with_nothing(rate):
             rate = rate_function(rate)(0)
-        return None if callable(rate) else jnp.asarray(rate, jnp.result_type(float))
+        # A copy in any case: memory of the state may be given away.
+        return None if callable(rate) else jnp.array(rate, jnp.result_type(float), copy=True)
 
     def apply_gradients(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         """Do one step.
