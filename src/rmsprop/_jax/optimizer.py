@@ -264,11 +264,21 @@ class RMSprop:
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
-        rate = rate_at(self._options, state.iterations) if state.learning_rate is None else state.learning_rate
+        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.learning_rate
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
+
+    def _rate_rules(self, state: RMSpropState) -> bool:
+        """Whether the learning rate is that of the options, and not the state's."""
+        rate = self._options.learning_rate
+        if state.learning_rate is not None and callable(rate) and not is_called_with_nothing(rate):
+            raise ValueError(
+                f"state.learning_rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
+                "options. state._replace(learning_rate=None) goes on with the schedule"
+            )
+        return state.learning_rate is None
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False
