@@ -61,6 +61,18 @@ def test_assigning_does_not_reach_compiled_steps_and_says_so():
         optimizer.learning_rate = 0.125
 
 
+def test_a_rate_that_is_an_array_is_not_given_away():
+    rate, other = jnp.float32(0.5), jnp.float32(0.25)
+    optimizer = RMSprop(rate, **PLAIN)
+    step = jax.jit(lambda params, state: optimizer.apply_gradients(ONE, state, params), donate_argnums=(0, 1))
+    for _ in range(2):
+        new, state = step(jnp.zeros(()), optimizer.init(ONE))
+        assert float(new) == -0.5
+        new, state = step(jnp.zeros(()), optimizer.set_learning_rate(state, other))
+        assert float(new) == -0.25
+    assert (float(rate), float(other), float(optimizer.learning_rate)) == (0.5, 0.25, 0.5)
+
+
 @pytest.mark.parametrize("value", [-1.0, float("nan"), jnp.float32(-1), "x", None, True, lambda step: 0.1])
 def test_refused_rates(value):
     optimizer = RMSprop()
@@ -86,6 +98,34 @@ def test_a_schedule_replaces_a_number():
     new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
     new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
     assert (float(new), state.learning_rate) == (-1.0, None)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_schedule_and_a_number_in_the_state_exclude_each_other(compiled):
+    """The number would have been used, and the schedule passed over."""
+    optimizer, w = RMSprop(lambda step: 0.25, **PLAIN), jnp.zeros(())
+    step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
+    state = RMSprop(0.5, **PLAIN).init(w)
+    with pytest.raises(ValueError, match=r"state.learning_rate: the state holds one, but the schedule.*_replace"):
+        step(ONE, state, w)
+    assert float(step(ONE, state._replace(learning_rate=None), w)[0]) == -0.25
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_a_rate_is_one_number(native, monkeypatch):
+    monkeypatch.setenv("RMSPROP_NATIVE", native)
+    w, rates = jnp.ones(2), jnp.array([0.5, 0.25])
+    held, given = RMSprop(0.5), RMSprop(lambda step: rates)
+    state, transformation = held.init(w)._replace(learning_rate=rates), rmsprop(lambda step: rates)
+    for step in (
+        lambda: held.apply_gradients(w, state, w),
+        lambda: given.apply_gradients(w, given.init(w), w),
+        lambda: transformation.update(w, transformation.init(w), w),
+    ):
+        with pytest.raises(ValueError, match=r"learning_rate has the shape \(2,\).*vmap"):
+            step()
+    with pytest.raises(TypeError, match="learning_rate=None, which a schedule gave, is not a number"):
+        RMSprop(lambda step: None).apply_gradients(w, given.init(w), w)
 
 
 class Halving(LearningRateSchedule):

@@ -113,6 +113,20 @@ def test_disabled_jit(monkeypatch):
     assert_same(found, step(one, PARAMS))
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("debugging", [jax.debug_nans, jax.debug_infs], ids=["nans", "infs"])
+def test_debugging_says_what_a_bad_gradient_made(debugging, compiled, monkeypatch):
+    one = optimizer(monkeypatch, **OPTIONS | {"clipnorm": None})
+    state, bad = one.init(PARAMS), numpy.nan if debugging is jax.debug_nans else numpy.inf
+    grads = [jnp.full(leaf.shape, bad) for leaf in PARAMS]
+    apply = jax.jit(one.apply_gradients) if compiled else one.apply_gradients
+    with debugging(True):
+        with pytest.raises(FloatingPointError, match="encountered in"):
+            apply(grads, state, PARAMS)
+        found = apply(gradients(PARAMS), state, PARAMS)
+    assert_same(found, step(one, PARAMS))
+
+
 def test_shard_map_over_one_device(monkeypatch):
     mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.sharding.PartitionSpec("x")

@@ -69,6 +69,22 @@ def test_rows_that_are_not_there_are_left_out_while_tracing():
     assert_equal(step(jnp.array([4, -1, 4, 6])), expected)
 
 
+@pytest.mark.parametrize(("dtype", "rows"), [("int8", [4, -1, 4]), ("uint8", [4, 255, 4]), ("uint32", [4, 2**31, 4])])
+def test_row_numbers_of_any_type(dtype, rows):
+    """A table may have more rows than their type has numbers; negative ones are left out."""
+    optimizer, table = RMSprop(1.0, rho=1.0, epsilon=1.0), jnp.zeros((300, 1))
+
+    @jax.jit
+    def step(rows):
+        return optimizer.apply_gradients(row_sparse(rows, jnp.ones((3, 1)), (300, 1)), optimizer.init(table), table)[0]
+
+    expected = numpy.zeros((300, 1))
+    expected[4] = -2
+    if dtype == "uint8":
+        expected[255] = -1
+    assert_equal(step(jnp.array(rows, dtype)), expected)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_repeats_of_half_types_are_summed_in_float32(dtype):
     rows, values = numpy.zeros(3, int), jnp.array([[1024.0], [0.5], [0.5]], dtype)

@@ -74,6 +74,14 @@ def test_exclusion(arguments, expected, compiled):
     assert decayed(step(ZEROS, state, PARAMS)[0]) == expected
 
 
+def test_an_array_at_two_places_is_excluded_at_both():
+    shared = jnp.full(2, 2.0)
+    params = {"encoder": shared, "decoder": shared, "scale": jnp.full(2, 2.0)}
+    optimizer = excluded(var_list=[shared])
+    new, _ = optimizer.apply_gradients(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    assert decayed(new) == ["scale"]
+
+
 def test_exclusion_comes_first():
     for use in (
         lambda optimizer: optimizer.init(PARAMS),

@@ -44,14 +44,16 @@ class Exclusion:
         if self._names is not None:
             return
         given = jax.tree_util.tree_leaves(params)
-        names = {id(value): name for name, value in zip(leaves.names, given, strict=True)}
+        names: dict[int, list[str]] = {}
+        for name, value in zip(leaves.names, given, strict=True):
+            names.setdefault(id(value), []).append(name)
         for place, array in enumerate(self._arrays):
             if id(array) not in names:
                 raise ValueError(
                     f"var_list[{place}], of shape {jnp.shape(array)}, is not among the parameters: pass arrays that "
                     "init(params) gets, not under jit, or use var_names"
                 )
-        self._names = {names[id(array)] for array in self._arrays}
+        self._names = {name for array in self._arrays for name in names[id(array)]}
 
     def spares(self, name: str) -> bool:
         """Whether a parameter is left alone.

@@ -167,7 +167,8 @@ class RMSprop:
         if callable(value):
             raise TypeError(f"learning_rate={value!r} is not a number")
         held = jnp.asarray(state.learning_rate)
-        return state._replace(learning_rate=jnp.broadcast_to(jnp.asarray(value, held.dtype), held.shape))
+        given = jnp.array(value, held.dtype, copy=True)  # whose memory may be given away with the state
+        return state._replace(learning_rate=jnp.broadcast_to(given, held.shape))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -209,7 +210,8 @@ class RMSprop:
         rate = self._options.learning_rate
         if is_called_with_nothing(rate):
             rate = rate_function(rate)(0)
-        return None if callable(rate) else jnp.asarray(rate, jnp.result_type(float))
+        # A copy in any case: memory of the state may be given away.
+        return None if callable(rate) else jnp.array(rate, jnp.result_type(float), copy=True)
 
     def apply_gradients(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         """Do one step.
@@ -262,11 +264,21 @@ class RMSprop:
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
-        rate = rate_at(self._options, state.iterations) if state.learning_rate is None else state.learning_rate
+        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.learning_rate
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
+
+    def _rate_rules(self, state: RMSpropState) -> bool:
+        """Whether the learning rate is that of the options, and not the state's."""
+        rate = self._options.learning_rate
+        if state.learning_rate is not None and callable(rate) and not is_called_with_nothing(rate):
+            raise ValueError(
+                f"state.learning_rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
+                "options. state._replace(learning_rate=None) goes on with the schedule"
+            )
+        return state.learning_rate is None
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rmsprop._jax.state import RMSpropState, advanced, slots_of
 from rmsprop._jax.trees import Leaves, gradients
@@ -35,7 +36,12 @@ def step(
 
     Returns:
         For each parameter its new value, or None for one that is left out; and the new state.
+
+    Raises:
+        TypeError: the learning rate is no number.
+        ValueError: it is several; trees or shapes differ, or there is no gradient.
     """
+    _check_rate(learning_rate)
     slots = slots_of(options, state, leaves)
     given = gradients(grads, leaves)
     kept = [place for place, gradient in enumerate(given) if gradient is not None]
@@ -52,3 +58,14 @@ def rate_at(options: ArrayOptions, iterations: Any) -> Any:
     """Give the learning rate of a step: the number, or what a schedule makes of the steps done before."""
     rate = options.learning_rate
     return rate(iterations) if callable(rate) else rate
+
+
+def _check_rate(rate: Any) -> None:
+    """Refuse what a kernel would read the first number of, and XLA would spread over a parameter's last axis."""
+    if not isinstance(rate, int | float) and not hasattr(rate, "dtype"):
+        raise TypeError(f"learning_rate={rate!r}, which a schedule gave, is not a number")
+    if jnp.shape(rate) != ():
+        raise ValueError(
+            f"learning_rate has the shape {jnp.shape(rate)}, in the state or as a schedule gave it: one number is "
+            "needed; a rate of each model is for vmap"
+        )

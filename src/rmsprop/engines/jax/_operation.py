@@ -46,6 +46,11 @@ def bind(operands: Sequence[Any], meaning: Meaning) -> Sequence[Any]:
 
 @_step.def_impl
 def _run(*operands: Any, meaning: Meaning) -> Any:
+    config: Any = jax.config  # whose flags a type checker does not see
+    if config.jax_debug_nans or config.jax_debug_infs:
+        # To name the operation that made a NaN, JAX does again, one by one, what it had compiled: `_compiled` would
+        # come back here for ever.
+        return meaning.traced(*operands)
     # Who does without compilations of their own functions sees JAX's operations, which still are compiled each.
     with jax.disable_jit(False):
         return _compiled(meaning, *operands)

@@ -24,7 +24,9 @@ def to_dense(item: Item) -> jax.Array:
     values = jnp.asarray(gradient.values)
     wide = jnp.float32 if values.dtype.itemsize == 2 else values.dtype
     # A negative number would be taken for one counted from the end: it is left out, as any that is not there.
+    # Small integers are widened, which may not hold the number of rows.
     rows = jnp.asarray(gradient.indices)
+    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.int32))
     rows = jnp.where(rows < 0, gradient.shape[0], rows)
     return jnp.zeros(gradient.shape, wide).at[rows].add(values.astype(wide), mode="drop")
 
