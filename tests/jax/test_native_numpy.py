@@ -55,3 +55,18 @@ def test_a_large_gradient_s_norm(monkeypatch):
     rmsprop.RMSprop(**options).apply_gradients(list(zip(gradients, variables, strict=True)))
     for one, other in zip(new, variables, strict=True):
         numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "calls"), [({}, 2), ({"momentum": 0.9, "clipnorm": 1.0}, 4), ({"global_clipnorm": 1.0}, 1)], ids=str
+)
+def test_many_tensors_are_several_calls(options, calls, monkeypatch):
+    """XLA takes long for a call with many results; the norm of all gradients is for one that gets all of them."""
+    arrays = [numpy.full(3, number + 1, numpy.float32) for number in range(256)]
+    jaxs, params = optimizer(monkeypatch, learning_rate=2.0**-7, **options), [jax.numpy.array(one) for one in arrays]
+    state = jaxs.init(params)
+    assert text(jaxs.apply_gradients, params, state, params).count(CALL) == calls
+    new, _ = jaxs.apply_gradients(params, state, params)
+    rmsprop.RMSprop(learning_rate=2.0**-7, **options).apply_gradients([(one, one) for one in arrays])
+    for one, other in zip(new, arrays, strict=True):
+        numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)

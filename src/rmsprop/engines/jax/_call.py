@@ -1,7 +1,7 @@
-"""The custom call of a step: which tensors share a launch, and what the call gets and gives."""
+"""The custom calls of a step: which tensors share a launch, and what the call gets and gives."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,24 @@ from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
 from rmsprop.engines.jax._plan import NUMBERS, Bucket, Plan, runners
 
+#: Results of a call: XLA takes time with the third power of their number to find memory for those of one call.
+_RESULTS: Final = 256
+
 
 def step(
     options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
 ) -> list[dict[str, jax.Array]]:
-    """Add the call to what is being traced; arguments and result as for the traced step, gradients are dense."""
+    """Add calls to what is being traced; arguments and result as for the traced step, gradients are dense."""
+    size = max(1, _RESULTS // len(items[0].owners()))
+    if options.global_clipnorm is not None:
+        size = len(items)  # one call that knows all gradients
+    parts = [items[first : first + size] for first in range(0, len(items), size)]
+    return [new for part in parts for new in _step(options, part, learning_rate, iterations)]
+
+
+def _step(
+    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
+) -> list[dict[str, jax.Array]]:
     state = list(items[0].owners())
     buckets, arrays = _buckets(options, items)
     given = arrays | _changing(options, learning_rate, iterations)
