@@ -91,11 +91,15 @@ def data(rows=96):
     return random.normal(size=(rows, 8)).astype("float32"), random.normal(size=(rows, 1)).astype("float32")
 
 
+def network(seed=3):
+    """A small model."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)])
+
+
 def model(optimizer, seed=3, **compiling):
     """A small model, compiled."""
-    keras.utils.set_random_seed(seed)
-    layers = [keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)]
-    made = keras.Sequential([keras.Input((8,)), *layers])
+    made = network(seed)
     made.compile(optimizer=optimizer, loss=keras.losses.MeanSquaredError(), **compiling)
     return made
 
@@ -103,6 +107,15 @@ def model(optimizer, seed=3, **compiling):
 def fit(made, epochs=2, **arguments):
     """Train a model by the numbers, in their order."""
     return made.fit(*data(), batch_size=16, epochs=epochs, shuffle=False, verbose=0, **arguments)
+
+
+def move(made, steps=3):
+    """Step a model's weights by made-up gradients: its optimizer's state is then other than at the start."""
+    made.optimizer.build(made.trainable_variables)
+    random = numpy.random.default_rng(1)
+    for _ in range(steps):
+        gradients = [tensor(random.normal(size=one.shape).astype("float32")) for one in made.trainable_variables]
+        made.optimizer.apply(gradients, made.trainable_variables)
 
 
 def weights(made):

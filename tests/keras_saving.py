@@ -55,7 +55,7 @@ class Saving:
     def test_both_ways_with_kerass_own(self, tmp_path, options, ours_first):
         makes = (RMSprop, keras.optimizers.RMSprop) if ours_first else (keras.optimizers.RMSprop, RMSprop)
         model, other = (runs.model(make(0.01, **options)) for make in makes)
-        runs.fit(model, epochs=1)
+        runs.move(model)
         model.save_weights(tmp_path / "some.weights.h5")
         other.optimizer.build(other.trainable_variables)
         other.load_weights(tmp_path / "some.weights.h5")
@@ -75,7 +75,7 @@ class Saving:
     )
     def test_unlike_state_is_refused_by_name(self, tmp_path, there, here, match):
         model, other = runs.model(RMSprop(0.01, **there)), runs.model(RMSprop(0.01, **here))
-        runs.fit(model, epochs=1)
+        runs.move(model)
         model.save_weights(tmp_path / "some.weights.h5")
         other.optimizer.build(other.trainable_variables)
         before = [runs.array(one) for one in other.optimizer.variables]
@@ -86,7 +86,7 @@ class Saving:
     def test_unlike_state_of_kerass_own_is_refused_where_it_shows(self, tmp_path):
         """Their files do not say what is what; but averages of squares are not negative."""
         model, other = runs.model(keras.optimizers.RMSprop(use_ema=True)), runs.model(RMSprop(momentum=0.5))
-        runs.fit(model, epochs=1)
+        runs.move(model)
         model.save_weights(tmp_path / "some.weights.h5")
         other.optimizer.build(other.trainable_variables)
         with pytest.raises(ValueError, match="negative numbers for .*velocity"):
@@ -95,7 +95,7 @@ class Saving:
     def test_a_schedule_takes_over(self, tmp_path):
         model = runs.model(RMSprop(0.01))
         other = runs.model(RMSprop(rmsprop.schedules.ExponentialDecay(0.1, 10, 0.5)))
-        runs.fit(model, epochs=1)
+        runs.move(model, 6)
         other.optimizer.build(other.trainable_variables)
         model.save_weights(tmp_path / "some.weights.h5")
         other.load_weights(tmp_path / "some.weights.h5")

@@ -12,8 +12,8 @@ from rmsprop.keras import RMSprop
 
 #: Options without what only ours has, or has otherwise than Keras's own; whole numbers of steps.
 SHARED = [
-    {}, {"momentum": 0.5, "centered": True, "weight_decay": 0.01, "global_clipnorm": 1.0}, {"clipvalue": 0.1},
-    {"gradient_accumulation_steps": 3}, {"loss_scale_factor": 16.0},
+    {}, {"clipvalue": 0.1, "loss_scale_factor": 16.0},
+    {"momentum": 0.5, "centered": True, "weight_decay": 0.01, "global_clipnorm": 1.0, "gradient_accumulation_steps": 3},
 ]  # fmt: skip
 
 

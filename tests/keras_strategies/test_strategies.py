@@ -9,8 +9,11 @@ import tensorflow as tf
 from rmsprop.keras import RMSprop
 
 OPTIONS = [
-    {}, {"momentum": 0.5, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 5},
-    {"global_clipnorm": 0.1}, {"gradient_accumulation_steps": 3, "clipnorm": 0.1}, {"loss_scale_factor": 8.0},
+    {}, {"gradient_accumulation_steps": 3, "clipnorm": 0.1, "loss_scale_factor": 8.0},
+    {
+        "momentum": 0.5, "centered": True, "weight_decay": 0.01, "global_clipnorm": 0.1,
+        "use_ema": True, "ema_overwrite_frequency": 5,
+    },
 ]  # fmt: skip
 
 
