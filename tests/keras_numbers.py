@@ -48,9 +48,10 @@ def deviations():
 class Numbers:
     """The foundation's cases against the NumPy front end, which runs the same rule."""
 
-    #: What our own kernels may differ by, and what the backend's operations may, dtype -> bound.
+    #: What our own kernels may differ by, and what the backend's operations may, dtype -> bound. Measured of these, where
+    #: norms are summed in another order and products are added unrounded: 3.1e-7 and 5.8e-16, on JAX.
     NATIVE: ClassVar = {"float32": 0.0, "float64": 0.0}
-    TRACED: ClassVar = {"float32": 1.5e-6, "float64": 2e-15}
+    TRACED: ClassVar = {"float32": 6e-7, "float64": 1.2e-15}
 
     #: How a user does without our kernels.
     WITHOUT: ClassVar = {"native": False}
@@ -76,8 +77,8 @@ class Numbers:
     def test_against_keras(self, case, deviations):
         worst = runs.deviation(path(case, "float32"), path(case, "float32", keras.optimizers.RMSprop))
         deviations.setdefault(case.desc, {})["Keras's own float32"] = worst
-        # Measured 1.5e-6 (torch), where a norm clips or an average of gradients is subtracted.
-        assert worst <= 3e-6
+        # Measured 3.1e-7 (JAX), where a norm clips.
+        assert worst <= 6e-7
 
     @dtypes
     @pytest.mark.parametrize("case", [case for case in cases.TABLE if case.exact], ids=str)
