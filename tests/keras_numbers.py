@@ -48,8 +48,8 @@ def deviations():
 class Numbers:
     """The foundation's cases against the NumPy front end, which runs the same rule."""
 
-    #: What our own kernels may differ by, and what the backend's operations may, dtype -> bound. Measured of these, where
-    #: norms are summed in another order and products are added unrounded: 3.1e-7 and 5.8e-16, on JAX.
+    #: What our own kernels may differ by, and what the backend's operations may, dtype -> bound. Measured of these,
+    #: where norms are summed in another order and products are added unrounded: 3.1e-7 and 5.8e-16, on JAX.
     NATIVE: ClassVar = {"float32": 0.0, "float64": 0.0}
     TRACED: ClassVar = {"float32": 6e-7, "float64": 1.2e-15}
 
