@@ -12,13 +12,16 @@ if os.environ.get("CI"):
 
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
 
-#: What a folder's tests may load. TensorFlow imports JAX where it is installed; Triton is handed torch tensors.
+#: What a folder's tests may load. TensorFlow imports JAX where it is installed, and
+#: Keras TensorFlow on any backend; Triton is handed torch tensors.
 ALLOWED = {
     "tensorflow": {"tensorflow", "jax"}, "tf_keras": {"tensorflow", "jax"}, "torch": {"torch"}, "jax": {"jax"},
     "jax_sharded": {"jax"},
     "triton": {"torch"}, "triton_ptx": {"torch"}, "cuda": {"torch"},
     "tf_distribute": {"tensorflow", "jax"}, "tf_dtensor": {"tensorflow", "jax"},
     "clients": {"torch"},
+    "keras_tensorflow": {"tensorflow", "jax"}, "keras_strategies": {"tensorflow", "jax"},
+    "keras_jax": FRAMEWORKS - {"torch"}, "keras_torch": FRAMEWORKS,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from rmsprop._tf_keras.rates import Schedule, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines._switch import native_by_default
-from rmsprop.engines.tensorflow import _traced
+from rmsprop.engines.tensorflow import _replicas, _traced
 from rmsprop.engines.tensorflow._items import Item
 from rmsprop.engines.tensorflow.engine import Engine
 
@@ -172,28 +172,21 @@ class RMSprop(State):
         return iterations
 
     def _is_distributed(self) -> bool:
-        if not tf.distribute.has_strategy() or self._has_mesh():
-            return False
-        if tf.distribute.in_cross_replica_context():
-            raise RuntimeError(
-                "apply_gradients is a replica's: call it in a function that is given to "
-                f"{type(tf.distribute.get_strategy()).__name__}.run"
-            )
-        return True
+        return not self._has_mesh() and _replicas.is_replica()
 
     def _has_mesh(self) -> bool:
         return self._mesh is not None or self._run_with_dtensor
 
     def _step(self, items: Sequence[Item]) -> Any:
         options, distributed = self._rounded(), self._is_distributed()
-        copied = [item.variable for item in items if isinstance(item.variable, tf.distribute.DistributedValues)]
-        if distributed or copied:
-            arguments = self._spread(items)
+        copied = _replicas.first_copied(items)
+        if distributed or copied is not None:
+            arguments = _replicas.spread(options, items, [None] * len(items))
             if distributed:
                 merge = tf.__internal__.distribute.interim.maybe_merge_call
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
             # Outside its strategy a variable's copies all get the same gradient.
-            return self._distributed_step(copied[0].distribute_strategy, *arguments)
+            return self._distributed_step(copied.distribute_strategy, *arguments)
         rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
         done: list[Any] = []
         if self._has_mesh():
@@ -207,26 +200,11 @@ class RMSprop(State):
         with tf.control_dependencies(done):
             return self.iterations.assign_add(1)
 
-    def _spread(self, items: Sequence[Item]) -> list[list[Any]]:
-        """List what a replica brings along: what other replicas bring goes by the same places."""
-        gradients = [item.gradient for item in items]
-        variables, slots = [item.variable for item in items], [item.slots for item in items]
-        return [gradients, variables, slots, _traced.clip_scales(self._rounded(), items), [i.decays for i in items]]
-
     @tf.autograph.experimental.do_not_convert
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
-        options, rate = self._rounded(), self._current_rate()
-        overwrite = _traced.overwrites(options, tf.convert_to_tensor(self.iterations))
-        for gradient, variable, slots, scale, decays in zip(*columns, strict=True):
-
-            @tf.autograph.experimental.do_not_convert
-            def advance(variable: Any, gradient: Any, slots: dict[str, Any], scale: Any, decays: bool = decays) -> None:
-                _traced.advance(options, Item(variable, gradient, slots, decays), scale, rate, overwrite)
-
-            # What is no function of the rate is not to be assigned either where a function raises instead of giving it.
-            with tf.control_dependencies([rate]):
-                distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
+        rate = self._current_rate()
+        _replicas.step(distribution, self._rounded(), rate, tf.convert_to_tensor(self.iterations), columns)
         with tf.control_dependencies([rate]):
             return self.iterations.assign_add(1)
 
@@ -248,3 +226,7 @@ class RMSprop(State):
             NotImplementedError: always.
         """
         raise NotImplementedError("call apply_gradients([(gradient, variable)])")
+
+    def __repr__(self) -> str:
+        # This is all that Keras 3 says of an optimizer that it does not take.
+        return f"<rmsprop.tf_keras.RMSprop {self.name!r}, for tf_keras: a model of Keras 3 takes rmsprop.keras.RMSprop>"

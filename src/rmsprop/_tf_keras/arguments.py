@@ -1,6 +1,5 @@
 """The optimizer's arguments, as tf_keras's users read, change and save them."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final, Self
@@ -9,33 +8,14 @@ import tensorflow as tf
 import tf_keras
 
 from rmsprop import _slots
+from rmsprop._attributes import exclusions, option
 from rmsprop._options import LearningRate, Options, check_learning_rate
-from rmsprop._tf_keras.rates import (
-    Constant,
-    Schedule,
-    as_schedule,
-    from_config,
-    is_called,
-    number_of,
-    plain_number,
-    to_config,
-)
+from rmsprop._schedule_configs import from_config, plain_number, to_config
+from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, is_called, number_of
 from rmsprop.engines.tensorflow.engine import Engine
 
 #: Arguments that the original does not have; its configs are ours as long as these have their defaults.
 _OURS: Final = ("initial_velocity", "slot_dtype", "native")
-
-
-def _option(name: str) -> Any:
-    """Make the attribute by which tf_keras's users read an argument, and may change it."""
-
-    def read(self: "Arguments") -> Any:
-        return getattr(self._options, name)
-
-    def write(self: "Arguments", value: Any) -> None:
-        self._set_option(name, value)
-
-    return property(read, write, doc=f"The argument `{name}`; a function that is traced already keeps the old value.")
 
 
 class Arguments(tf_keras.optimizers.Optimizer):
@@ -49,17 +29,17 @@ class Arguments(tf_keras.optimizers.Optimizer):
     _engine: Engine | None
     _learning_rate: Any
 
-    rho = _option("rho")
-    momentum = _option("momentum")
-    epsilon = _option("epsilon")
-    centered = _option("centered")
-    weight_decay = _option("weight_decay")
-    clipnorm = _option("clipnorm")
-    clipvalue = _option("clipvalue")
-    global_clipnorm = _option("global_clipnorm")
-    use_ema = _option("use_ema")
-    ema_momentum = _option("ema_momentum")
-    ema_overwrite_frequency = _option("ema_overwrite_frequency")
+    rho = option("rho")
+    momentum = option("momentum")
+    epsilon = option("epsilon")
+    centered = option("centered")
+    weight_decay = option("weight_decay")
+    clipnorm = option("clipnorm")
+    clipvalue = option("clipvalue")
+    global_clipnorm = option("global_clipnorm")
+    use_ema = option("use_ema")
+    ema_momentum = option("ema_momentum")
+    ema_overwrite_frequency = option("ema_overwrite_frequency")
 
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
@@ -115,22 +95,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
             TypeError: `var_list` is one variable, or `var_names` one string.
             ValueError: the state is built already, or a name is not a regular expression.
         """
-        if isinstance(var_list, tf.Variable):
-            raise TypeError(f"var_list={var_list.name!r} is one variable: pass a list")
-        if isinstance(var_names, str):
-            raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
-        variables, names = list(var_list or ()), list(var_names or ())
-        for variable in variables:
-            if not hasattr(variable, "assign"):
-                raise TypeError(f"var_list={variables!r} holds {variable!r}, which is no variable")
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"var_names={names!r} holds {name!r}, which is no string")
-        try:
-            for name in names:
-                re.compile(name)
-        except re.error as error:
-            raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
+        variables, names = exclusions(var_list, var_names, lambda one: hasattr(one, "assign"))
         super().exclude_from_weight_decay(variables, names)
 
     def get_config(self) -> dict[str, Any]:
@@ -141,7 +106,9 @@ class Arguments(tf_keras.optimizers.Optimizer):
         """
         rate = self._options.learning_rate
         config = replace(self._options, learning_rate=0.0).get_config()
-        config["learning_rate"] = to_config(rate) if callable(rate) else plain_number(rate, self._learning_rate)
+        config["learning_rate"] = (
+            to_config(rate, tf_keras) if callable(rate) else plain_number(rate, self._learning_rate.numpy())
+        )
         config["native"] = self._native
         default = {**Options().get_config(), "native": None}
         for name in _OURS:
@@ -166,6 +133,6 @@ class Arguments(tf_keras.optimizers.Optimizer):
         arguments = dict(config)
         native, mesh = arguments.pop("native", None), arguments.pop("mesh", None)
         if isinstance(rate := arguments.get("learning_rate"), Mapping):
-            arguments["learning_rate"] = from_config(rate, custom_objects)
+            arguments["learning_rate"] = from_config(rate, custom_objects, tf_keras)
         options = Options.from_config(arguments, custom_objects)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)}, native=native, mesh=mesh)

@@ -1,7 +1,7 @@
 """The variables in which tf_keras's optimizers keep their state."""
 
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any
 
 import numpy
 import tensorflow as tf
@@ -9,15 +9,7 @@ import tf_keras
 
 from rmsprop import _slots
 from rmsprop._options import Options
-from rmsprop._tf_keras.pairs import dtype_of
-
-#: The attributes by slot; checkpoints go by these names.
-HOMES: Final = {
-    "average": "_model_variables_moving_average",
-    "velocity": "_velocities",
-    "momentum": "_momentums",
-    "average_gradient": "_average_gradients",
-}
+from rmsprop.engines.tensorflow._checks import dtype_of
 
 
 def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any) -> Any:

@@ -7,9 +7,10 @@ import numpy
 import tensorflow as tf
 
 from rmsprop import _slots
+from rmsprop._attributes import HOMES
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop._tf_keras.slots import HOMES, add_slot
+from rmsprop._tf_keras.slots import add_slot
 from rmsprop.engines.tensorflow._items import Item
 
 

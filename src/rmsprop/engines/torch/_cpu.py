@@ -93,11 +93,15 @@ class Native:
             plan.set_constants(members)
         self._members = members
 
-    def usual_gradients(self) -> list[Tensor] | None:
-        """Give the gradients if they lie as in the last step, in memory that the step does not write to; else None."""
+    def usual_gradients(self, given: Sequence[Tensor] | None = None) -> Sequence[Tensor] | None:
+        """Give the gradients if they lie as in the last step, in memory that the step does not write to; else None.
+
+        Args:
+            given: they, if they are not the parameters' own.
+        """
         if self._usual is None or self._plan is None:
             return None
-        found: list[Tensor] = [*map(_gradient, self.parameters)]
+        found = [*map(_gradient, self.parameters)] if given is None else given
         try:
             # Where there is none, or one that is sparse, one of these raises.
             usual = [*map(_strides, found)], [*map(_shape, found)], [*map(_dtype, found)]

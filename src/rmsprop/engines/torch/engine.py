@@ -23,6 +23,11 @@ from rmsprop.engines.torch._step import States, Step
 #: Sets of parameters with a gradient that are remembered.
 _PATTERNS = 8
 
+_KNOWN = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
+
+#: Gradients that are handed over instead of being the parameters' own.
+Gradients = Sequence[Tensor] | None
+
 
 class Engine:
     """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time."""
@@ -39,12 +44,18 @@ class Engine:
         self._native = self._last = None
         self._natives.clear()
 
-    def leader(self, groups: Sequence[Group]) -> torch.device | None:
-        """Give the CUDA device that has all parameters with a gradient; None where the host leads."""
+    def leader(self, groups: Sequence[Group], gradients: Gradients = None) -> torch.device | None:
+        """Give the CUDA device that has all parameters with a gradient; None where the host leads.
+
+        Args:
+            groups: the parameter groups.
+            gradients: as for `step`.
+        """
         found: torch.device | None = None
+        given = None if gradients is None else iter(gradients)
         for group in groups:
             for parameter in group.parameters:
-                gradient = parameter.grad
+                gradient = parameter.grad if given is None else next(given)
                 if gradient is None:
                     continue
                 if not _is_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
@@ -59,6 +70,7 @@ class Engine:
         iterations: Tensor,
         grad_scale: Tensor | None,
         found_inf: Tensor | None,
+        gradients: Gradients = None,
     ) -> None:
         """Do the step on the device that leads, without waiting for it.
 
@@ -68,10 +80,18 @@ class Engine:
             iterations: steps done before, on the device, where it is counted up.
             grad_scale: what the loss was multiplied by.
             found_inf: whether to skip the step: not zero.
+            gradients: as for `step`.
         """
-        self._devices.step(_collect(groups, states), iterations, grad_scale, found_inf)
+        self._devices.step(_collect(groups, states, gradients), iterations, grad_scale, found_inf)
 
-    def step(self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int) -> bool:
+    def step(
+        self,
+        groups: Sequence[Group],
+        states: States,
+        unscale: float | None,
+        iterations: int,
+        gradients: Gradients = None,
+    ) -> bool:
         """Advance all parameters that have a gradient, and make the state that is missing.
 
         Args:
@@ -79,6 +99,7 @@ class Engine:
             states: parameter -> slot name -> tensor.
             unscale: what each gradient is multiplied by before anything else.
             iterations: steps done before.
+            gradients: of all parameters, in the order of the groups; None: each has its own, or none.
 
         Returns:
             Whether there was any gradient.
@@ -86,15 +107,17 @@ class Engine:
         last = self._last
         native = self._native
         if last is not None and native is not None and last.is_like(groups, states, unscale is not None):
-            gradients = native.usual_gradients() if native.lies_there() else None
-            if gradients is not None:  # which must live until the step is done
+            usual = native.usual_gradients(gradients) if native.lies_there() else None
+            if usual is not None:  # which must live until the step is done
                 self._run_native(native, last, unscale)
                 return True
-        return self._step(groups, states, unscale, iterations)
+        return self._step(groups, states, unscale, iterations, gradients)
 
-    def _step(self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int) -> bool:
+    def _step(
+        self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
+    ) -> bool:
         self._last = None
-        items = _collect(groups, states)
+        items = _collect(groups, states, gradients)
         if not items:
             return False
         step = Step(groups, states, items, unscale is not None)
@@ -170,28 +193,31 @@ class Engine:
             _tensors.step(others, None if scales is None else [float(scale) for scale in scales[~ours]])
 
 
-def _collect(groups: Sequence[Group], states: States) -> list[Item]:
+def _collect(groups: Sequence[Group], states: States, gradients: Gradients) -> list[Item]:
     """List the parameters that have a gradient, in the order of the groups, after all of them are checked."""
-    moving = [
-        (group, place, parameter)
-        for group in groups
-        for place, parameter in enumerate(group.parameters)
-        if parameter.grad is not None
-    ]
-    for group, place, parameter in moving:
+    given = None if gradients is None else iter(gradients)
+    moving = []
+    for group in groups:
+        for place, parameter in enumerate(group.parameters):
+            gradient = parameter.grad if given is None else next(given)
+            if gradient is not None:
+                moving.append((group, place, parameter, gradient))
+    for group, place, parameter, gradient in moving:
         _check(parameter, group.describe(place))
+        if given is not None and gradient.dtype not in TYPES:
+            raise TypeError(
+                f"the gradient of {group.describe(place)} has the type {gradient.dtype}: {_KNOWN} is needed"
+            )
     items = []
-    for group, place, parameter in moving:
-        assert parameter.grad is not None
+    for group, place, parameter, gradient in moving:
         slots = complete(group.options, parameter, states[parameter])
-        items.append(Item(parameter, parameter.grad, slots, group, group.decays(place), group.describe(place)))
+        items.append(Item(parameter, gradient, slots, group, group.decays(place), group.describe(place)))
     return items
 
 
 def _check(parameter: Tensor, name: str) -> None:
     if parameter.dtype not in TYPES:
-        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
-        raise TypeError(f"{name} has the type {parameter.dtype}: it must be one of {known}")
+        raise TypeError(f"{name} has the type {parameter.dtype}: it must be one of {_KNOWN}")
     if parameter.layout is not torch.strided:
         raise TypeError(f"{name} has the layout {parameter.layout}: it must be torch.strided")
     if parameter.is_conj() or parameter.is_neg():

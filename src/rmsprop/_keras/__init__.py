@@ -1,0 +1,1 @@
+"""What `rmsprop.keras` is made of."""

@@ -1,0 +1,71 @@
+"""What the arrays of a Keras file are, which go there by number: files of ours say it, files of Keras's own do not.
+
+A label is a list of kinds in the order of the arrays, "iteration", "learning_rate", or a slot's. In an HDF5 file it is
+an attribute of the group that holds them, where Keras's own optimizer does not stumble over it.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any, Final
+
+from rmsprop._attributes import HOMES
+
+_ATTRIBUTE: Final = "rmsprop_state"
+
+ADVICE: Final = (
+    "it is other state than this optimizer keeps. Construct it with the same momentum, centered, use_ema and "
+    "gradient_accumulation_steps"
+)
+
+
+def of(optimizer: Any) -> list[tuple[str, Any]]:
+    """Give kind and variable of all that an optimizer keeps."""
+    kinds = {id(optimizer._iterations): "iteration", id(optimizer._learning_rate): "learning_rate"}
+    for kind, home in (*HOMES.items(), ("gradient_accumulator", "_accumulated_gradients")):
+        kinds |= {id(one): kind for one in getattr(optimizer, home, ()) if one is not None}
+    return [(kinds[id(variable)], variable) for variable in optimizer.variables]
+
+
+def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
+    """Note a label in a file, if it is one that takes notes."""
+    notes = _notes(store)
+    if notes is not None:
+        notes[_ATTRIBUTE] = ",".join(f"{len(list(run))} {kind}" for kind, run in groupby(kind for kind, _ in label))
+
+
+def read(store: Any) -> list[str] | None:
+    """Give the kinds that a file notes, or None."""
+    notes = _notes(store)
+    text = None if notes is None else notes.get(_ATTRIBUTE)
+    if text is None:
+        return None
+    runs = (run.split(" ") for run in str(text).split(","))
+    return [kind for count, kind in runs for _ in range(int(count))]
+
+
+def _notes(store: Any) -> Any:
+    return getattr(getattr(store, "_h5_entry_group", None), "attrs", None)
+
+
+def match(label: list[tuple[str, Any]], noted: list[str] | None, keys: Iterable[str]) -> list[tuple[Any, str]]:
+    """Pair an optimizer's variables with the keys of a file's arrays.
+
+    Raises:
+        ValueError: the file holds other state.
+    """
+    count = len(list(keys))
+    found = noted if noted is not None else [kind for kind, _ in label] if count == len(label) else None
+    if found is None or len(found) != count:
+        raise ValueError(f"the file holds {count} arrays, {_list([kind for kind, _ in label])} are needed: {ADVICE}")
+    # A schedule has no number to keep, and whoever goes on with or without one means it.
+    mine = [(kind, variable) for kind, variable in label if kind != "learning_rate" or kind in found]
+    theirs = [(kind, str(number)) for number, kind in enumerate(found)]
+    theirs = [one for one in theirs if one[0] != "learning_rate" or any(kind == one[0] for kind, _ in label)]
+    if [kind for kind, _ in mine] != [kind for kind, _ in theirs]:
+        needed = _list([kind for kind, _ in label])
+        raise ValueError(f"the file holds {_list(found)}, but {needed} are needed: {ADVICE}")
+    return [(variable, key) for (_, variable), (_, key) in zip(mine, theirs, strict=True)]
+
+
+def _list(kinds: list[str]) -> str:
+    return ", ".join(f"{len(list(run))} {kind}" for kind, run in groupby(kinds))

@@ -1,0 +1,103 @@
+"""What a call of the optimizer moves: found out once for each set of variables and gradients that come together."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from rmsprop._keras.backends import backend
+from rmsprop._options import FLOATS
+
+#: Sets of variables that are remembered.
+_KEPT = 16
+
+
+class Moves:
+    """Those variables of a call that have a gradient, in the order in which the optimizer was built for them.
+
+    Attributes:
+        places: where their gradients stand in the call's list.
+        variables: they.
+        numbers: their places among those of `build`.
+        overwritten: variables that become their gradient, as Keras's float8 layers have them, and where it stands.
+    """
+
+    def __init__(self, variables: Sequence[Any], numbers: Sequence[int], missing: Sequence[bool]) -> None:
+        order = [place for place in sorted(range(len(numbers)), key=numbers.__getitem__) if not missing[place]]
+        overwritten = [place for place in order if is_overwritten(variables[place])]
+        self.places = [place for place in order if place not in overwritten]
+        self.variables = [variables[place] for place in self.places]
+        self.numbers = [numbers[place] for place in self.places]
+        self.overwritten = [(place, variables[place]) for place in overwritten]
+        # As long as they are known by their ids, nothing else may have these.
+        self._given = variables
+
+
+class Known:
+    """The sets of variables that came before."""
+
+    def __init__(self) -> None:
+        self._moves: dict[Any, Moves] = {}
+
+    def find(self, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> Moves:
+        """Tell what moves; what is wrong with variables is said here, and which have no gradient.
+
+        Raises:
+            TypeError: something is no variable.
+            ValueError: a variable is unknown or given twice, numbers differ, or all gradients are None.
+        """
+        missing = [gradient is None for gradient in gradients]
+        key = (*map(id, variables), *missing)
+        moves = self._moves.get(key)
+        if moves is None:
+            numbers = optimizer._numbers(variables)
+            if len(gradients) != len(variables):
+                raise ValueError(f"there are {len(gradients)} gradients for {len(variables)} variables")
+            _tell_missing(variables, missing)
+            if len(self._moves) >= _KEPT:
+                self._moves.pop(next(iter(self._moves)))
+            moves = self._moves[key] = Moves(variables, numbers, missing)
+        return moves
+
+
+def _tell_missing(variables: Sequence[Any], missing: Sequence[bool]) -> None:
+    left_out = ", ".join(
+        name_of(variable) for variable, is_missing in zip(variables, missing, strict=True) if is_missing
+    )
+    if all(missing):
+        raise ValueError(f"all gradients are None, of the variables {left_out}")
+    if left_out:
+        warnings.warn(f"No gradients for the variables {left_out}: they stay as they are.", stacklevel=5)
+
+
+def name_of(variable: Any) -> str:
+    """Name a variable, for error texts."""
+    return str(getattr(variable, "path", None) or getattr(variable, "name", None) or repr(variable))
+
+
+def is_overwritten(variable: Any) -> bool:
+    """Whether a variable becomes its gradient, whatever the optimizer."""
+    return bool(getattr(variable, "overwrite_with_gradient", False))
+
+
+def check_variables(variables: Sequence[Any]) -> None:
+    """Refuse what cannot be stepped."""
+    for variable in variables:
+        if not isinstance(variable, keras.Variable) and not backend().is_variable(variable):
+            raise TypeError(f"{variable!r} is no variable of Keras 3{_advice(variable)}")
+        if is_overwritten(variable):
+            continue
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        if dtype not in FLOATS:
+            raise TypeError(f"variable {name_of(variable)!r} has the type {dtype}: {', '.join(FLOATS)} is needed")
+    if len({id(variable) for variable in variables}) < len(variables):
+        raise ValueError(f"a variable is given twice among {', '.join(map(name_of, variables))}")
+
+
+def _advice(variable: Any) -> str:
+    owner = type(variable).__module__.partition(".")[0]
+    module = {"tensorflow": "tf_keras", "tf_keras": "tf_keras", "torch": "torch", "jaxlib": "jax", "jax": "jax"}
+    if owner in module:
+        return f" on its {keras.backend.backend()} backend: rmsprop.{module[owner]}.RMSprop steps it"
+    return ": rmsprop.RMSprop steps NumPy's arrays" if owner == "numpy" else ""

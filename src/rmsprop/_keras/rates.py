@@ -1,0 +1,41 @@
+"""Learning rates as Keras's users give them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import keras
+
+from rmsprop._options import LearningRate
+from rmsprop.schedules._base import Formula
+
+#: Keras's own class of schedules.
+Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
+
+
+def is_traceable(rate: Any) -> bool:
+    """Whether a learning rate is computed by operations of the backend, from a tensor that counts the steps."""
+    return isinstance(rate, Schedule | Formula)
+
+
+def number_of(rate: Any) -> Any:
+    """Take the number out of a tensor or variable; anything else stays what it is."""
+    tensor = rate.value if isinstance(rate, keras.Variable) else rate
+    if keras.ops.is_tensor(tensor) and len(tensor.shape) == 0:
+        return float(keras.ops.convert_to_numpy(tensor))
+    return rate
+
+
+def as_function(rate: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function's tensors and variables be numbers; what it is called with shows as before."""
+
+    @wraps(rate)
+    def numbers(*steps: Any) -> Any:
+        return number_of(rate(*steps))
+
+    return numbers
+
+
+def is_called(rate: LearningRate) -> bool:
+    """Whether a learning rate is Python code that runs at every step."""
+    return callable(rate) and not is_traceable(rate)

@@ -1,0 +1,165 @@
+"""The optimizer's state: variables of Keras's, in the order and by the names of Keras's own optimizer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy
+
+from rmsprop import _slots
+from rmsprop._attributes import HOMES
+from rmsprop._keras import labels
+from rmsprop._keras.arguments import Arguments
+from rmsprop._keras.backends import backend
+from rmsprop._keras.moves import Known, Moves, check_variables, is_overwritten, name_of
+from rmsprop._keras.slots import model_of
+
+
+class State(Arguments):
+    """What `rmsprop.keras.RMSprop` knows of its state."""
+
+    def build(self, var_list: Sequence[Any]) -> None:
+        """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
+
+        Args:
+            var_list: variables of float16, bfloat16, float32 or float64.
+
+        Raises:
+            TypeError: something is no variable, or of another type.
+            ValueError: a variable is given twice.
+        """
+        if self.built:
+            return
+        variables = list(var_list)
+        if not variables:
+            return  # Keras's reader of its older files has none, and a model may get its own later
+        check_variables(variables)
+        with backend().building():
+            super().build(variables)
+            for slot, home in HOMES.items():
+                if slot != "average":
+                    setattr(self, home, self._make_slots(slot, variables))
+        self._known = Known()
+
+    def _make_slots(self, name: str, variables: Sequence[Any]) -> list[Any]:
+        if all(slot.name != name for slot in _slots.slots(self._options)):
+            return []
+        return [None if is_overwritten(one) else self.add_variable_from_reference(one, name) for one in variables]
+
+    def add_variable_from_reference(
+        self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros"
+    ) -> Any:
+        """Make a variable of the state; Keras's `build` calls this, too.
+
+        Args:
+            reference_variable: the variable that it is for.
+            name: that of the slot.
+            initializer: how it starts, if it is no slot of ours.
+        """
+        for slot in _slots.slots(self._options):
+            if slot.name == name:
+                reference_variable, initializer = model_of(self._options, slot, reference_variable)
+                break
+        return super().add_variable_from_reference(reference_variable, name, initializer)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Write the averages into variables, if `use_ema`; `fit` does it at its end.
+
+        Args:
+            var_list: variables that the optimizer was built for.
+
+        Raises:
+            ValueError: the optimizer is not built, or a variable is unknown to it.
+        """
+        if not self.use_ema:
+            return
+        if not self.built:
+            raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
+        variables = list(var_list)
+        for number, variable in zip(self._numbers(variables), variables, strict=True):
+            average = self._model_variables_moving_average[number]
+            if average is not None:
+                backend().copy_into(self, variable, average)
+
+    def _numbers(self, variables: Sequence[Any]) -> list[int]:
+        """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
+        check_variables(variables)
+        found = [self._trainable_variables_indices.get(self._var_key(variable)) for variable in variables]
+        for number, variable in zip(found, variables, strict=True):
+            if number is None:
+                raise ValueError(
+                    f"variable {name_of(variable)!r} is not among those the optimizer was built for: pass all "
+                    "variables to build() first, or make a new optimizer"
+                )
+        if len(set(found)) < len(found):
+            raise ValueError(f"a variable is given twice among {', '.join(map(name_of, variables))}")
+        return found
+
+    def _kept(self, moves: Moves) -> list[tuple[dict[str, Any], bool]]:
+        """Give each variable's state, slot name -> variable, and whether weight decay applies to it."""
+        slots = [(slot.name, getattr(self, HOMES[slot.name])) for slot in _slots.slots(self._options)]
+        decays = self._options.decays
+        return [
+            ({name: made[number] for name, made in slots}, decays and self._use_weight_decay(variable))
+            for number, variable in zip(moves.numbers, moves.variables, strict=True)
+        ]
+
+    def _collected(self, moves: Moves) -> list[Any]:
+        """Give the variables that collect gradients, none if a call is a step."""
+        if self.gradient_accumulation_steps is None:
+            return []
+        return [self._accumulated_gradients[number] for number in moves.numbers]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the optimizer's variables.
+
+        Args:
+            weights: an array for each, in the order of `variables`.
+
+        Raises:
+            ValueError: the optimizer is not built, or the number of arrays or a shape differs.
+        """
+        if self.built and len(weights) != len(self.variables):
+            raise ValueError(f"weights holds {len(weights)} arrays, the optimizer has {len(self.variables)} variables")
+        super().set_weights(weights)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the state to a Keras file; Keras calls this."""
+        super().save_own_variables(store)
+        labels.write(store, labels.of(self))
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the state from a Keras file; Keras calls this.
+
+        A learning rate in the file is left there if a schedule rules now, and the present one stays if the file has
+        none.
+
+        Raises:
+            ValueError: the file holds other state than these options need, or of other shapes.
+        """
+        unbuilt = 1 + isinstance(self._learning_rate, keras.Variable)
+        if self.built and len(store.keys()) <= 2 < len(self.variables):
+            # It was saved before its first step. By now Keras has built this one, before the model's own variables
+            # were read: averages would start elsewhere than they do.
+            self._unbuild(unbuilt)
+        if not self.built:
+            super().load_own_variables(store)
+            return
+        for variable, key in labels.match(labels.of(self), labels.read(store), store.keys()):
+            value = numpy.asarray(store[key])
+            if tuple(variable.shape) != value.shape:
+                raise ValueError(f"the file holds shape {value.shape} for {variable.path!r}, not {variable.shape}")
+            if any(variable is one for one in self._velocities) and (value < 0).any():
+                raise ValueError(f"the file holds negative numbers for {variable.path!r}: {labels.ADVICE}")
+            variable.assign(value)
+
+    def _unbuild(self, kept: int) -> None:
+        for variable in self.variables[kept:]:
+            self._untrack_variable(variable)
+        self._trainable_variables_indices.clear()
+        self._trainable_variables: list[Any] = []
+        for home in (*HOMES.values(), "_accumulated_gradients"):
+            if hasattr(self, home):
+                delattr(self, home)
+        self.built = False
+        self._forget()

@@ -1,0 +1,209 @@
+"""Steps on Keras's TensorFlow backend, by the engine for TensorFlow's variables."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rmsprop._keras.moves import Moves
+from rmsprop._keras.rates import as_function, is_traceable
+from rmsprop._options import LearningRate
+from rmsprop.engines._switch import native_by_default
+from rmsprop.engines.tensorflow import _replicas, _traced, rates
+from rmsprop.engines.tensorflow._checks import checked
+from rmsprop.engines.tensorflow._items import Item
+from rmsprop.engines.tensorflow.engine import Engine
+
+
+def untraced(method: Any) -> Any:
+    """Keep a method from being rewritten by AutoGraph."""
+    return tf.autograph.experimental.do_not_convert(method)
+
+
+def building() -> AbstractContextManager[Any]:
+    """Make variables outside of a function that is being traced."""
+    scope: AbstractContextManager[Any] = tf.init_scope()
+    return scope
+
+
+def is_variable(value: Any) -> bool:
+    """Whether it is a variable of the backend's own."""
+    return isinstance(value, tf.Variable)
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether it is a tensor without a value, of a function that is being traced."""
+    return bool(tf.is_symbolic_tensor(value))
+
+
+def rate_at(rate: LearningRate, iterations: Any) -> Any:
+    """Give the learning rate of a step by a function or a schedule of ours, as a tensor."""
+    known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
+    return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+
+
+def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
+    """Write a variable's average into it, on all devices that have it."""
+
+    def assign(variable: Any, average: Any) -> None:
+        variable.assign(tf.cast(average, variable.dtype))
+
+    optimizer._distribution_strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
+
+
+def _raw(variable: Any) -> Any:
+    # Within a layer's scope of mixed precision Keras's `value` would be a cast of it.
+    return variable._value if isinstance(variable, keras.Variable) else variable
+
+
+class Stepper:
+    """Does an optimizer's steps."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
+        """Do a step, or add it to the graph that is being traced.
+
+        Args:
+            optimizer: the optimizer.
+            moves: what moves.
+            gradients: of `moves.variables`.
+        """
+        with tf.name_scope(optimizer.name):
+            variables = [_raw(variable) for variable in moves.variables]
+            given = [checked(*pair) for pair in zip(gradients, variables, strict=True)]
+            if optimizer.loss_scale_factor is not None:
+                given = [_scaled(gradient, 1 / optimizer.loss_scale_factor) for gradient in given]
+            distributed = _replicas.is_replica()
+            if distributed:
+                given = [
+                    gradient for gradient, _ in optimizer._all_reduce_sum_gradients(zip(given, variables, strict=True))
+                ]
+            items = [
+                Item(variable, gradient, {name: _raw(one) for name, one in slots.items()}, decays)
+                for variable, gradient, (slots, decays) in zip(variables, given, optimizer._kept(moves), strict=True)
+            ]
+            collected = [_raw(one) for one in optimizer._collected(moves)]
+            constraints = [variable.constraint for variable in moves.variables]
+            copied = _replicas.first_copied(items)
+            if copied is None and not distributed:
+                self._step_here(optimizer, items, collected, constraints)
+            else:
+                _step_copies(optimizer, distributed, copied, items, collected, constraints)
+
+    def _step_here(
+        self, optimizer: Any, items: list[Item], collected: Sequence[Any], constraints: Sequence[Any]
+    ) -> None:
+        rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
+        calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
+        options = optimizer._options
+
+        def step(items: list[Item], iterations: Any) -> list[Any]:
+            engine = self._engine
+            if engine is None:
+                native = native_by_default() if optimizer._native is None else optimizer._native
+                engine = self._engine = Engine(options, native=native)
+            done = engine.step(items, rate, iterations, compiled=options.jit_compile and _has_gpu())
+            for item, constraint in zip(items, constraints, strict=True):
+                if constraint is not None:
+                    item.variable.assign(constraint(item.variable))
+            return done
+
+        if collected:
+            done = [_collect(optimizer.gradient_accumulation_steps, calls, items, collected, step)]
+        else:
+            done = step(items, calls)
+        # A step that fails does not count.
+        with tf.control_dependencies(done):
+            counter.assign_add(1)
+
+
+def _scaled(gradient: Any, factor: float) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * tf.cast(factor, gradient.values.dtype), gradient.indices)
+    return gradient * tf.cast(factor, gradient.dtype)
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _collect(
+    steps: int,
+    calls: Any,
+    items: Sequence[Item],
+    collected: Sequence[Any],
+    step: Callable[[list[Item], Any], Sequence[Any]],
+) -> Any:
+    """Add up gradients, and step by their mean when it is time; give an operation after which that is done."""
+    gradients = [tf.cast(_traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
+
+    def step_all() -> Any:
+        means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
+        moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
+        with tf.control_dependencies(step(moved, calls // steps)):
+            for one in collected:
+                one.assign(tf.zeros_like(one))
+            return tf.constant(0)
+
+    def add() -> Any:
+        for gradient, one in zip(gradients, collected, strict=True):
+            one.assign_add(gradient)
+        return tf.constant(0)
+
+    return tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)
+
+
+def _step_copies(
+    optimizer: Any,
+    distributed: bool,
+    copied: Any,
+    items: Sequence[Item],
+    collected: Sequence[Any],
+    constraints: Sequence[Any],
+) -> None:
+    """Step variables of which a strategy keeps copies."""
+    given = [tf.cast(_traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
+    if collected:
+        steps = optimizer.gradient_accumulation_steps
+        means = [(gradient + one) / steps for gradient, one in zip(given, collected, strict=True)]
+        items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
+    columns = _replicas.spread(optimizer._options, items, constraints)
+    if distributed:
+        merge = tf.__internal__.distribute.interim.maybe_merge_call
+        merge(_merged, optimizer._distribution_strategy, optimizer, columns, list(collected), given)
+    else:
+        # Outside its strategy a variable's copies all get the same gradient.
+        _merged(copied.distribute_strategy, optimizer, columns, list(collected), given)
+
+
+@tf.autograph.experimental.do_not_convert
+def _merged(
+    distribution: Any,
+    optimizer: Any,
+    columns: Sequence[Sequence[Any]],
+    collected: Sequence[Any],
+    gradients: Sequence[Any],
+) -> None:
+    """Step by what the replicas bring, or collect it; a choice between the two must be made for all of them here."""
+    rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
+    calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
+
+    def step(iterations: Any) -> Any:
+        _replicas.step(distribution, optimizer._options, rate, iterations, columns)
+        for one in collected:
+            update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
+        return tf.constant(0)
+
+    def add() -> Any:
+        for one, gradient in zip(collected, gradients, strict=True):
+            update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
+        return tf.constant(0)
+
+    steps = optimizer.gradient_accumulation_steps
+    done = tf.cond(tf.equal((calls + 1) % steps, 0), lambda: step(calls // steps), add) if collected else step(calls)
+    with tf.control_dependencies([rate, done]):
+        counter.assign_add(1)

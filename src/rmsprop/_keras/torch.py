@@ -1,0 +1,201 @@
+"""Steps on Keras's torch backend, by the engine for torch's tensors."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from operator import is_
+from typing import Any
+
+import keras
+import torch
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+from torch import Tensor
+
+from rmsprop._keras.moves import Moves, name_of
+from rmsprop._keras.rates import as_function
+from rmsprop._options import LearningRate, Options, rate_function
+from rmsprop.engines.torch.engine import Engine
+
+
+def untraced(method: Callable[..., Any]) -> Any:
+    """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
+    outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # The wrapper takes its time.
+        return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
+
+    return call
+
+
+def building() -> AbstractContextManager[Any]:
+    """Make variables."""
+    return nullcontext()
+
+
+def is_variable(value: Any) -> bool:
+    """Whether it is a variable of the backend's own: Keras keeps state for its own alone."""
+    return False
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether it is a tensor without a value: there are none."""
+    return False
+
+
+def rate_at(rate: LearningRate, iterations: Any) -> Any:
+    """Give the learning rate of a step by a function or a schedule of ours, as a number."""
+    return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+
+
+def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
+    """Write a variable's average into it."""
+    variable.assign(average.value)
+
+
+class _Group:
+    """Variables of which all have a gradient, as the engine knows a group of parameters."""
+
+    maximize = False
+
+    def __init__(
+        self, options: Options, names: Sequence[str], decays: Sequence[bool], parameters: list[Tensor]
+    ) -> None:
+        self.options, self.parameters = options, parameters
+        self._names, self._decays = names, decays
+        self.rate: float | Tensor = 0.0
+        self.overwrite = False
+
+    def decays(self, place: int) -> bool:
+        """Whether weight decay applies to one of them."""
+        return self._decays[place]
+
+    def describe(self, place: int) -> str:
+        """Name one of them."""
+        return f"variable {self._names[place]!r}"
+
+
+class _Kept(dict[str, Tensor]):
+    """The state of a variable as the engine knows it; what the engine makes anew becomes the variable's value."""
+
+    def __init__(self, slots: dict[str, Any]) -> None:
+        super().__init__({name: one._value for name, one in slots.items()})
+        self._slots = slots
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        self._slots[name]._value = torch.nn.Parameter(tensor, requires_grad=False)
+        super().__setitem__(name, self._slots[name]._value)
+
+
+class Stepper:
+    """Does an optimizer's steps."""
+
+    def __init__(self) -> None:
+        self._engine = Engine()
+        self._groups: dict[Moves, tuple[_Group, dict[Tensor, Any]]] = {}
+
+    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
+        """Do a step.
+
+        Args:
+            optimizer: the optimizer.
+            moves: what moves.
+            gradients: of `moves.variables`.
+        """
+        given = [one if isinstance(one, Tensor) else keras.ops.convert_to_tensor(one) for one in gradients]
+        with torch.no_grad():
+            if in_stateless_scope():
+                _step_in_scope(optimizer, moves, given)
+                return
+            found = self._groups.get(moves)
+            parameters = [variable._value for variable in moves.variables]
+            if found is None or not all(map(is_, parameters, found[0].parameters)):
+                kept = optimizer._kept(moves)
+                made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
+                found = self._groups[moves] = _group(optimizer, moves, parameters), made
+            collected = [one._value for one in optimizer._collected(moves)]
+            group, states = found
+            if self._advance(optimizer, group, states, given, collected):
+                for variable in moves.variables:
+                    if variable.constraint is not None:
+                        variable.assign(variable.constraint(variable))
+            optimizer._iterations._value.add_(1)
+
+    def _advance(
+        self,
+        optimizer: Any,
+        group: _Group,
+        states: dict[Tensor, Any],
+        gradients: list[Tensor],
+        collected: list[Tensor],
+    ) -> bool:
+        """Collect gradients or step by them; whether it was a step."""
+        scale, calls = optimizer.loss_scale_factor, optimizer._iterations.value
+        unscale = None if scale is None else 1 / scale
+        if collected:
+            steps = optimizer.gradient_accumulation_steps
+            for one, gradient in zip(collected, gradients, strict=True):
+                one.add_(gradient, alpha=1.0 if unscale is None else unscale)
+            if (int(calls) + 1) % steps:
+                return False
+            # They were unscaled when they came.
+            gradients, unscale, calls = [one / steps for one in collected], None, calls // steps
+        _step(self._engine, optimizer, group, states, gradients, unscale, calls)
+        if collected:
+            torch._foreach_zero_(collected)
+        return True
+
+
+def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:
+    names = [name_of(variable) for variable in moves.variables]
+    return _Group(optimizer._options, names, [decays for _, decays in optimizer._kept(moves)], parameters)
+
+
+def _step(
+    engine: Engine,
+    optimizer: Any,
+    group: _Group,
+    states: dict[Tensor, Any],
+    gradients: list[Tensor],
+    unscale: float | None,
+    iterations: Tensor,
+) -> None:
+    rate = optimizer.learning_rate
+    rate = rate.value if isinstance(rate, keras.Variable) else rate
+    groups = [group]
+    device = engine.leader(groups, gradients)
+    if device is None:
+        done = int(iterations)
+        group.rate, group.overwrite = float(rate), group.options.overwrites(done)
+        engine.step(groups, states, unscale, done, gradients)
+        return
+    # Nothing waits for the device: it has the numbers.
+    group.rate = rate if isinstance(rate, Tensor) and rate.device == device else float(rate)
+    count = iterations.to(device, torch.int64, copy=True)
+    scale = None if unscale is None else torch.full((1,), 1 / unscale, device=device)
+    engine.step_on_device(groups, states, count, scale, None, gradients)
+
+
+def _step_in_scope(optimizer: Any, moves: Moves, gradients: list[Tensor]) -> None:
+    """Step copies of what the scope has: Keras's `stateless_apply` wants new tensors, and the old ones unchanged."""
+    parameters = [variable.value.detach().clone() for variable in moves.variables]
+    kept = [slots for slots, _ in optimizer._kept(moves)]
+    states: dict[Tensor, Any] = {
+        parameter: {name: one.value.detach().clone() for name, one in slots.items()}
+        for parameter, slots in zip(parameters, kept, strict=True)
+    }
+    variables = optimizer._collected(moves)
+    collected = [one.value.detach().clone() for one in variables]
+    group = _group(optimizer, moves, parameters)
+    moved = Stepper()._advance(optimizer, group, states, gradients, collected)
+    for one, value in zip(variables, collected, strict=True):
+        one.assign(value)
+    if moved:
+        for variable, slots, parameter in zip(moves.variables, kept, parameters, strict=True):
+            for name, one in slots.items():
+                one.assign(states[parameter][name])
+            variable.assign(parameter)
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
+    optimizer._iterations.assign(optimizer._iterations.value + 1)

@@ -1,0 +1,35 @@
+"""Gradients, looked at before anything moves."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from rmsprop._options import FLOATS
+
+
+def dtype_of(variable: Any) -> Any:
+    """Give the type that a variable is kept in; with mixed precision it shows another."""
+    return getattr(variable, "true_dtype", variable.dtype)
+
+
+def checked(gradient: Any, variable: Any) -> Any:
+    """Give a gradient as a tensor, or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
+    sparse = isinstance(gradient, tf.IndexedSlices)
+    if sparse:
+        # As anybody can make them, of NumPy's arrays or of variables in which they were summed.
+        gradient = tf.IndexedSlices(*map(tf.convert_to_tensor, (gradient.values, gradient.indices)))
+    elif not isinstance(gradient, tf.Tensor):
+        try:
+            gradient = tf.convert_to_tensor(gradient, None if tf.is_tensor(gradient) else dtype_of(variable))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the gradient of variable {variable.name!r} is no tensor: {error}") from error
+    if gradient.dtype.name not in FLOATS:
+        raise TypeError(
+            f"the gradient of variable {variable.name!r} has the type {gradient.dtype.name}: "
+            f"{', '.join(FLOATS)} is needed"
+        )
+    shape = gradient.values.shape[1:] if sparse else gradient.shape
+    wanted = variable.shape[1:] if sparse else variable.shape
+    if not shape.is_compatible_with(wanted):
+        raise ValueError(f"the gradient of variable {variable.name!r} has the shape {shape}, not {wanted}")
+    return gradient

@@ -1,0 +1,8 @@
+"""Numbers against the NumPy front end's and Keras's own; `pytest -s` prints the largest deviations."""
+
+import keras_numbers
+from keras_numbers import deviations  # noqa: F401
+
+
+class TestNumbers(keras_numbers.Numbers):
+    """As they are."""

@@ -1,0 +1,7 @@
+"""See `tests/keras_saving.py`."""
+
+import keras_saving
+
+
+class TestSaving(keras_saving.Saving):
+    """As they are."""

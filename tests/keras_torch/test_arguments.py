@@ -1,0 +1,7 @@
+"""See `tests/keras_arguments.py`."""
+
+import keras_arguments
+
+
+class TestArguments(keras_arguments.Arguments):
+    """As they are."""

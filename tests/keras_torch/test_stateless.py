@@ -1,0 +1,7 @@
+"""See `tests/keras_stateless.py`."""
+
+import keras_stateless
+
+
+class TestStateless(keras_stateless.Stateless):
+    """As they are."""

@@ -1,0 +1,7 @@
+"""See `tests/keras_training.py`."""
+
+import keras_training
+
+
+class TestTraining(keras_training.Training):
+    """As they are."""
