@@ -29,6 +29,7 @@ examples:
 _EXTRAS: Final = {
     "cli": {"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"},
     "jax": {"jax", "jaxlib", "optax"},
+    "keras": {"keras"},
     "tf_keras": {"tensorflow", "tf_keras"},
     "torch": {"torch"},
 }

@@ -63,6 +63,10 @@ def make_network(settings: "Settings") -> Network:
         from rmsprop.cli._network_jax import JaxNetwork
 
         return JaxNetwork(variables, settings.learning_rate)
+    if settings.backend == "keras":
+        from rmsprop.cli._network_keras import KerasNetwork
+
+        return KerasNetwork(variables, settings.learning_rate)
     if settings.backend == "tf_keras":
         from rmsprop.cli._network_tf_keras import TfKerasNetwork
 

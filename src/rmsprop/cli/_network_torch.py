@@ -46,7 +46,7 @@ class TorchNetwork:
     def gradients(self, images: Array, labels: Array) -> tuple[float, list[Tensor]]:
         """See `Network`."""
         self._model.train()
-        with _one_thread():
+        with one_thread():
             loss = functional.cross_entropy(self._model(torch.tensor(images)), torch.tensor(labels))
             gradients = torch.autograd.grad(loss, [*self._parameters.values()])
         return loss.item(), list(gradients)
@@ -55,14 +55,14 @@ class TorchNetwork:
         """See `Network`."""
         for parameter, gradient in zip(self._parameters.values(), gradients, strict=True):
             parameter.grad = gradient
-        with _one_thread():
+        with one_thread():
             self._optimizer.step()
 
     def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
         """See `Network`."""
         self._model.eval()
         expected = torch.tensor(labels)
-        with _one_thread(), torch.no_grad():
+        with one_thread(), torch.no_grad():
             logits = self._model(torch.tensor(images))
             right = logits.argmax(dim=1) == expected.argmax(dim=1)
             return functional.cross_entropy(logits, expected).item(), right.double().mean().item()
@@ -146,7 +146,7 @@ class TorchDense(TorchNetwork):
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let torch use one thread.
 
     Matrices this small are multiplied no slower by one thread than by two that wait for each other, and the same bits

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a training; a resumed one keeps them."""
+    """What decides the numbers of a training; a resumed one keeps them.
+
+    Attributes:
+        backend: whose RMSprop.
+        network: which.
+        hidden: sizes of its layers.
+        batch_size: images a step.
+        learning_rate: of the optimizer.
+        seed: of everything random.
+        keras_backend: on which Keras 3 runs; None of other backends.
+    """
 
     backend: str = "numpy"
     network: str = "dense"
@@ -31,6 +41,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 0.001
     seed: int = 0
+    keras_backend: str | None = None
 
 
 @dataclass

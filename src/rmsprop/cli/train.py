@@ -4,7 +4,7 @@ import argparse
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rmsprop.cli._report import Clock
 
-BACKENDS: Final = ("jax", "numpy", "tf_keras", "torch")
+BACKENDS: Final = ("jax", "keras", "numpy", "tf_keras", "torch")
 
 #: The networks, with the sizes that they have by default. Records know those of the dense one.
 NETWORKS: Final = {"dense": Settings().hidden, "resnet": (16, 32)}
@@ -29,6 +29,9 @@ Train a small network on scikit-learn's handwritten digits with RMSprop.
 A few seconds on two cores give about 99 % test accuracy. Ctrl-C stops after the
 current step; --resume goes on from there, and ends with the same bits as if
 nothing had happened.
+
+Keras 3 runs on the backend that KERAS_BACKEND in the environment names:
+tensorflow, jax or torch. A training goes on with the one that it began with.
 """
 
 _EPILOG = """\
@@ -36,6 +39,7 @@ examples:
   rmsprop train                                   the demonstration, files in runs/digits
   rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
   rmsprop train --backend jax                     a network on JAX's arrays, with rmsprop.jax.RMSprop
+  rmsprop train --backend keras                   a model of Keras 3, with rmsprop.keras.RMSprop
   rmsprop train --backend tf_keras                a model of tf_keras, with rmsprop.tf_keras.RMSprop
   rmsprop train --backend torch                   a model of PyTorch, with rmsprop.torch.RMSprop
   rmsprop train --backend torch --network resnet  convolutions with batch normalization
@@ -55,7 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, keras_backend=None)
     default = Settings()
     sizes = "; ".join(f"{network}: {_words(hidden)}" for network, hidden in NETWORKS.items())
     count, seed, rate = _number(int, 1), _number(int, 0), _number(float, 0.0)
@@ -178,7 +182,18 @@ def _fresh(options: argparse.Namespace) -> Record:
     settings = Settings(**given)
     if settings.network == "resnet" and settings.backend != "torch":
         raise CommandError(f"--network resnet: only --backend torch has it, not {settings.backend}")
+    if settings.backend == "keras":
+        settings = replace(settings, keras_backend=_keras_backend())
     return Record(settings) if options.epochs is None else Record(settings, options.epochs)
+
+
+def _keras_backend(wanted: str | None = None) -> str:
+    """Import Keras and tell on which backend it runs; the one that is wanted if nothing else is said."""
+    from rmsprop.cli._keras import load_keras, wish
+
+    if wanted is not None:
+        wish(wanted)
+    return str(load_keras().backend.backend())
 
 
 def _resumed(path: Path, options: argparse.Namespace) -> Record:
@@ -188,6 +203,8 @@ def _resumed(path: Path, options: argparse.Namespace) -> Record:
         if value != (kept := getattr(record.settings, name)):
             option = "--" + name.replace("_", "-")
             raise CommandError(f"{option} {_words(value)}: the checkpoint {path} was made with {option} {_words(kept)}")
+    if (kept := record.settings.keras_backend) is not None and (found := _keras_backend(kept)) != kept:
+        raise CommandError(f"KERAS_BACKEND={found}: the checkpoint {path} was made with KERAS_BACKEND={kept}")
     if options.epochs is not None:
         if options.epochs < record.epoch + bool(record.step):
             done = f"{record.epoch} epochs" + (" and a part of the next" if record.step else "")

@@ -18,8 +18,9 @@ def load(name: str) -> Any:
     """
     if (module := sys.modules.get(name)) is not None:
         return module
-    if name == "tensorflow":
+    if name in ("tensorflow", "keras"):
         # Triton, which torch.optim imports, aborts the process when TensorFlow's copy of LLVM is there before its own.
+        # Keras imports TensorFlow whatever its backend, where that is installed.
         with suppress(ImportError):
             load("triton")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
