@@ -1,5 +1,7 @@
 """Print the tables of the documentation from a measurement: ``python benchmarks/table.py benchmarks/numpy.json``.
 
+Of Keras 3 there is one for each backend, and all are given: they stand beside each other.
+
 ``rmsprop bench --json FILE`` makes such a file; ``tests/core/test_docs.py`` holds the documentation to the one here.
 """
 
@@ -19,6 +21,7 @@ PEERS = {
     "bitsandbytes": "bitsandbytes",
     "tf_keras": "tf_keras, `tf.function`",
     "optax": "optax, jitted and donated",
+    "keras": "keras",
 }
 
 VARIANTS = ("plain", "momentum", "centered+momentum", "everything")
@@ -31,6 +34,10 @@ WORK = {
     "embedding": "1000 rows a step",
 }
 WORKED = MODELS | {"classifier": "784-1024-1024-10, 1.9 M", "table": "table, 1 M × 64"}
+
+#: Of Keras 3: kind of work -> what a reader calls it; and its backends' names.
+KERAS_WORK = {"step": "`apply`", "fit": "`fit`, a whole step"}
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 
 Row = dict[str, Any]
 
@@ -65,6 +72,30 @@ def work(rows: list[Row], variants: tuple[str, ...]) -> str:
                     cells = [words, name, variant, seconds(found["rmsprop"]["seconds"])]
                     lines.append(f"| {' | '.join(cells)} | {found['tf_keras']['ratio']:.1f} × |")
     return "\n".join(lines)
+
+
+def by_backend(measurements: list[Row], variants: tuple[str, ...]) -> str:
+    """Give a table of our time on each backend of Keras's, and the ratio to it of Keras's own there."""
+    names = [BACKENDS[one["machine"]["settings"]["KERAS_BACKEND"]] for one in measurements]
+    lines = ["| | | | " + "".join(f"{name} | keras | " for name in names).rstrip()]
+    lines.append("|---|---|---|" + "---:|---:|" * len(names))
+    for kind, words in KERAS_WORK.items():
+        for model, name in WORKED.items():
+            for variant in variants:
+                place = {"kind": kind, "model": model, "variant": variant}.items()
+                cells = [cell for one in measurements for cell in _beside(one["rows"], place)]
+                if any(cells):
+                    lines.append(f"| {' | '.join([words, name, variant, *cells])} |")
+    return "\n".join(lines)
+
+
+def _beside(rows: list[Row], place: Any) -> list[str]:
+    """Give our time and Keras's ratio to it, of one row."""
+    found = {row["peer"]: row for row in rows if place <= row.items()}
+    if not found:
+        return ["", ""]
+    ratio = f"{found['keras']['ratio']:.1f} ×" if "keras" in found else ""
+    return [seconds(found["rmsprop"]["seconds"]), ratio]
 
 
 def memory(rows: list[Row]) -> str:
@@ -150,8 +181,11 @@ def seconds(value: float) -> str:
 
 def main() -> None:
     """Print all of them."""
-    rows = json.loads(Path(sys.argv[1]).read_text())["rows"]
-    if any(row.get("frontend") == "tf_keras" for row in rows):
+    measurements = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    rows = measurements[0]["rows"]
+    if any(row.get("frontend") == "keras" for row in rows):
+        print(by_backend(measurements, VARIANTS), *(startup(one["rows"]) for one in measurements), sep="\n\n")
+    elif any(row.get("frontend") == "tf_keras" for row in rows):
         print(work(rows, VARIANTS), startup(rows), memory(rows), sep="\n\n")
     elif any(row.get("frontend") == "torch" for row in rows):
         print(steps(rows, VARIANTS), limits(rows), startup(rows), temporaries(rows), sep="\n\n")

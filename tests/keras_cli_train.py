@@ -21,22 +21,20 @@ def three_epochs(tmp_path_factory):
 
 
 class KerasRuns(Runs):
-    """A subclass says for how many `epochs` the losses are NumPy's, and how many `images` may turn by the end."""
-
     backend = "keras"
-    epochs: int
-    images: int
 
     def test_ends_with_the_accuracy_of_the_original_and_of_numpy(self, tmp_path):
         figures = tmp_path / "figures.json"
-        assert train(tmp_path, "--backend", "keras", "--json", str(figures)) == 0
+        assert train(tmp_path, "--backend", "keras", "--epochs", "40", "--json", str(figures)) == 0
         ours = json.loads(figures.read_text())
         assert ours["test_accuracy"] >= 0.97
         assert (ours["backend"], ours["keras_backend"]) == ("keras", BACKEND)
 
         (tmp_path / "numpy").mkdir()
-        numpys = record_of(make_network(Settings("numpy")), tmp_path / "numpy", 60)
-        assert_follows(ours, numpys, self.epochs, self.images)
+        numpys = record_of(make_network(Settings("numpy")), tmp_path / "numpy", 40)
+        # Measured over 40 epochs: 2.6e-8 on TensorFlow, 2.8e-8 on JAX, 7.2e-8 on torch, of how they sum, and not an
+        # image. It would grow to 1.1e-4 within 50, and 6.2e-4 and an image within 60.
+        assert_follows(ours, numpys, 35, 1)
 
     def test_learns_as_with_kerass_own(self, tmp_path):
         """Whose averages start elsewhere, so that those figures are others."""
@@ -49,9 +47,10 @@ class KerasRuns(Runs):
         for name, network in {"original": original, "ours": ours}.items():
             (tmp_path / name).mkdir()
             found.append(record_of(network, tmp_path / name, 5))
-        # Measured: 8.9e-9 at most, of rounding.
+        # Measured: 2.5e-8 at most, of rounding.
         assert found[1].losses == pytest.approx(found[0].losses, abs=1e-6)
         assert found[1].raw_accuracies == found[0].raw_accuracies
+        # Measured: 7 % after one epoch.
         assert found[1].test_losses[0] != pytest.approx(found[0].test_losses[0], rel=1e-3)
 
 
@@ -68,6 +67,11 @@ class KerasResumes(Resumes):
     def test_knows_the_backend_of_keras(self, three_epochs):
         settings = json.loads(contents(three_epochs)[1]["training"])["settings"]
         assert (settings["backend"], settings["keras_backend"]) == ("keras", BACKEND)
+
+    def test_gives_the_same_bits_in_another_process(self, three_epochs, tmp_path, monkeypatch):
+        """Which nothing tells on which backend to go on, but the checkpoint."""
+        monkeypatch.delenv("KERAS_BACKEND")
+        super().test_gives_the_same_bits_in_another_process(three_epochs, tmp_path)
 
     def test_refuses_another_backend_of_keras(self, three_epochs, monkeypatch, capsys):
         monkeypatch.setattr(keras.backend, "backend", lambda: OTHER)

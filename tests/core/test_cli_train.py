@@ -369,7 +369,14 @@ class TestTheCommandLine:
 
     @pytest.mark.parametrize(
         ("backend", "module"),
-        [("jax",) * 2, ("jax", "optax"), ("tf_keras", "tensorflow"), ("tf_keras", "tf_keras"), ("torch",) * 2],
+        [
+            ("jax", "jax"),
+            ("jax", "optax"),
+            ("keras", "keras"),
+            ("tf_keras", "tensorflow"),
+            ("tf_keras", "tf_keras"),
+            ("torch", "torch"),
+        ],
     )
     def test_names_the_extra_of_a_backend_that_is_missing(self, backend: str, module: str, tmp_path: Path) -> None:
         """In a process of its own: what is there of a framework must not be loaded here."""
@@ -390,6 +397,17 @@ class TestTheCommandLine:
         expected = f'rmsprop train: error: needs the package {module}: pip install "rmsprop[{backend}]"\n'
         assert (done.stdout, done.stderr) == ("2\n", expected)
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("command", [["train", "--backend", "keras"], ["bench", "--frontend", "keras"]])
+    def test_names_the_backends_of_keras_that_compute_gradients(
+        self, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("KERAS_BACKEND", "numpy")
+        monkeypatch.chdir(tmp_path)
+        assert main(command) == 2
+        expected = f"rmsprop {command[0]}: error: KERAS_BACKEND=numpy: rmsprop.keras runs on jax, tensorflow, torch\n"
+        assert capsys.readouterr().err == expected
+        assert "keras" not in sys.modules
 
     def test_help_loads_nothing_heavy(self) -> None:
         code = "import sys, rmsprop.cli; rmsprop.cli.main([]); print(*sys.modules)"

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from rmsprop.cli import CommandError
@@ -32,6 +34,39 @@ def load_keras() -> Any:
 def _check(backend: str) -> None:
     if backend not in BACKENDS:
         raise CommandError(f"{VARIABLE}={backend}: rmsprop.keras runs on {', '.join(BACKENDS)}")
+
+
+@contextmanager
+def running_on(backend: str | None) -> Iterator[str]:
+    """Let Keras, in this process and its children, run on a backend within a ``with`` block; gives its name.
+
+    Args:
+        backend: its name; None: the one that Keras itself chooses.
+
+    Raises:
+        CommandError: `rmsprop.keras` does not run on that backend, or Keras runs on another one already.
+    """
+    before = os.environ.get(VARIABLE)
+    if backend is not None:
+        os.environ[VARIABLE] = backend
+    try:
+        found = str(load_keras().backend.backend())
+        if backend not in (None, found):
+            raise CommandError(f"--backend {backend}: Keras runs on {found} in this process")
+        # Said to children, and in the report.
+        os.environ[VARIABLE] = found
+        yield found
+    finally:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+
+def on_cpu(keras: Any) -> AbstractContextManager[Any]:
+    """Let tensors lie on the CPU within a ``with`` block."""
+    # Of torch "cpu:0" is another device than "cpu": Keras would copy its variables there, which then get no gradients.
+    scope: AbstractContextManager[Any] = keras.device("cpu" if keras.backend.backend() == "torch" else "cpu:0")
+    return scope
 
 
 def wish(backend: str) -> None:

@@ -5,11 +5,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rmsprop.cli import CommandError
+from rmsprop.cli import CommandError, _keras
 from rmsprop.cli.bench.devices import DEVICES
 from rmsprop.cli.bench.models import VARIANTS
 from rmsprop.cli.bench.peers import FRONTENDS, PEERS
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PARTS: Final = tuple(dict.fromkeys(part for frontend in FRONTENDS.values() for part in frontend.parts))
 
 _MODELS: Final = tuple(dict.fromkeys(model for workload in WORKLOADS.values() for model in workload.models))
+
+_KERAS: Final = "keras"
 
 _THREADS: Final = "RMSPROP_NUM_THREADS"
 
@@ -45,6 +47,10 @@ is a tensor of 100 M numbers, and a device-to-device copy is the limit.
 
 Of jax's front end, a step is a jitted function that is given the memory of
 parameters and state, and the peer is one of optax's; compiling is timed too.
+
+Keras 3 runs on one backend in a process, --backend or else KERAS_BACKEND: a
+step is in a tf.function, jitted or done by torch as the backend's trainer has
+it, and whole steps of fit are measured too.
 """
 
 _EPILOG = """\
@@ -57,6 +63,7 @@ examples:
   rmsprop bench --frontend tf_keras --part fit         train steps in tf_keras
   rmsprop bench --frontend torch --device cuda         steps of tensors on a GPU
   rmsprop bench --frontend jax --part compilation      how long JAX compiles a step
+  rmsprop bench --frontend keras --backend torch       Keras 3 on torch
 """
 
 
@@ -73,6 +80,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     what = parser.add_argument_group("what to measure (the repeatable ones default to all of the front end)")
     what.add_argument("--frontend", choices=FRONTENDS, default="numpy", help="ours (default: %(default)s)")
+    what.add_argument("--backend", choices=_keras.BACKENDS, help="of Keras 3, only with --frontend keras")
     what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
     what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
     what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
@@ -120,6 +128,8 @@ def _run(options: argparse.Namespace) -> None:
 
     peers, parts = _peer_names(options), _part_names(options)
     _check_device(options)
+    if options.backend and options.frontend != _KERAS:
+        raise CommandError(f"--backend {options.backend}: only --frontend {_KERAS} has it, not {options.frontend}")
     for path in (options.json, options.plot):
         if path and not path.parent.is_dir():
             raise CommandError(f"there is no folder {path.parent}")
@@ -131,7 +141,8 @@ def _run(options: argparse.Namespace) -> None:
     else:
         from rmsprop.cli.bench.measure import Session
 
-        with _threads(options.threads):
+        on_keras = _keras.running_on(options.backend) if options.frontend == _KERAS else nullcontext()
+        with _threads(options.threads), on_keras as options.backend:
             report = Session(options, peers, console).measure(parts)
     _write(report, options, console)
 

@@ -76,6 +76,7 @@ class Session:
         if options.threads is not None:
             set_threads(options.threads)
         modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
+        modules += [options.backend] if options.backend else []
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
         self._report = Report(machine.describe_machine(packages, default_threads()), left_out)
         if self._device != CPU:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from rmsprop.cli import CommandError
-from rmsprop.cli.bench.contenders import Contender, jax, tf_keras, torch
+from rmsprop.cli.bench.contenders import Contender, jax, keras, tf_keras, torch
 from rmsprop.cli.bench.contenders.numpy import Ours
 from rmsprop.cli.bench.devices import CPU, DEVICES
 from rmsprop.cli.bench.frameworks import load, quietly
@@ -108,6 +108,7 @@ PEERS: Final[dict[str, Peer]] = {
         lacks=("momentum",),  # takes it, and does plain steps
     ),
     "tf_keras": Peer("tf_keras.optimizers.RMSprop", ("tensorflow", "tf_keras"), tf_keras.ORIGINAL),
+    "keras": Peer("keras.optimizers.RMSprop", ("keras",), keras.ORIGINAL),
     "optax": Peer("optax.rmsprop, jitted and donated", ("jax", "optax"), {"step": jax.Optax}),
 }
 
@@ -141,6 +142,13 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         after="JAX and optax",
         peers=("optax",),
         parts=("steps", "limit", "compilation", "startup", "allocation"),
+    ),
+    "keras": FrontEnd(
+        Peer("rmsprop.keras.RMSprop", ("keras", "rmsprop.keras"), keras.OURS),
+        module="rmsprop.keras",
+        after="Keras",
+        peers=("keras",),
+        parts=("steps", "fit", "startup", "allocation"),
     ),
 }
 
