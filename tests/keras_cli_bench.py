@@ -30,7 +30,7 @@ SMALL = {
 #: Everything that both define alike: averages start elsewhere in Keras 3.
 ALIKE = {name: value for name, value in VARIANTS["everything"].items() if "ema" not in name}
 
-#: By part: of a gradient that never changes nothing is left of the variance but rounding, so that centered steps differ.
+#: By part. Of a gradient that never changes nothing is left of the variance but rounding: centered steps then differ.
 OPTIONS = [("fit", {}), ("fit", ALIKE), ("steps", {}), ("steps", ALIKE | {"centered": False})]
 
 KINDS = {"step": ROWS["step"], "fit": ROWS["step"]} | rows_of("startup", "allocation")
