@@ -65,7 +65,31 @@ class KerasContenders:
         for start, one, other in zip(task.variables, ours.weights(), peer.weights(), strict=True):
             assert one.shape == start.shape
             assert (one != start).any()
-            assert np.abs(one - other).max() <= 1e-6 * np.abs(one).max()
+            # Measured: 1.8e-7, of rounding. Keras on torch multiplies by 1 - 1e-7 for the decay, which float32 does not
+            # have: 3.0e-6.
+            near = 6e-6 if BACKEND == "torch" and "weight_decay" in options else 1e-6
+            assert np.abs(one - other).max() <= near * np.abs(one).max()
+
+    def test_of_everything_overwrite(self):
+        options = VARIANTS["everything"] | {"ema_overwrite_frequency": 3}
+        _, *contenders = both("steps", options)
+        for contender in contenders:
+            same = []
+            for _ in range(6):
+                contender.step()
+                state = getattr(contender, "_state", (None, contender._optimizer.variables))[1]
+                averages = [runs.array(one) for one in state[2 : 2 + len(LAYERS)]]
+                same.append(all((one == other).all() for one, other in zip(averages, contender.weights(), strict=True)))
+            # Keras's own start at the weights after the first step.
+            assert same == [contender is contenders[1], False, True, False, False, True]
+
+    def test_of_everything_fit_again(self):
+        _, *contenders = both("fit", VARIANTS["everything"])
+        for contender in contenders:
+            contender.step()
+            before = contender.weights()
+            contender.step()
+            assert all((one != other).any() for one, other in zip(before, contender.weights(), strict=True))
 
     def test_are_ours_and_kerass_own(self):
         for kind in FRONTENDS["keras"].ours.makers:

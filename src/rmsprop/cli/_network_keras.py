@@ -11,7 +11,7 @@ from rmsprop import _checkpoint, _slots
 from rmsprop._attributes import HOMES
 from rmsprop._options import Options
 from rmsprop.cli._digits import CLASSES, PIXELS, Array
-from rmsprop.cli._keras import load_keras, on_cpu
+from rmsprop.cli.bench.backends import load_keras, on_cpu
 from rmsprop.cli.bench.frameworks import load
 
 # Not imported by statements: frameworks are not to chatter.

@@ -189,7 +189,7 @@ def _fresh(options: argparse.Namespace) -> Record:
 
 def _keras_backend(wanted: str | None = None) -> str:
     """Import Keras and tell on which backend it runs; the one that is wanted if nothing else is said."""
-    from rmsprop.cli._keras import load_keras, wish
+    from rmsprop.cli.bench.backends import load_keras, wish
 
     if wanted is not None:
         wish(wanted)

@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rmsprop.cli import CommandError, _keras
+from rmsprop.cli import CommandError
+from rmsprop.cli.bench.backends import BACKENDS, running_on
 from rmsprop.cli.bench.devices import DEVICES
 from rmsprop.cli.bench.models import VARIANTS
 from rmsprop.cli.bench.peers import FRONTENDS, PEERS
@@ -80,7 +81,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     what = parser.add_argument_group("what to measure (the repeatable ones default to all of the front end)")
     what.add_argument("--frontend", choices=FRONTENDS, default="numpy", help="ours (default: %(default)s)")
-    what.add_argument("--backend", choices=_keras.BACKENDS, help="of Keras 3, only with --frontend keras")
+    what.add_argument("--backend", choices=BACKENDS, help="of Keras 3, only with --frontend keras")
     what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
     what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
     what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
@@ -141,7 +142,7 @@ def _run(options: argparse.Namespace) -> None:
     else:
         from rmsprop.cli.bench.measure import Session
 
-        on_keras = _keras.running_on(options.backend) if options.frontend == _KERAS else nullcontext()
+        on_keras = running_on(options.backend) if options.frontend == _KERAS else nullcontext()
         with _threads(options.threads), on_keras as options.backend:
             report = Session(options, peers, console).measure(parts)
     _write(report, options, console)
