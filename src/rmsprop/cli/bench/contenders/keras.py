@@ -101,8 +101,8 @@ class Fit:
             self._model.set_weights(task.variables)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             self._model.compile(make_optimizer(**task.options), loss)
-        # On JAX Keras's own leaves averages and weights in one memory, and the next `fit` fails: it gives that away twice.
-        # So both are given copies, in a part of an epoch's time that is not seen.
+        # On JAX Keras's own leaves averages and weights in one memory, which the next `fit` would give away twice, and
+        # fails. So both contenders get copies, in a part of an epoch's time that is not seen.
         self._shares = keras.backend.backend() == "jax" and task.options.get("use_ema", False)
         self._data, self._batch = [task.images, task.labels], task.batch
 
