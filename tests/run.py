@@ -20,7 +20,9 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 
 #: Those that take longest come first, so that nothing long is left for the end.
-FIRST = ("core", "tf_keras", "jax", "torch", "tensorflow", "keras_jax", "keras_tensorflow", "keras_torch", "tf_distribute")
+FIRST = (
+    "core", "tf_keras", "jax", "torch", "tensorflow", "keras_jax", "keras_tensorflow", "keras_torch", "tf_distribute",
+)  # fmt: skip
 
 
 #: Folder -> packages besides the environment's own: then it is run with each of them, too.
