@@ -2,7 +2,6 @@
 there is without a GPU."""
 
 import sys
-from argparse import Namespace
 from functools import partial
 from io import StringIO
 from types import ModuleType, SimpleNamespace
@@ -14,6 +13,7 @@ from cli_bench import SHAPES, assert_rows, assert_shown, in_this_process, rows_o
 from rich.console import Console
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rmsprop import cli
 from rmsprop.cli import main
 from rmsprop.cli.bench import devices, limit, measure
 from rmsprop.cli.bench.contenders import numpy as numpys
@@ -168,10 +168,11 @@ class TestDevices:
         monkeypatch.setitem(measure._LIMITED, "cpu:0", "flat100m")
         monkeypatch.setitem(MODELS, "flat100m", lambda: [(1000,)])
         monkeypatch.setitem(PEERS, "torch", PEERS["torch"]._replace(devices=("cpu:0",)))
-        options = {"frontend": "torch", "device": "cpu:0", "model": ["mlp", "flat100m"], "variant": ["plain"]}
-        options |= {"seconds": 0.01, "repeat": 2, "threads": None}
+        command = "bench --frontend torch --model mlp --model flat100m --variant plain --seconds 0.01 --repeat 2"
+        options = cli._make_parser().parse_args(command.split())
+        options.device = "cpu:0"
         printed = StringIO()
-        session = measure.Session(Namespace(**options), ["torch", "torch-foreach"], Console(file=printed, width=100))
+        session = measure.Session(options, ["torch", "torch-foreach"], Console(file=printed, width=100))
         report = session.measure(["steps", "limit"])
         assert report.left_out == {"torch-foreach": "does not run on cpu:0 here"}
         assert [(row["model"], row["peer"]) for row in report.of("step")] == [
