@@ -89,6 +89,8 @@ def test_a_number_does_not_replace_a_schedule():
         optimizer.learning_rate = 0.5
     with pytest.raises(TypeError, match=r"learning_rate=0.5 cannot be set while the schedule CosineDecay"):
         optimizer.set_learning_rate(state, 0.5)
+    with pytest.raises(ValueError, match="cannot be set in a state without one: it was made where a schedule ruled"):
+        RMSprop().set_learning_rate(state, 0.5)
 
 
 def test_a_schedule_replaces_a_number():

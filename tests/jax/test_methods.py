@@ -62,7 +62,7 @@ def test_finalize_gives_the_averages(slot_dtype):
 def test_finalize_without_averages_gives_the_parameters():
     optimizer = RMSprop()
     assert optimizer.finalize_variable_values(optimizer.init(PARAMS), PARAMS) is PARAMS
-    with pytest.raises(TypeError, match="is no RMSpropState"):
+    with pytest.raises(TypeError, match="a tuple, no RMSpropState"):
         optimizer.finalize_variable_values((), PARAMS)
 
 

@@ -111,10 +111,11 @@ def test_refused_parameters(make, value, match):
         (RMSprop(centered=True).init(jnp.ones(2)), ValueError, "state.average_gradient: the state holds one"),
         (RMSprop().init(jnp.ones(3)), ValueError, r"state.velocity of '' has the shape \(3,\), not \(2,\)"),
         (RMSprop().init([jnp.ones(2)]), ValueError, "state.velocity is not the tree that params is"),
-        (optax.EmptyState(), TypeError, "is no RMSpropState"),
-        ((), TypeError, "is no RMSpropState"),
+        (RMSprop().init(jnp.ones(2))._replace(iterations=jnp.float32(3)), TypeError, "iterations=.* is no whole number"),
+        (optax.EmptyState(), TypeError, "a EmptyState, no RMSpropState"),
+        ((), TypeError, "a tuple, no RMSpropState"),
     ],
-    ids=["momentum", "centered", "shape", "tree", "optax", "tuple"],
+    ids=["momentum", "centered", "shape", "tree", "counter", "optax", "tuple"],
 )
 def test_refused_states(state, error, match):
     w = jnp.ones(2)

@@ -157,11 +157,16 @@ class RMSprop:
 
         Raises:
             TypeError: a schedule rules, or it is no number.
-            ValueError: it is below 0 or not finite, as far as can be seen.
+            ValueError: it is below 0 or not finite, as far as can be seen; or the state has none, since it was made
+                where a schedule ruled.
         """
-        if state.learning_rate is None or callable(self._options.learning_rate):
+        if callable(self._options.learning_rate):
             raise TypeError(
                 f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules"
+            )
+        if state.learning_rate is None:
+            raise ValueError(
+                f"learning_rate={value!r} cannot be set in a state without one: it was made where a schedule ruled"
             )
         replace(self._options, learning_rate=value)  # which checks it
         if callable(value):

@@ -62,9 +62,16 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
 
 
 def check_state(state: Any) -> None:
-    """Refuse what `init` has not made, or made for several models at once."""
+    """Refuse what `init` has not made, or made for several models at once.
+
+    Raises:
+        TypeError: it is something else, or its counter holds no whole number.
+        ValueError: it is of several models.
+    """
     if not isinstance(state, RMSpropState):
-        raise TypeError(f"state={state!r} is no RMSpropState: pass what init(params) returned")
+        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned")
+    if not jnp.issubdtype(jnp.result_type(state.iterations), jnp.integer):
+        raise TypeError(f"state.iterations={state.iterations!r} is no whole number: init(params) makes an int32 array")
     if jnp.shape(state.iterations) != ():
         raise ValueError(
             f"state.iterations has the shape {jnp.shape(state.iterations)}: the state of several models, as vmap makes "
