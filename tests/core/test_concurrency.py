@@ -3,13 +3,15 @@
 import threading
 import time
 
+import numba
 import numpy
 import pytest
 from processes import run
 
 from rmsprop import RMSprop
 from rmsprop.compilers import _threads
-from rmsprop.compilers._threads import SMALL, share_out
+from rmsprop.compilers._threads import SMALL, Shared
+from rmsprop.compilers._turns import HELPING, OPEN, drawn
 
 SIZE = 16384 * 40
 
@@ -44,41 +46,120 @@ def test_threads_step_different_optimizers_at_once(monkeypatch):
         numpy.testing.assert_array_equal(found[seed], expected[seed])
 
 
-@pytest.mark.parametrize("chunks", [0, 1, SMALL - 1, SMALL, 100, 101])
+@numba.njit(nogil=True)
+def mark(first, last, done):
+    """Stands for a kernel: counts how often each chunk is done."""
+    for chunk in range(first, last):
+        done[chunk] += 1
+
+
+draw = numba.njit(nogil=True)(drawn(mark))
+
+
+@pytest.mark.parametrize("chunks", [0, 1, SMALL - 1, SMALL, 100, 1001])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_every_chunk_is_done_once(chunks, threads):
-    done, lock = [], threading.Lock()
-
-    def work(first, last):
-        with lock:
-            done.extend(range(first, last))
-
-    share_out(work, chunks, threads)
-    assert sorted(done) == list(range(chunks))
+    done = numpy.zeros(chunks, int)
+    shared = Shared(lambda *draws: draw(*draws, done), chunks, threads)
+    shared.compile()
+    for _ in range(50):
+        shared.run()
+    assert (done == 50).all()
 
 
-@pytest.mark.parametrize("failing", ["caller", "helper"])
-def test_an_error_in_a_piece_is_raised_when_nobody_works_any_more(failing):
-    here = threading.current_thread()
-    working = []
+def test_others_help():
+    """A helper that is there in time does chunks, and is the only one."""
+    begun, who = threading.Event(), []
 
-    def work(first, last):
-        working.append(first)
-        time.sleep(0.02)
-        if (threading.current_thread() is here) == (failing == "caller"):
+    def work(turns, leads, chunks, some):
+        if leads:
+            turns[OPEN] = 1
+            assert begun.wait(10)
+            draw(turns, True, 0, 1, done)
+        else:
+            turns[HELPING] += 1
+            begun.set()
+            who.append(threading.current_thread().name)
+            time.sleep(0.05)
+            turns[HELPING] -= 1
+
+    done = numpy.zeros(100, int)
+    Shared(work, 100, 2).run()
+    assert who == ["rmsprop"]
+
+
+def test_a_helper_that_is_late_does_nothing():
+    finished, left, done = threading.Event(), threading.Event(), numpy.zeros(100, int)
+
+    def work(*draws):
+        leads = draws[1]
+        if not leads:
+            assert finished.wait(10)
+        draw(*draws, done)
+        if not leads:
+            left.set()
+
+    shared = Shared(work, 100, 2)
+    shared.run()
+    assert (done == 1).all()
+    finished.set()
+    assert left.wait(10)
+    assert (done == 1).all()
+    shared.run()
+    assert (done == 2).all()
+
+
+def test_helpers_that_do_not_come_are_not_asked_again(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    held, asked, done = threading.Event(), [], numpy.zeros(100, int)
+
+    def work(*draws):
+        if not draws[1]:
+            asked.append(1)
+            assert held.wait(10)
+        draw(*draws, done)
+
+    shared = Shared(work, 100, 2)
+    for _ in range(50):
+        shared.run()
+    assert (done == 50).all()
+    assert len(asked) + len(shared._asked) == 2  # one has come, and one more was asked
+    held.set()
+    _threads._team.end()
+    assert (done == 50).all()
+
+
+@pytest.mark.parametrize("failing", ["leader", "helper"])
+def test_an_error_before_the_first_chunk(failing):
+    """A leader's is raised; what a helper did not do, the leader does, and the helper comes again."""
+    done, came = numpy.zeros(100, int), []
+
+    def work(*draws):
+        came.append(draws[1])
+        if draws[1] == (failing == "leader"):
             raise MemoryError("no scratch memory")
-        working.remove(first)
+        if draws[1]:
+            deadline = time.monotonic() + 10
+            while False not in came and time.monotonic() < deadline:
+                time.sleep(0.001)
+        draw(*draws, done)
 
-    with pytest.raises(MemoryError, match="no scratch memory"):
-        share_out(work, 1000, 4)
-    left = list(working)
-    time.sleep(0.1)
-    assert working == left  # no piece begun or ended since
+    shared = Shared(work, 100, 2)
+    for time_ in range(1, 3):
+        came.clear()
+        if failing == "leader":
+            with pytest.raises(MemoryError, match="no scratch memory"):
+                shared.run()
+            assert not done.any()
+        else:
+            shared.run()
+            assert False in came
+            assert (done == time_).all()
 
 
 def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
-    """The first helper starts, the second one cannot; all chunks are done, and by nobody afterwards."""
-    monkeypatch.setattr(_threads, "_pool", None)
+    """The first helper starts, the second one cannot; all chunks are done."""
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
     original, starts = threading.Thread.start, []
 
     def start(thread):
@@ -88,37 +169,36 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
         original(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    done, lock = [], threading.Lock()
-
-    def work(first, last):
-        time.sleep(0.01)
-        with lock:
-            done.extend(range(first, last))
-
-    share_out(work, 100, 4)
-    assert len(starts) == 2
-    assert sorted(done) == list(range(100))
+    done = numpy.zeros(100, int)
+    Shared(lambda *draws: draw(*draws, done), 100, 4).run()
+    assert len(starts) >= 2
+    assert (done == 1).all()
+    _threads._team.end()
+    assert not starts[0].is_alive()
 
 
 def test_an_interrupt_waits_for_the_helpers():
     """Ctrl-C while a helper still works: the memory it works on must not be given back before it is done."""
     source = """
         import signal, threading, time
-        from rmsprop.compilers._threads import share_out
-        main, ended, begun = threading.current_thread(), [], threading.Event()
+        from rmsprop.compilers._threads import Shared
+        from rmsprop.compilers._turns import HELPING
+        ended, begun = [], threading.Event()
 
-        def work(first, last):
-            if threading.current_thread() is main:
+        def work(turns, leads, chunks, some):
+            if leads:
                 begun.wait()
-            else:
-                begun.set()
                 signal.setitimer(signal.ITIMER_REAL, 0.3)
+            else:
+                turns[HELPING] += 1
+                begun.set()
                 time.sleep(1.0)
-                ended.append(first)
+                ended.append(1)
+                turns[HELPING] -= 1
 
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         try:
-            share_out(work, 100, 2)
+            Shared(work, 100, 2).run()
         except KeyboardInterrupt:
             print(len(ended))
     """
@@ -149,6 +229,24 @@ FORKED = """
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     print("done")
 """
+
+
+def test_a_child_does_not_wait_for_helpers_of_its_parent():
+    source = """
+        import os, warnings
+        from rmsprop.compilers._threads import Shared
+        from rmsprop.compilers._turns import HELPING
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        shared = Shared(lambda *draws: None, 100, 2)
+        shared._turns[HELPING] = 1  # as it is while one works
+        child = os.fork()
+        if child == 0:
+            shared.run()
+            os._exit(7)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert run(source, timeout=30) == "7"
 
 
 def test_a_forked_child_steps():

@@ -3,8 +3,9 @@
 A kernel serves one BUCKET: tensors that share storage types, compute type and the set of options that are on. It
 gets tables with one row a tensor: sizes, addresses (a column an operand, None where the operand is off) and
 scalars (likewise). The results go where the operands came from, or, where the memory may not be written to, to
-addresses of their own, the targets. The work is cut into chunks of `CHUNK` numbers, and a call does chunks `first` to
-`last`, so that threads share it as they like: chunks are independent and the bits do not depend on who did which.
+addresses of their own, the targets. The work is cut into chunks of `CHUNK` numbers, each kernel does chunks `first` to
+`last`, and `drawn` lets threads share it as they like: chunks are independent and the bits do not depend on who did
+which.
 
 No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
 """
@@ -21,6 +22,7 @@ from rmsprop.compilers._cache import cached
 from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
 from rmsprop.compilers._memory import advance, fence, load, pointer, store, stream
 from rmsprop.compilers._scatter import gather_rows, move, reaches
+from rmsprop.compilers._turns import drawn
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -151,7 +153,12 @@ def _nothing_at(column, scratch, row):
     return None
 
 
-@cached
+def _shared(kernel: Any) -> Any:
+    """Let threads share the chunks of a kernel: see `rmsprop.compilers._turns.drawn`."""
+    return cached(_jit(drawn(kernel)))
+
+
+@_shared
 @_jit
 def step(first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratch):
     """Do chunks `first` to `last` of a bucket whose variables and gradients are contiguous.
@@ -180,7 +187,7 @@ def step(first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratc
         fence()
 
 
-@cached
+@_shared
 @_jit
 def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtypes, layouts, rows, numbers, scratch):
     """Do the same for variables and gradients of any strides, and for gradients of few rows.
@@ -213,7 +220,7 @@ def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtyp
         move(variable, count, start, home, variables, compute, layout, 1, True)
 
 
-@cached
+@_shared
 @_jit
 def step_rows(first, last, chunks, sizes, addresses, targets, scalars, dtypes, rows, numbers, gathered, scratch):
     """Do the same for contiguous variables whose gradients have few rows.
@@ -259,7 +266,7 @@ def _square_sum(count, numbers, lanes):
     return load(lanes, 0)
 
 
-@cached
+@_shared
 @_jit
 def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch):
     """Sum the squares of each chunk's gradient into ``partial[chunk]``, float64; arguments as for `step`."""
@@ -271,7 +278,7 @@ def square_sums(first, last, chunks, sizes, addresses, dtypes, partial, scratch)
         partial[chunk, 0] = _square_sum(min(CHUNK, sizes[tensor] - start), numbers, lanes)
 
 
-@cached
+@_shared
 @_jit
 def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts, rows, numbers, partial, scratch):
     """Do the same for gradients of any strides or of few rows: in row-major order, so the bits are the same.

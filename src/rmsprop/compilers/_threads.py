@@ -1,25 +1,37 @@
-"""A small pool of threads that shares out a kernel's chunks.
+"""A few threads that help with a kernel's chunks.
 
 Numba's own parallel loops are not used: their OpenMP layer kills a forked child and their workqueue layer aborts
-when two threads of the caller's program call at once. Kernels here release the interpreter's lock and do a range of
-chunks, so ordinary Python threads suffice, and several optimizers may step at the same time on one pool.
+when two threads of the caller's program call at once. Ordinary Python threads are asked to help: they call the same
+kernel, which releases the interpreter's lock and draws chunks (`rmsprop.compilers._turns`). The caller does whatever
+they do not come in time for, so several optimizers may step at once with the same threads.
 """
 
+import atexit
 import os
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from itertools import count
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import Final
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop.compilers._turns import is_left, new_turns
 
 #: Chunks below which waking another thread costs more than it saves.
-SMALL = 16
+SMALL: Final = 16
 
-#: Pieces a thread: more of them even out a thread that the system held up, each costs a few microseconds.
-_PIECES = 4
+#: How often a thread draws: more often evens out a thread that the system held up.
+_DRAWS: Final = 16
 
-_pool: "ThreadPoolExecutor | None" = None
+#: Seconds between two looks at helpers whom the system holds up.
+_PAUSE: Final = 2e-5
+
+#: What each thread calls: with the words that they have in common, whether it leads, how many chunks there are, and how
+#: many of them to draw at a time.
+Work = Callable[[NDArray[numpy.int64], bool, int, int], object]
 
 
 def default_threads() -> int:
@@ -32,75 +44,107 @@ def default_threads() -> int:
     return int(named)
 
 
-def share_out(work: Callable[[int, int], None], chunks: int, threads: int) -> None:
-    """Call ``work(first, last)`` over all chunks, on the caller's thread and up to ``threads - 1`` others.
+class Shared:
+    """Work on chunks that threads share, done as often as it is run.
 
-    Whatever happens, no thread works on when this returns or raises: the memory may be gone then.
+    Args:
+        work: draws chunks and does them, as `rmsprop.compilers._turns.drawn` does.
+        chunks: how many there are.
+        threads: how many may share them.
     """
-    if threads == 1 or chunks < SMALL:
-        work(0, chunks)
-        return
-    pieces = min(chunks, threads * _PIECES)
-    bounds = [chunks * piece // pieces for piece in range(pieces + 1)]
-    # The next piece to do: drawing from a count is one operation under the interpreter's lock.
-    turn = count()
-    failures: list[BaseException] = []
 
-    def draw() -> None:
+    def __init__(self, work: Work, chunks: int, threads: int) -> None:
+        self._work, self._chunks = work, chunks
+        self._helpers = threads - 1 if chunks >= SMALL else 0
+        self._some = max(1, chunks // (threads * _DRAWS))
+        self._asked: deque[None] = deque()
+        self._team, self._turns = _team, new_turns()
+
+    def compile(self) -> None:
+        """Let the work do no chunk."""
+        self._work(self._turns, True, 0, 1)
+
+    def run(self) -> None:
+        """Do all chunks. Whatever happens, nobody works on when this returns or raises: the memory may be gone then."""
+        if self._team is not _team:
+            # Helpers of the process that this one was forked from have not been here, and will not leave.
+            self._team, self._turns, self._asked = _team, new_turns(), deque()
         try:
-            while not failures and (piece := next(turn)) < pieces:
-                work(bounds[piece], bounds[piece + 1])
-        except BaseException as failure:
-            failures.append(failure)
+            # Those who were asked before and have not come will come to this.
+            for _ in range(self._helpers - len(self._asked)):
+                self._asked.append(None)
+                _team.ask(self._help, self._helpers)
+            self._work(self._turns, True, self._chunks, self._some)
+        finally:
+            if not is_left(self._turns):
+                self._wait()
 
-    helpers: list[Future[None]] = []
-    try:
-        _start(draw, threads - 1, helpers)
-        draw()
-    finally:
-        _wait(helpers, failures)
-    if failures:
-        raise failures[0]
+    def _help(self) -> None:
+        self._asked.pop()
+        self._work(self._turns, False, self._chunks, self._some)
 
-
-def _start(draw: Callable[[], None], count: int, helpers: "list[Future[None]]") -> None:
-    global _pool
-    try:
-        # Imported when there is work to share: it brings `logging` along, for whose import nobody should wait.
-        from concurrent.futures import Future, ThreadPoolExecutor
-
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(64, default_threads()), thread_name_prefix="rmsprop")
-        for _ in range(count):
-            # Listed before it is handed over: what the pool could not start a thread for, it may yet start later.
-            helpers.append(Future())
-            _pool.submit(_help, draw, helpers[-1])
-    except (ImportError, RuntimeError):
-        # The interpreter is shutting down or may start no thread: the caller draws the pieces that are left.
-        pass
-
-
-def _help(draw: Callable[[], None], helper: "Future[None]") -> None:
-    if helper.set_running_or_notify_cancel():
-        draw()
-        helper.set_result(None)
-
-
-def _wait(helpers: "list[Future[None]]", failures: list[BaseException]) -> None:
-    """Wait for those that have begun and call off the others; an interrupt meanwhile is kept for later."""
-    for helper in helpers:
-        while not helper.cancel() and not helper.done():
+    def _wait(self) -> None:
+        """Wait for helpers whom the system holds up; an interrupt meanwhile is raised after that."""
+        interrupt: BaseException | None = None
+        while not is_left(self._turns):
             try:
-                helper.result()
-            except BaseException as failure:
-                failures.append(failure)
+                time.sleep(_PAUSE)
+            except BaseException as raised:
+                interrupt = raised
+        if interrupt is not None:
+            raise interrupt
 
 
-def _forget() -> None:
-    global _pool
-    _pool = None
+class _Team:
+    """Threads that wait to be asked for help."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._ended = False
+
+    def ask(self, help: Callable[[], None], helpers: int) -> None:
+        """Have `help` called by one of so many threads, if there may be any."""
+        while len(self._threads) < helpers and not self._ended:
+            # Nobody waits for it at the end of the interpreter, which may begin while it is asked.
+            thread = threading.Thread(target=self._serve, name="rmsprop", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                break  # the system gives no more, or the interpreter is shutting down
+            self._threads.append(thread)
+        if self._threads and not self._ended:
+            self._asked.put(help)
+
+    def _serve(self) -> None:
+        while (help := self._asked.get()) is not None:
+            try:
+                help()
+            except Exception:
+                # It had no memory to work with: the caller does what it does not.
+                continue
+            finally:
+                del help
+
+    def end(self) -> None:
+        """Let all threads come to their end."""
+        self._ended = True
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
+_team = _Team()
+
+
+def _renew() -> None:
+    global _team
+    _team = _Team()
+
+
+# A daemon thread that wakes while the interpreter is taken down may crash it.
+atexit.register(lambda: _team.end())
 if hasattr(os, "register_at_fork"):
-    # A forked child has the pool's object but none of its threads.
-    os.register_at_fork(after_in_child=_forget)
+    # A forked child has the team's object but none of its threads.
+    os.register_at_fork(after_in_child=_renew)

@@ -15,7 +15,7 @@ from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
 from rmsprop.compilers._layout import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers._memory import storage_tag
-from rmsprop.compilers._threads import share_out
+from rmsprop.compilers._threads import Shared
 
 _Integers = NDArray[numpy.int64]
 _Places = tuple[_Integers, _Integers, _Integers]
@@ -56,7 +56,6 @@ class Launch:
         targets: Mapping[str, _Integers] | None = None,
         streamed: bool = False,
     ) -> None:
-        self._threads = threads
         self._compute = storage.compute
         self._targets, self._streamed = dict(targets or {}), streamed
         self._length, self._sparse = SCATTERED if scattered else CHUNK, sparse
@@ -64,7 +63,7 @@ class Launch:
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
-        self._count = self._chunks[0].size
+        self._shared = Shared(self._work, self._chunks[0].size, threads)
         self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands} | dict(addresses or {})
         self.gradients = self.addresses["gradient"]
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
@@ -83,24 +82,24 @@ class Launch:
 
     def compile(self) -> None:
         """Compile the kernel or load it, and step nothing."""
-        self._work(0, 0)
+        self._shared.compile()
 
     def run(self) -> None:
         """Do the step of every tensor in the bucket."""
         if self._streamed:
             self._streams = not any((table[self._sizes > 0] % LINE).any() for table in self._targets.values())
-        share_out(self._work, self._count, self._threads)
+        self._shared.run()
 
-    def _work(self, first: int, last: int) -> None:
+    def _work(self, *draws: Any) -> None:
         parts = numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
         if self._places is None:
-            _kernels.step(first, last, *self._arguments, parts)
+            _kernels.step(*draws, *self._arguments, parts)
         elif self._sparse:
             gathered = numpy.empty(CHUNK, self._compute)
-            _kernels.step_rows(first, last, *self._arguments, *self._places[1:], gathered, parts)
+            _kernels.step_rows(*draws, *self._arguments, *self._places[1:], gathered, parts)
         else:
             scratch = numpy.empty(2 * SCATTERED, self._compute)
-            _kernels.step_scattered(first, last, *self._arguments, *self._places, scratch)
+            _kernels.step_scattered(*draws, *self._arguments, *self._places, scratch)
 
 
 class SquareSums:
@@ -117,15 +116,16 @@ class SquareSums:
     """
 
     def __init__(self, sizes: Sequence[int], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> None:
-        self._threads = threads
-        self._length = SCATTERED if scattered else CHUNK
+        length = SCATTERED if scattered else CHUNK
         self._places: _Places | None = None
-        self._sizes = numpy.array(sizes, numpy.int64)
-        self._chunks = _chunk_table(self._sizes, self._length)
-        self._dtypes = storage_tag(dtype), numpy.dtype(numpy.float64)
-        self._partial = numpy.zeros((self._chunks[0].size, self._length // CHUNK))
+        table = numpy.array(sizes, numpy.int64)
+        self._chunks = _chunk_table(table, length)
+        self._shared = Shared(self._work, self._chunks[0].size, threads)
+        self._partial = numpy.zeros((self._chunks[0].size, length // CHUNK))
         self._sums = numpy.zeros(len(sizes))
         self.gradients = numpy.zeros(len(sizes), numpy.int64)
+        dtypes = storage_tag(dtype), numpy.dtype(numpy.float64)
+        self._arguments = self._chunks, table, self.gradients, dtypes
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
         """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
@@ -133,19 +133,16 @@ class SquareSums:
 
     def run(self) -> NDArray[numpy.float64]:
         """Give the sum of each gradient's squares, in float64; the array is used again by the next call."""
-        places, partial, sums = self._places, self._partial, self._sums
-        arguments = self._chunks, self._sizes, self.gradients, self._dtypes
+        self._shared.run()
+        _kernels.fold(self._partial, self._chunks[0], self._sums)
+        return self._sums
 
-        def work(first: int, last: int) -> None:
-            if places is None:
-                _kernels.square_sums(first, last, *arguments, partial, numpy.empty(LANES))
-            else:
-                scratch = numpy.empty(SCATTERED + LANES)
-                _kernels.square_sums_scattered(first, last, *arguments, *places, partial, scratch)
-
-        share_out(work, len(partial), self._threads)
-        _kernels.fold(partial, self._chunks[0], sums)
-        return sums
+    def _work(self, *draws: Any) -> None:
+        if self._places is None:
+            _kernels.square_sums(*draws, *self._arguments, self._partial, numpy.empty(LANES))
+        else:
+            scratch = numpy.empty(SCATTERED + LANES)
+            _kernels.square_sums_scattered(*draws, *self._arguments, *self._places, self._partial, scratch)
 
 
 def _chunk_table(sizes: _Integers, length: int) -> tuple[_Integers, _Integers]:
