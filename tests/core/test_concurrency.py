@@ -10,8 +10,9 @@ from processes import run
 
 from rmsprop import RMSprop
 from rmsprop.compilers import _threads
+from rmsprop.compilers._layout import HELPING, OPEN
 from rmsprop.compilers._threads import SMALL, Shared
-from rmsprop.compilers._turns import HELPING, OPEN, drawn
+from rmsprop.compilers._turns import drawn
 
 SIZE = 16384 * 40
 
@@ -120,7 +121,10 @@ def test_helpers_that_do_not_come_are_not_asked_again(monkeypatch):
         draw(*draws, done)
 
     shared = Shared(work, 100, 2)
-    for _ in range(50):
+    shared.run()
+    while not asked:
+        time.sleep(0.001)
+    for _ in range(49):
         shared.run()
     assert (done == 50).all()
     assert len(asked) + len(shared._asked) == 2  # one has come, and one more was asked
@@ -177,12 +181,32 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
     assert not starts[0].is_alive()
 
 
+def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    started, original = [], threading.Thread.start
+
+    def start(thread):
+        started.append(thread)
+        if len(started) <= 2:
+            raise RuntimeError("can't start new thread")
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done = numpy.zeros(100, int)
+    shared = Shared(lambda *draws: draw(*draws, done), 100, 2)
+    for _ in range(3):
+        shared.run()
+    assert len(started) == 3
+    assert (done == 3).all()
+    _threads._team.end()
+
+
 def test_an_interrupt_waits_for_the_helpers():
     """Ctrl-C while a helper still works: the memory it works on must not be given back before it is done."""
     source = """
         import signal, threading, time
+        from rmsprop.compilers._layout import HELPING
         from rmsprop.compilers._threads import Shared
-        from rmsprop.compilers._turns import HELPING
         ended, begun = [], threading.Event()
 
         def work(turns, leads, chunks, some):
@@ -234,8 +258,8 @@ FORKED = """
 def test_a_child_does_not_wait_for_helpers_of_its_parent():
     source = """
         import os, warnings
+        from rmsprop.compilers._layout import HELPING
         from rmsprop.compilers._threads import Shared
-        from rmsprop.compilers._turns import HELPING
 
         warnings.simplefilter("ignore", DeprecationWarning)
         shared = Shared(lambda *draws: None, 100, 2)

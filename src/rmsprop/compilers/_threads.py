@@ -18,7 +18,7 @@ from typing import Final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop.compilers._turns import is_left, new_turns
+from rmsprop.compilers._layout import HELPING, WORDS
 
 #: Chunks below which waking another thread costs more than it saves.
 SMALL: Final = 16
@@ -57,8 +57,11 @@ class Shared:
         self._work, self._chunks = work, chunks
         self._helpers = threads - 1 if chunks >= SMALL else 0
         self._some = max(1, chunks // (threads * _DRAWS))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._team, self._turns = _team, numpy.zeros(WORDS, numpy.int64)
         self._asked: deque[None] = deque()
-        self._team, self._turns = _team, new_turns()
 
     def compile(self) -> None:
         """Let the work do no chunk."""
@@ -68,15 +71,17 @@ class Shared:
         """Do all chunks. Whatever happens, nobody works on when this returns or raises: the memory may be gone then."""
         if self._team is not _team:
             # Helpers of the process that this one was forked from have not been here, and will not leave.
-            self._team, self._turns, self._asked = _team, new_turns(), deque()
+            self._begin()
         try:
             # Those who were asked before and have not come will come to this.
             for _ in range(self._helpers - len(self._asked)):
                 self._asked.append(None)
-                _team.ask(self._help, self._helpers)
+                if not _team.ask(self._help, self._helpers):
+                    self._asked.pop()
+                    break
             self._work(self._turns, True, self._chunks, self._some)
         finally:
-            if not is_left(self._turns):
+            if self._turns[HELPING]:
                 self._wait()
 
     def _help(self) -> None:
@@ -86,7 +91,7 @@ class Shared:
     def _wait(self) -> None:
         """Wait for helpers whom the system holds up; an interrupt meanwhile is raised after that."""
         interrupt: BaseException | None = None
-        while not is_left(self._turns):
+        while self._turns[HELPING]:
             try:
                 time.sleep(_PAUSE)
             except BaseException as raised:
@@ -103,8 +108,8 @@ class _Team:
         self._threads: list[threading.Thread] = []
         self._ended = False
 
-    def ask(self, help: Callable[[], None], helpers: int) -> None:
-        """Have `help` called by one of so many threads, if there may be any."""
+    def ask(self, help: Callable[[], None], helpers: int) -> bool:
+        """Have `help` called by one of so many threads; give whether there are any."""
         while len(self._threads) < helpers and not self._ended:
             # Nobody waits for it at the end of the interpreter, which may begin while it is asked.
             thread = threading.Thread(target=self._serve, name="rmsprop", daemon=True)
@@ -113,8 +118,10 @@ class _Team:
             except RuntimeError:
                 break  # the system gives no more, or the interpreter is shutting down
             self._threads.append(thread)
-        if self._threads and not self._ended:
-            self._asked.put(help)
+        if self._ended or not self._threads:
+            return False
+        self._asked.put(help)
+        return True
 
     def _serve(self) -> None:
         while (help := self._asked.get()) is not None:

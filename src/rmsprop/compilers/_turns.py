@@ -1,43 +1,27 @@
 """Chunks that threads draw from a counter in memory, without the interpreter and its lock.
 
-Those who share a piece of work have three words of memory in common, `new_turns()`. One of them leads: it opens the
-work, draws chunks until there are none, closes it and waits for the others. The others help: they draw if it is open
-when they come, and whoever comes late goes away again. So nobody is waited for who has not begun, and when the leader
-is done, nobody works on, or he sees that somebody does.
+Those who share a piece of work have a few words in common (`rmsprop.compilers._layout.WORDS`). One of them leads: it
+opens the work, draws chunks until there are none, closes it and waits for the others. The others help: they draw if it
+is open when they come, and whoever comes late goes away again. So nobody is waited for who has not begun, and when the
+leader is done, nobody works on, or it sees that somebody does.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numba
-import numpy
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
+
+from rmsprop.compilers._layout import HELPING, NEXT, OPEN
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
 _I64 = ir.IntType(64)
 
-#: Numbers between the words: each has cache lines of its own.
-_APART = 16
-
-#: The words: the next chunk, whether the work is open, and how many help.
-NEXT, OPEN, HELPING = 0, _APART, 2 * _APART
-
 #: How often the leader looks whether all have gone: some ten microseconds, as long as a chunk takes.
 _LOOKS = 20_000
-
-
-def new_turns() -> NDArray[numpy.int64]:
-    """Make the words that those who share work have in common."""
-    return numpy.zeros(3 * _APART, numpy.int64)
-
-
-def is_left(turns: NDArray[numpy.int64]) -> bool:
-    """Whether nobody helps any more."""
-    return bool(turns[HELPING] == 0)
 
 
 @intrinsic
