@@ -1,5 +1,6 @@
 """Models trained with `rmsprop.keras.RMSprop` by Keras, on any backend; a folder for each subclasses this."""
 
+import warnings
 from typing import ClassVar
 
 import keras
@@ -162,6 +163,25 @@ class Training:
         model.compile(RMSprop(0.1), "mse")
         runs.fit(model)
         assert runs.array(layer.kernel).min() == 0
+
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_nothing_to_train(self, scaled):
+        """As with Keras's own: what is frozen is fitted, and trained when it thaws."""
+        optimizer = RMSprop(0.01, use_ema=True)
+        model = runs.network()
+        model.trainable = False
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer, "mse")
+        before = runs.weights(model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The model does not have any trainable weights")
+            runs.fit(model, epochs=1)
+        runs.assert_same(runs.weights(model), before)
+        assert int(optimizer.iterations) == 0
+        if not scaled:  # Keras's own is built for good
+            model.trainable = True
+            model.compile(optimizer, "mse")
+            runs.fit(model, epochs=1)
+            assert int(optimizer.iterations) == 6
 
     def test_an_optimizer_is_for_one_model(self):
         model = runs.model(RMSprop(0.01))

@@ -71,15 +71,38 @@ class State(Arguments):
         Raises:
             ValueError: the optimizer is not built, or a variable is unknown to it.
         """
-        if not self.use_ema:
-            return
+        variables = list(var_list)
+        if not self.use_ema or not variables:
+            return  # `fit` comes here with a model that has nothing to train, too
         if not self.built:
             raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-        variables = list(var_list)
         for number, variable in zip(self._numbers(variables), variables, strict=True):
             average = self._model_variables_moving_average[number]
             if average is not None:
                 backend().copy_into(self, variable, average)
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """Do one step on values instead of variables; JAX's `fit` calls this, and TensorFlow does not have it.
+
+        Args:
+            optimizer_variables: values of `variables`.
+            grads: gradients, as for `apply`.
+            trainable_variables: values of the variables that the optimizer was built for; of none, nothing happens.
+
+        Returns:
+            New values of the trainable variables, and of the optimizer's.
+
+        Raises:
+            TypeError: as for `apply`.
+            ValueError: as for `apply`; or the optimizer is not built, or the number of values differs.
+        """
+        if not self.built and not len(trainable_variables):
+            # A model that has nothing to train is fitted like any other.
+            return [], [keras.ops.convert_to_tensor(one) for one in optimizer_variables]
+        found: tuple[list[Any], list[Any]] = super().stateless_apply(optimizer_variables, grads, trainable_variables)
+        return found
 
     def _numbers(self, variables: Sequence[Any]) -> list[int]:
         """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
