@@ -113,6 +113,23 @@ class Saving:
             runs.fit(one)
         runs.assert_same(runs.weights(again), runs.weights(model))
 
+    @pytest.mark.parametrize("make", [RMSprop, keras.optimizers.RMSprop])
+    def test_back_to_before_the_first_step(self, tmp_path, make):
+        """A model that was trained starts again, by the train function that Keras has already."""
+        options = OPTIONS | {"initial_velocity": 0.5}
+        fresh = runs.model(make(0.01, **OPTIONS))
+        fresh.save_weights(tmp_path / "some.weights.h5")
+        model, expected = (runs.model(RMSprop(0.01, **options)) for _ in range(2))
+        runs.fit(model, epochs=1)
+        state = [id(one) for one in model.optimizer.variables]
+        model.load_weights(tmp_path / "some.weights.h5")
+        assert [id(one) for one in model.optimizer.variables] == state
+        for one in (model, expected):
+            runs.fit(one)
+        runs.assert_same(runs.weights(model), runs.weights(expected))
+        pairs = zip(model.optimizer.variables, expected.optimizer.variables, strict=True)
+        runs.assert_same(*map(list, zip(*([runs.array(one) for one in pair] for pair in pairs), strict=True)))
+
     def test_set_weights(self):
         optimizer, _ = runs.build({}, {"w": numpy.ones(2, "float32")})
         with pytest.raises(ValueError, match="weights holds 1 arrays, the optimizer has 3"):

@@ -155,20 +155,21 @@ class State(Arguments):
         """Read the state from a Keras file; Keras calls this.
 
         A learning rate in the file is left there if a schedule rules now, and the present one stays if the file has
-        none.
+        none. A file from before the first step takes the state back to its start, for the variables' present values.
 
         Raises:
             ValueError: the file holds other state than these options need, or of other shapes.
         """
-        unbuilt = 1 + isinstance(self._learning_rate, keras.Variable)
-        if self.built and len(store.keys()) <= 2 < len(self.variables):
-            # It was saved before its first step. By now Keras has built this one, before the model's own variables
-            # were read: averages would start elsewhere than they do.
-            self._unbuild(unbuilt)
         if not self.built:
             super().load_own_variables(store)
             return
-        for variable, key in labels.match(labels.of(self), labels.read(store), store.keys()):
+        label, noted = labels.of(self), labels.read(store)
+        if len(store.keys()) < len(label) and (numbers := labels.numbers_alone(store)) is not None:
+            # Saved before the first step. Keras may have built this one before it read the model's variables, or
+            # steps have been traced with this state: it stays, and starts again.
+            self._start_again()
+            label, noted = [one for one in label if one[0] in labels.NUMBERS], numbers
+        for variable, key in labels.match(label, noted, store.keys()):
             value = numpy.asarray(store[key])
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"the file holds shape {value.shape} for {variable.path!r}, not {variable.shape}")
@@ -176,13 +177,11 @@ class State(Arguments):
                 raise ValueError(f"the file holds negative numbers for {variable.path!r}: {labels.ADVICE}")
             variable.assign(value)
 
-    def _unbuild(self, kept: int) -> None:
-        for variable in self.variables[kept:]:
-            self._untrack_variable(variable)
-        self._trainable_variables_indices.clear()
-        self._trainable_variables: list[Any] = []
-        for home in (*HOMES.values(), "_accumulated_gradients"):
-            if hasattr(self, home):
-                delattr(self, home)
-        self.built = False
-        self._forget()
+    def _start_again(self) -> None:
+        for slot in _slots.slots(self._options):
+            for kept, variable in zip(getattr(self, HOMES[slot.name]), self._trainable_variables, strict=True):
+                if kept is not None:
+                    _, start = model_of(self._options, slot, variable)
+                    kept.assign(start(kept.shape, kept.dtype))
+        for one in getattr(self, "_accumulated_gradients", ()):
+            one.assign(keras.ops.zeros(one.shape, one.dtype))
