@@ -85,6 +85,20 @@ class Training:
             by_hand.train_on_batch(x[16 * place : 16 * place + 16], y[16 * place : 16 * place + 16])
         runs.assert_same(runs.weights(model), runs.weights(by_hand), tolerance=1e-6)
 
+    def test_a_schedule_that_looks_at_the_step(self):
+        """Where steps are not traced Python decides, as with Keras's own."""
+
+        class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+            def __call__(self, step):
+                return 2.0**-7 if step <= 2 else 2.0**-9
+
+        trained = []
+        for make in (RMSprop, keras.optimizers.RMSprop):
+            model = runs.model(make(Schedule()), run_eagerly=True)
+            runs.fit(model, epochs=1)
+            trained.append(runs.weights(model))
+        runs.assert_same(*trained, tolerance=1e-6)
+
     def test_a_function_as_learning_rate_is_called_at_every_step(self):
         calls = []
 
