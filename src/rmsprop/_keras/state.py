@@ -11,7 +11,7 @@ from rmsprop._attributes import HOMES
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
-from rmsprop._keras.moves import Known, Moves, check_variables, is_overwritten, name_of
+from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
 from rmsprop._keras.slots import model_of
 
 
@@ -25,12 +25,12 @@ class State(Arguments):
             var_list: variables of float16, bfloat16, float32 or float64.
 
         Raises:
-            TypeError: something is no variable, or of another type.
+            TypeError: something is no variable, or of another type, or `var_list` is one variable.
             ValueError: a variable is given twice.
         """
         if self.built:
             return
-        variables = list(var_list)
+        variables = as_list("var_list", var_list)
         if not variables:
             return  # Keras's reader of its older files has none, and a model may get its own later
         check_variables(variables)
@@ -69,9 +69,10 @@ class State(Arguments):
             var_list: variables that the optimizer was built for.
 
         Raises:
+            TypeError: `var_list` is one variable.
             ValueError: the optimizer is not built, or a variable is unknown to it.
         """
-        variables = list(var_list)
+        variables = as_list("var_list", var_list)
         if not self.use_ema or not variables:
             return  # `fit` comes here with a model that has nothing to train, too
         if not self.built:
