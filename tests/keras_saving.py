@@ -83,6 +83,21 @@ class Saving:
             other.load_weights(tmp_path / "some.weights.h5")
         runs.assert_same([runs.array(one) for one in other.optimizer.variables], before)
 
+    def test_unlike_state_in_several_files(self, tmp_path):
+        """Keras cuts the weights of a large model up; each of the files says what the state is."""
+        model, other = runs.model(RMSprop(0.01, momentum=0.5)), runs.model(RMSprop(0.01, centered=True))
+        runs.move(model)
+        model.save_weights(tmp_path / "some.weights.json", max_shard_size=7e-7)  # gigabytes
+        assert len(list(tmp_path.glob("*.h5"))) > 2
+        other.optimizer.build(other.trainable_variables)
+        with pytest.raises(ValueError, match="4 momentum.*4 average_gradient"):
+            other.load_weights(tmp_path / "some.weights.json")
+        again = runs.model(RMSprop(0.01, momentum=0.5))
+        again.optimizer.build(again.trainable_variables)
+        again.load_weights(tmp_path / "some.weights.json")
+        pairs = zip(again.optimizer.variables, model.optimizer.variables, strict=True)
+        runs.assert_same(*map(list, zip(*([runs.array(one) for one in pair] for pair in pairs), strict=True)))
+
     def test_unlike_state_of_kerass_own_is_refused_where_it_shows(self, tmp_path):
         """Their files do not say what is what; but averages of squares are not negative."""
         model, other = runs.model(keras.optimizers.RMSprop(use_ema=True)), runs.model(RMSprop(momentum=0.5))

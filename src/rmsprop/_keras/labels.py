@@ -32,9 +32,9 @@ def of(optimizer: Any) -> list[tuple[str, Any]]:
 
 
 def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
-    """Note a label in a file, if it is one that takes notes."""
+    """Note a label in a file, if it is one that takes notes and does not have it yet."""
     notes = _notes(store)
-    if notes is not None:
+    if notes is not None and _ATTRIBUTE not in notes:
         notes[_ATTRIBUTE] = ",".join(f"{len(list(run))} {kind}" for kind, run in groupby(kind for kind, _ in label))
 
 

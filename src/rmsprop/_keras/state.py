@@ -149,8 +149,10 @@ class State(Arguments):
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state to a Keras file; Keras calls this."""
-        super().save_own_variables(store)
-        labels.write(store, labels.of(self))
+        label = labels.of(self)
+        for number, (_, variable) in enumerate(label):
+            store[str(number)] = variable.numpy()
+            labels.write(store, label)  # now, because the next may go to another file
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a Keras file; Keras calls this.
