@@ -83,6 +83,17 @@ class Saving:
             other.load_weights(tmp_path / "some.weights.h5")
         runs.assert_same([runs.array(one) for one in other.optimizer.variables], before)
 
+    def test_a_file_without_an_optimizer(self, tmp_path):
+        """Weights are read, and the state stays, as with Keras's own."""
+        runs.network(seed=5).save_weights(tmp_path / "some.weights.h5")
+        model = runs.model(RMSprop(0.01, **OPTIONS))
+        runs.fit(model, epochs=1)
+        before = [runs.array(one) for one in model.optimizer.variables]
+        with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+            model.load_weights(tmp_path / "some.weights.h5")
+        runs.assert_same([runs.array(one) for one in model.optimizer.variables], before)
+        runs.assert_same(runs.weights(model), runs.weights(runs.network(seed=5)))
+
     def test_unlike_state_in_several_files(self, tmp_path):
         """Keras cuts the weights of a large model up; each of the files says what the state is."""
         model, other = runs.model(RMSprop(0.01, momentum=0.5)), runs.model(RMSprop(0.01, centered=True))

@@ -163,8 +163,8 @@ class State(Arguments):
         Raises:
             ValueError: the file holds other state than these options need, or of other shapes.
         """
-        if not self.built:
-            super().load_own_variables(store)
+        if not self.built or not len(store.keys()):
+            super().load_own_variables(store)  # which says that it reads nothing, if a file has no optimizer
             return
         label, noted = labels.of(self), labels.read(store)
         if len(store.keys()) < len(label) and (numbers := labels.numbers_alone(store)) is not None:
