@@ -181,10 +181,15 @@ class Arguments:
             ([(ones(known), numpy.ones(()))], TypeError, "rmsprop.RMSprop steps NumPy's arrays"),
             ([(keras.ops.ones((2,)), known)], ValueError, "the gradient of variable 'known"),
             ([(keras.ops.ones((), "int32"), known)], TypeError, "the gradient of variable 'known"),
+            ([("x", known)], (TypeError, ValueError), "the gradient of variable 'known"),
+            ([(keras.ops.ones((), "complex64"), known)], TypeError, "the gradient of variable 'known"),
             ([known], TypeError, "no pair"),
         ]:
             with pytest.raises(error, match=match):
                 optimizer.apply_gradients(pairs)
+        for call in (lambda: optimizer.apply([ones(known)], known), lambda: RMSprop().build(known)):
+            with pytest.raises(TypeError, match="='known' is one variable: pass a list"):
+                call()
         with pytest.raises(ValueError, match="2 gradients for 1 variables"):
             optimizer.apply([ones(known), ones(known)])
         assert runs.array(known) == 1

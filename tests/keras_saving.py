@@ -83,6 +83,32 @@ class Saving:
             other.load_weights(tmp_path / "some.weights.h5")
         runs.assert_same([runs.array(one) for one in other.optimizer.variables], before)
 
+    def test_a_file_without_an_optimizer(self, tmp_path):
+        """Weights are read, and the state stays, as with Keras's own."""
+        runs.network(seed=5).save_weights(tmp_path / "some.weights.h5")
+        model = runs.model(RMSprop(0.01, **OPTIONS))
+        runs.fit(model, epochs=1)
+        before = [runs.array(one) for one in model.optimizer.variables]
+        with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+            model.load_weights(tmp_path / "some.weights.h5")
+        runs.assert_same([runs.array(one) for one in model.optimizer.variables], before)
+        runs.assert_same(runs.weights(model), runs.weights(runs.network(seed=5)))
+
+    def test_unlike_state_in_several_files(self, tmp_path):
+        """Keras cuts the weights of a large model up; each of the files says what the state is."""
+        model, other = runs.model(RMSprop(0.01, momentum=0.5)), runs.model(RMSprop(0.01, centered=True))
+        runs.move(model)
+        model.save_weights(tmp_path / "some.weights.json", max_shard_size=7e-7)  # gigabytes
+        assert len(list(tmp_path.glob("*.h5"))) > 2
+        other.optimizer.build(other.trainable_variables)
+        with pytest.raises(ValueError, match="4 momentum.*4 average_gradient"):
+            other.load_weights(tmp_path / "some.weights.json")
+        again = runs.model(RMSprop(0.01, momentum=0.5))
+        again.optimizer.build(again.trainable_variables)
+        again.load_weights(tmp_path / "some.weights.json")
+        pairs = zip(again.optimizer.variables, model.optimizer.variables, strict=True)
+        runs.assert_same(*map(list, zip(*([runs.array(one) for one in pair] for pair in pairs), strict=True)))
+
     def test_unlike_state_of_kerass_own_is_refused_where_it_shows(self, tmp_path):
         """Their files do not say what is what; but averages of squares are not negative."""
         model, other = runs.model(keras.optimizers.RMSprop(use_ema=True)), runs.model(RMSprop(momentum=0.5))
@@ -112,6 +138,23 @@ class Saving:
         for one in (model, again):
             runs.fit(one)
         runs.assert_same(runs.weights(again), runs.weights(model))
+
+    @pytest.mark.parametrize("make", [RMSprop, keras.optimizers.RMSprop])
+    def test_back_to_before_the_first_step(self, tmp_path, make):
+        """A model that was trained starts again, by the train function that Keras has already."""
+        options = OPTIONS | {"initial_velocity": 0.5}
+        fresh = runs.model(make(0.01, **OPTIONS))
+        fresh.save_weights(tmp_path / "some.weights.h5")
+        model, expected = (runs.model(RMSprop(0.01, **options)) for _ in range(2))
+        runs.fit(model, epochs=1)
+        state = [id(one) for one in model.optimizer.variables]
+        model.load_weights(tmp_path / "some.weights.h5")
+        assert [id(one) for one in model.optimizer.variables] == state
+        for one in (model, expected):
+            runs.fit(one)
+        runs.assert_same(runs.weights(model), runs.weights(expected))
+        pairs = zip(model.optimizer.variables, expected.optimizer.variables, strict=True)
+        runs.assert_same(*map(list, zip(*([runs.array(one) for one in pair] for pair in pairs), strict=True)))
 
     def test_set_weights(self):
         optimizer, _ = runs.build({}, {"w": numpy.ones(2, "float32")})

@@ -1,5 +1,6 @@
 """Models trained with `rmsprop.keras.RMSprop` by Keras, on any backend; a folder for each subclasses this."""
 
+import warnings
 from typing import ClassVar
 
 import keras
@@ -84,6 +85,20 @@ class Training:
             by_hand.train_on_batch(x[16 * place : 16 * place + 16], y[16 * place : 16 * place + 16])
         runs.assert_same(runs.weights(model), runs.weights(by_hand), tolerance=1e-6)
 
+    def test_a_schedule_that_looks_at_the_step(self):
+        """Where steps are not traced Python decides, as with Keras's own."""
+
+        class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+            def __call__(self, step):
+                return 2.0**-7 if step <= 2 else 2.0**-9
+
+        trained = []
+        for make in (RMSprop, keras.optimizers.RMSprop):
+            model = runs.model(make(Schedule()), run_eagerly=True)
+            runs.fit(model, epochs=1)
+            trained.append(runs.weights(model))
+        runs.assert_same(*trained, tolerance=1e-6)
+
     def test_a_function_as_learning_rate_is_called_at_every_step(self):
         calls = []
 
@@ -162,6 +177,25 @@ class Training:
         model.compile(RMSprop(0.1), "mse")
         runs.fit(model)
         assert runs.array(layer.kernel).min() == 0
+
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_nothing_to_train(self, scaled):
+        """As with Keras's own: what is frozen is fitted, and trained when it thaws."""
+        optimizer = RMSprop(0.01, use_ema=True)
+        model = runs.network()
+        model.trainable = False
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer, "mse")
+        before = runs.weights(model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The model does not have any trainable weights")
+            runs.fit(model, epochs=1)
+        runs.assert_same(runs.weights(model), before)
+        assert int(optimizer.iterations) == 0
+        if not scaled:  # Keras's own is built for good
+            model.trainable = True
+            model.compile(optimizer, "mse")
+            runs.fit(model, epochs=1)
+            assert int(optimizer.iterations) == 6
 
     def test_an_optimizer_is_for_one_model(self):
         model = runs.model(RMSprop(0.01))

@@ -6,6 +6,7 @@ from typing import Any, final
 import keras
 
 from rmsprop._keras.backends import backend
+from rmsprop._keras.moves import as_list
 from rmsprop._keras.rates import number_of
 from rmsprop._keras.state import State
 from rmsprop._options import LearningRate, Options, refuse_unknown
@@ -152,7 +153,7 @@ class RMSprop(State):
             trainable_variables: their variables; None: all that the optimizer is built for.
 
         Raises:
-            TypeError: as for `apply_gradients`.
+            TypeError: as for `apply_gradients`, or `trainable_variables` is one variable.
             ValueError: as for `apply_gradients`; or the numbers of gradients and variables differ, or the optimizer is
                 not built and there are no variables.
         """
@@ -161,7 +162,10 @@ class RMSprop(State):
             return
         if trainable_variables is None and not self.built:
             raise ValueError("apply needs trainable_variables, or build(var_list) before it")
-        self._apply(gradients, self._trainable_variables if trainable_variables is None else list(trainable_variables))
+        if trainable_variables is None:
+            self._apply(gradients, self._trainable_variables)
+        else:
+            self._apply(gradients, as_list("trainable_variables", trainable_variables))
 
     def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         self.build(variables)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import keras
 
 from rmsprop._keras.moves import Moves, name_of
-from rmsprop._keras.rates import as_function, is_traceable
+from rmsprop._keras.rates import as_function, is_compiled, is_traceable
 from rmsprop._options import FLOATS, LearningRate, Options, rate_function
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.jax import engine
@@ -82,11 +82,13 @@ class Stepper:
         slots = [{name: one.value for name, one in mine.items()} for mine, _ in kept]
         collected = [one.value for one in optimizer._collected(moves)]
         calls, rate = optimizer._iterations.value, optimizer._learning_rate
+        traced = any(map(is_symbolic, (*given, *values, calls)))
         # Schedules are computed with the rest, functions called before.
-        number = None if is_traceable(rate) else jnp.asarray(optimizer.learning_rate)
+        within = is_traceable(rate) if traced else is_compiled(rate)
+        number = None if within else jnp.asarray(optimizer.learning_rate)
         arguments = given, values, slots, collected, number, calls
         step = self._function(optimizer, moves, [decays for _, decays in kept])
-        if not any(map(is_symbolic, (*given, *values, calls))):
+        if not traced:
             step = self._compile(optimizer, moves, step)
         new_values, new_slots, new_collected = step(*arguments)
         for variable, value in zip(variables, new_values, strict=True):

@@ -8,9 +8,14 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Final
 
+import numpy
+
 from rmsprop._attributes import HOMES
 
 _ATTRIBUTE: Final = "rmsprop_state"
+
+#: Kinds of what an optimizer has before it is built.
+NUMBERS: Final = ("iteration", "learning_rate")
 
 ADVICE: Final = (
     "it is other state than this optimizer keeps. Construct it with the same momentum, centered, use_ema and "
@@ -20,16 +25,16 @@ ADVICE: Final = (
 
 def of(optimizer: Any) -> list[tuple[str, Any]]:
     """Give kind and variable of all that an optimizer keeps."""
-    kinds = {id(optimizer._iterations): "iteration", id(optimizer._learning_rate): "learning_rate"}
+    kinds = dict(zip((id(optimizer._iterations), id(optimizer._learning_rate)), NUMBERS, strict=True))
     for kind, home in (*HOMES.items(), ("gradient_accumulator", "_accumulated_gradients")):
         kinds |= {id(one): kind for one in getattr(optimizer, home, ()) if one is not None}
     return [(kinds[id(variable)], variable) for variable in optimizer.variables]
 
 
 def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
-    """Note a label in a file, if it is one that takes notes."""
+    """Note a label in a file, if it is one that takes notes and does not have it yet."""
     notes = _notes(store)
-    if notes is not None:
+    if notes is not None and _ATTRIBUTE not in notes:
         notes[_ATTRIBUTE] = ",".join(f"{len(list(run))} {kind}" for kind, run in groupby(kind for kind, _ in label))
 
 
@@ -41,6 +46,16 @@ def read(store: Any) -> list[str] | None:
         return None
     runs = (run.split(" ") for run in str(text).split(","))
     return [kind for count, kind in runs for _ in range(int(count))]
+
+
+def numbers_alone(store: Any) -> list[str] | None:
+    """Give the kinds in the file of an optimizer that was not built; None if there is more in it."""
+    noted, keys = read(store), list(store.keys())
+    if noted is not None:
+        return noted if set(noted) <= set(NUMBERS) else None
+    # Keras's own: one if a schedule rules.
+    few = len(keys) <= len(NUMBERS) and all(numpy.shape(store[key]) == () for key in keys)
+    return list(NUMBERS[: len(keys)]) if few else None
 
 
 def _notes(store: Any) -> Any:

@@ -71,6 +71,17 @@ def _tell_missing(variables: Sequence[Any], missing: Sequence[bool]) -> None:
         warnings.warn(f"No gradients for the variables {left_out}: they stay as they are.", stacklevel=5)
 
 
+def as_list(argument: str, variables: Any) -> list[Any]:
+    """Give variables as a list, and refuse a single one, which Keras would take for a list of its rows.
+
+    Raises:
+        TypeError: it is one variable.
+    """
+    if hasattr(variables, "assign"):
+        raise TypeError(f"{argument}={name_of(variables)!r} is one variable: pass a list")
+    return list(variables)
+
+
 def name_of(variable: Any) -> str:
     """Name a variable, for error texts."""
     return str(getattr(variable, "path", None) or getattr(variable, "name", None) or repr(variable))

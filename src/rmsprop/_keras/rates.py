@@ -18,6 +18,11 @@ def is_traceable(rate: Any) -> bool:
     return isinstance(rate, Schedule | Formula)
 
 
+def is_compiled(rate: Any) -> bool:
+    """Whether it surely can be: a user's own schedule of Keras's kind may look at the step by Python."""
+    return is_traceable(rate) and type(rate).__module__.partition(".")[0] in ("keras", "rmsprop")
+
+
 def number_of(rate: Any) -> Any:
     """Take the number out of a tensor or variable; anything else stays what it is."""
     tensor = rate.value if isinstance(rate, keras.Variable) else rate

@@ -11,7 +11,7 @@ from rmsprop._attributes import HOMES
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
-from rmsprop._keras.moves import Known, Moves, check_variables, is_overwritten, name_of
+from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
 from rmsprop._keras.slots import model_of
 
 
@@ -25,12 +25,12 @@ class State(Arguments):
             var_list: variables of float16, bfloat16, float32 or float64.
 
         Raises:
-            TypeError: something is no variable, or of another type.
+            TypeError: something is no variable, or of another type, or `var_list` is one variable.
             ValueError: a variable is given twice.
         """
         if self.built:
             return
-        variables = list(var_list)
+        variables = as_list("var_list", var_list)
         if not variables:
             return  # Keras's reader of its older files has none, and a model may get its own later
         check_variables(variables)
@@ -69,17 +69,41 @@ class State(Arguments):
             var_list: variables that the optimizer was built for.
 
         Raises:
+            TypeError: `var_list` is one variable.
             ValueError: the optimizer is not built, or a variable is unknown to it.
         """
-        if not self.use_ema:
-            return
+        variables = as_list("var_list", var_list)
+        if not self.use_ema or not variables:
+            return  # `fit` comes here with a model that has nothing to train, too
         if not self.built:
             raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-        variables = list(var_list)
         for number, variable in zip(self._numbers(variables), variables, strict=True):
             average = self._model_variables_moving_average[number]
             if average is not None:
                 backend().copy_into(self, variable, average)
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """Do one step on values instead of variables; JAX's `fit` calls this, and TensorFlow does not have it.
+
+        Args:
+            optimizer_variables: values of `variables`.
+            grads: gradients, as for `apply`.
+            trainable_variables: values of the variables that the optimizer was built for; of none, nothing happens.
+
+        Returns:
+            New values of the trainable variables, and of the optimizer's.
+
+        Raises:
+            TypeError: as for `apply`.
+            ValueError: as for `apply`; or the optimizer is not built, or the number of values differs.
+        """
+        if not self.built and not len(trainable_variables):
+            # A model that has nothing to train is fitted like any other.
+            return [], [keras.ops.convert_to_tensor(one) for one in optimizer_variables]
+        found: tuple[list[Any], list[Any]] = super().stateless_apply(optimizer_variables, grads, trainable_variables)
+        return found
 
     def _numbers(self, variables: Sequence[Any]) -> list[int]:
         """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
@@ -125,27 +149,30 @@ class State(Arguments):
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state to a Keras file; Keras calls this."""
-        super().save_own_variables(store)
-        labels.write(store, labels.of(self))
+        label = labels.of(self)
+        for number, (_, variable) in enumerate(label):
+            store[str(number)] = variable.numpy()
+            labels.write(store, label)  # now, because the next may go to another file
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a Keras file; Keras calls this.
 
         A learning rate in the file is left there if a schedule rules now, and the present one stays if the file has
-        none.
+        none. A file from before the first step takes the state back to its start, for the variables' present values.
 
         Raises:
             ValueError: the file holds other state than these options need, or of other shapes.
         """
-        unbuilt = 1 + isinstance(self._learning_rate, keras.Variable)
-        if self.built and len(store.keys()) <= 2 < len(self.variables):
-            # It was saved before its first step. By now Keras has built this one, before the model's own variables
-            # were read: averages would start elsewhere than they do.
-            self._unbuild(unbuilt)
-        if not self.built:
-            super().load_own_variables(store)
+        if not self.built or not len(store.keys()):
+            super().load_own_variables(store)  # which says that it reads nothing, if a file has no optimizer
             return
-        for variable, key in labels.match(labels.of(self), labels.read(store), store.keys()):
+        label, noted = labels.of(self), labels.read(store)
+        if len(store.keys()) < len(label) and (numbers := labels.numbers_alone(store)) is not None:
+            # Saved before the first step. Keras may have built this one before it read the model's variables, or
+            # steps have been traced with this state: it stays, and starts again.
+            self._start_again()
+            label, noted = [one for one in label if one[0] in labels.NUMBERS], numbers
+        for variable, key in labels.match(label, noted, store.keys()):
             value = numpy.asarray(store[key])
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"the file holds shape {value.shape} for {variable.path!r}, not {variable.shape}")
@@ -153,13 +180,11 @@ class State(Arguments):
                 raise ValueError(f"the file holds negative numbers for {variable.path!r}: {labels.ADVICE}")
             variable.assign(value)
 
-    def _unbuild(self, kept: int) -> None:
-        for variable in self.variables[kept:]:
-            self._untrack_variable(variable)
-        self._trainable_variables_indices.clear()
-        self._trainable_variables: list[Any] = []
-        for home in (*HOMES.values(), "_accumulated_gradients"):
-            if hasattr(self, home):
-                delattr(self, home)
-        self.built = False
-        self._forget()
+    def _start_again(self) -> None:
+        for slot in _slots.slots(self._options):
+            for kept, variable in zip(getattr(self, HOMES[slot.name]), self._trainable_variables, strict=True):
+                if kept is not None:
+                    _, start = model_of(self._options, slot, variable)
+                    kept.assign(start(kept.shape, kept.dtype))
+        for one in getattr(self, "_accumulated_gradients", ()):
+            one.assign(keras.ops.zeros(one.shape, one.dtype))

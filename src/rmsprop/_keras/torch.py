@@ -54,6 +54,14 @@ def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
     variable.assign(average.value)
 
 
+def _as_tensor(gradient: Any, variable: Any) -> Tensor:
+    try:
+        found: Tensor = keras.ops.convert_to_tensor(gradient)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the gradient of variable {name_of(variable)!r} is no tensor: {error}") from error
+    return found
+
+
 class _Group:
     """Variables of which all have a gradient, as the engine knows a group of parameters."""
 
@@ -103,7 +111,10 @@ class Stepper:
             moves: what moves.
             gradients: of `moves.variables`.
         """
-        given = [one if isinstance(one, Tensor) else keras.ops.convert_to_tensor(one) for one in gradients]
+        given = [
+            one if isinstance(one, Tensor) else _as_tensor(one, variable)
+            for one, variable in zip(gradients, moves.variables, strict=True)
+        ]
         with torch.no_grad():
             if in_stateless_scope():
                 _step_in_scope(optimizer, moves, given)

@@ -204,10 +204,8 @@ def _collect(groups: Sequence[Group], states: States, gradients: Gradients) -> l
                 moving.append((group, place, parameter, gradient))
     for group, place, parameter, gradient in moving:
         _check(parameter, group.describe(place))
-        if given is not None and gradient.dtype not in TYPES:
-            raise TypeError(
-                f"the gradient of {group.describe(place)} has the type {gradient.dtype}: {_KNOWN} is needed"
-            )
+        if given is not None:
+            _check_type(gradient, parameter, group.describe(place))
     items = []
     for group, place, parameter, gradient in moving:
         slots = complete(group.options, parameter, states[parameter])
@@ -222,6 +220,14 @@ def _check(parameter: Tensor, name: str) -> None:
         raise TypeError(f"{name} has the layout {parameter.layout}: it must be torch.strided")
     if parameter.is_conj() or parameter.is_neg():
         raise ValueError(f"{name} is a view that conjugates or negates another tensor: clone it")
+
+
+def _check_type(gradient: Tensor, parameter: Tensor, name: str) -> None:
+    """Check what torch itself does for gradients that are the parameters' own."""
+    if gradient.dtype not in TYPES:
+        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}: {_KNOWN} is needed")
+    if gradient.is_complex() and not parameter.is_complex():
+        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}, and the parameter {parameter.dtype}")
 
 
 def _is_native(item: Item) -> bool:
