@@ -88,3 +88,12 @@ def test_the_other_keras():
         runs.model(rmsprop.tf_keras.RMSprop())
     with pytest.raises(TypeError, match=r"is one of Keras 3: rmsprop\.keras\.RMSprop steps it"):
         rmsprop.tf_keras.RMSprop().apply_gradients([(tf.ones(()), keras.Variable(1.0))])
+    with pytest.raises(TypeError, match=r"learning_rate=.* is one of tf_keras's schedules: rmsprop\.tf_keras\.RMSprop"):
+        RMSprop(tf_keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))
+
+
+@pytest.mark.parametrize("gradient", [numpy.array(True), numpy.array(1j)], ids=["bool", "complex"])
+def test_arrays_of_other_kinds_of_numbers(gradient):
+    """TensorFlow itself would cast them."""
+    with pytest.raises(TypeError, match=f"has the type {gradient.dtype.name}"):
+        RMSprop().apply_gradients([(gradient, keras.Variable(1.0))])

@@ -68,8 +68,8 @@ def test_large_tensors_shared_out_among_threads_have_the_bits_of_numpy():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_as_many_as_torchs(threads, monkeypatch):
-    used, original, before = set(), numba.share_out, torch.get_num_threads()
-    monkeypatch.setattr(numba, "share_out", lambda work, chunks, most: used.add(most) or original(work, chunks, most))
+    used, original, before = set(), numba.Shared, torch.get_num_threads()
+    monkeypatch.setattr(numba, "Shared", lambda work, chunks, most: used.add(most) or original(work, chunks, most))
     parameter = torch.nn.Parameter(torch.ones(3))
     parameter.grad = torch.ones(3)
     optimizer = RMSprop([parameter], clipnorm=1.0)

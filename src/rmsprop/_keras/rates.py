@@ -24,7 +24,16 @@ def is_compiled(rate: Any) -> bool:
 
 
 def number_of(rate: Any) -> Any:
-    """Take the number out of a tensor or variable; anything else stays what it is."""
+    """Take the number out of a tensor or variable; anything else stays what it is.
+
+    Raises:
+        TypeError: it is a schedule of the other Keras.
+    """
+    if any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(rate).__mro__):
+        raise TypeError(
+            f"learning_rate={rate!r} is one of tf_keras's schedules: rmsprop.tf_keras.RMSprop takes them, this "
+            "optimizer those of keras.optimizers.schedules and of rmsprop.schedules"
+        )
     tensor = rate.value if isinstance(rate, keras.Variable) else rate
     if keras.ops.is_tensor(tensor) and len(tensor.shape) == 0:
         return float(keras.ops.convert_to_numpy(tensor))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy
 import tensorflow as tf
 
 from rmsprop._options import FLOATS
@@ -19,17 +20,27 @@ def checked(gradient: Any, variable: Any) -> Any:
         # As anybody can make them, of NumPy's arrays or of variables in which they were summed.
         gradient = tf.IndexedSlices(*map(tf.convert_to_tensor, (gradient.values, gradient.indices)))
     elif not isinstance(gradient, tf.Tensor):
+        _check_array(gradient, variable)
         try:
             gradient = tf.convert_to_tensor(gradient, None if tf.is_tensor(gradient) else dtype_of(variable))
         except (TypeError, ValueError) as error:
             raise type(error)(f"the gradient of variable {variable.name!r} is no tensor: {error}") from error
     if gradient.dtype.name not in FLOATS:
-        raise TypeError(
-            f"the gradient of variable {variable.name!r} has the type {gradient.dtype.name}: "
-            f"{', '.join(FLOATS)} is needed"
-        )
+        raise _wrong_type(gradient, variable)
     shape = gradient.values.shape[1:] if sparse else gradient.shape
     wanted = variable.shape[1:] if sparse else variable.shape
     if not shape.is_compatible_with(wanted):
         raise ValueError(f"the gradient of variable {variable.name!r} has the shape {shape}, not {wanted}")
     return gradient
+
+
+def _check_array(gradient: Any, variable: Any) -> None:
+    """Refuse arrays of NumPy's that TensorFlow would make numbers of another kind of."""
+    if isinstance(gradient, numpy.ndarray | numpy.generic) and gradient.dtype.kind in "bc":
+        raise _wrong_type(gradient, variable)
+
+
+def _wrong_type(gradient: Any, variable: Any) -> TypeError:
+    return TypeError(
+        f"the gradient of variable {variable.name!r} has the type {gradient.dtype.name}: {', '.join(FLOATS)} is needed"
+    )
