@@ -111,7 +111,11 @@ def test_refused_parameters(make, value, match):
         (RMSprop(centered=True).init(jnp.ones(2)), ValueError, "state.average_gradient: the state holds one"),
         (RMSprop().init(jnp.ones(3)), ValueError, r"state.velocity of '' has the shape \(3,\), not \(2,\)"),
         (RMSprop().init([jnp.ones(2)]), ValueError, "state.velocity is not the tree that params is"),
-        (RMSprop().init(jnp.ones(2))._replace(iterations=jnp.float32(3)), TypeError, "iterations=.* is no whole number"),
+        (
+            RMSprop().init(jnp.ones(2))._replace(iterations=jnp.float32(3)),
+            TypeError,
+            "iterations=.* is no whole number",
+        ),
         (optax.EmptyState(), TypeError, "a EmptyState, no RMSpropState"),
         ((), TypeError, "a tuple, no RMSpropState"),
     ],
