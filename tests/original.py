@@ -6,6 +6,11 @@ import tf_keras
 
 STEPS = 300
 
+#: What is compared with the original: the whole table in float32. Options do in float64 what they do there, so that
+#: every two of them need to meet only once.
+ROWS = [(case, "float32") for case in cases.TABLE]
+ROWS += [(case, "float64") for case in cases.PAIRWISE + cases.EXTREMES]
+
 
 class _Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
     """A function of the step as tf_keras wants it; a plain callable it would read once."""

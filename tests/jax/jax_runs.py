@@ -64,8 +64,18 @@ class ByTransformation:
 WAYS = {"optimizer": ByOptimizer, "transformation": ByTransformation}
 
 
-def path(way, options, dtype, steps):
-    """Do steps with the table's variables and gradients; slot -> name -> array with what is there after each."""
+_paths = {}
+
+
+def path(way, case, dtype, steps):
+    """Do a row's steps, once for all tests that look at them; slot -> name -> array with what is there after each."""
+    key = way, case.desc, dtype, steps
+    if key not in _paths:
+        _paths[key] = _path(way, case.options, dtype, steps)
+    return _paths[key]
+
+
+def _path(way, options, dtype, steps):
     with precision(dtype):
         run = WAYS[way](tree(cases.variables(dtype)), **options)
         stacked, rows = cases.gradients(steps, dtype), {}

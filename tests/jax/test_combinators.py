@@ -17,18 +17,18 @@ def gradients(seed):
     return {name: jnp.asarray(numbers(one.shape, seed=seed)) for name, one in PARAMS.items()}
 
 
-def walk(transformation, steps=6, compiled=True, params=PARAMS):
+def walk(transformation, steps=6, params=PARAMS):
     """Do steps; all of them with one compilation."""
 
+    @jax.jit
     def step(grads, state, params):
         updates, state = transformation.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    run = jax.jit(step) if compiled else step
     state = transformation.init(params)
     for seed in range(steps):
-        params, state = run(gradients(seed), state, params)
-    assert not compiled or run._cache_size() == 1
+        params, state = step(gradients(seed), state, params)
+    assert step._cache_size() == 1
     return params, state
 
 
@@ -84,7 +84,7 @@ def test_inject_hyperparams_refuses_the_words_of_others():
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 def test_multi_steps(options):
     """Three steps of which each has the mean of two gradients."""
-    params, state = walk(optax.MultiSteps(rmsprop(0.125, **options), 2), compiled=False)
+    params, state = walk(optax.MultiSteps(rmsprop(0.125, **options), 2))
     assert state.inner_opt_state.iterations == 3
     optimizer, expected = RMSprop(0.125, **options), PARAMS
     inner = optimizer.init(expected)

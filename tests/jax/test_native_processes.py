@@ -25,15 +25,12 @@ def test_a_cached_step_runs_in_another_process(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("jit_apply_gradients")) == files
 
 
-def test_a_process_may_end_while_a_step_is_under_way():
+def test_clearing_jax_s_caches_and_ending_while_a_step_is_under_way():
     source = STEP + (
+        "for _ in range(2):\n    print(step(params, state, params)[0][0, 0])\n    jax.clear_caches()\n"
         "params = jnp.ones(20_000_000)\nstate = one.init(params)\n"
         "for _ in range(4): params, state = step(params, state, params)\nprint('leaving')\n"
     )
-    assert processes.run(source) == "leaving"
-
-
-def test_clearing_jax_s_caches():
-    source = STEP + "step(params, state, params)\njax.clear_caches()\nprint(step(params, state, params)[0][0, 0])\n"
-    alone = STEP + "print(step(params, state, params)[0][0, 0])\n"
-    assert processes.run(source) == processes.run(alone)
+    before, after, leaving = processes.run(source).splitlines()
+    assert float(before) < 10
+    assert (after, leaving) == (before, "leaving")

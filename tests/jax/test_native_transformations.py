@@ -10,7 +10,10 @@ OPTIONS = {
     "learning_rate": 0.01, "momentum": 0.9, "centered": True, "clipnorm": 0.5, "weight_decay": 1e-3, "use_ema": True,
     "ema_overwrite_frequency": 2, "initial_velocity": 0.5,
 }  # fmt: skip
-PARAMS = [jnp.asarray(numpy.random.default_rng(0).normal(size=shape), jnp.float32) for shape in [(3, 4), (), (5,)]]
+#: Two of a shape: where operations run one by one, each is compiled for every shape.
+SHAPES = [(3, 4), (), (3, 4)]
+_random = numpy.random.default_rng(0)
+PARAMS = [jnp.asarray(_random.normal(size=shape), jnp.float32) for shape in SHAPES]
 STACKED = [jnp.stack([one, 2 * one, one - 1]) for one in PARAMS]
 
 
@@ -78,13 +81,27 @@ TRACED = {
     "grad through scan": lambda one: jax.grad(lambda params: scan_loss(one, params))(PARAMS),
 }
 
+#: Those that run one operation after the other when nothing compiles them, which takes long. The others are made of the
+#: same rules for single operations.
+EAGER = ("vmap", "vmap of some", "vmap of the rate", "grad", "grad of the rate", "jvp")
+CALLS = [(name, True) for name in TRACED] + [(name, False) for name in EAGER]
+
 #: Where the kernel runs on one of them.
 NATIVE = {"step": step, "scan": scanned, "loop": looped, "cond": chosen}
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
-@pytest.mark.parametrize("name", TRACED)
-def test_traced(name, compiled, monkeypatch):
+@pytest.fixture
+def unoptimized():
+    """XLA compiles in a hurry: for what is the same operations on both ways, however they are compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "compiled"), CALLS, ids=[f"{name}-{'jit' if jit else 'eager'}" for name, jit in CALLS]
+)
+def test_traced(name, compiled, monkeypatch, unoptimized):
     def run(native):
         one = optimizer(monkeypatch, native, **OPTIONS)
         function = lambda: TRACED[name](one)  # noqa: E731

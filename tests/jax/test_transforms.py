@@ -156,23 +156,25 @@ def test_a_derivative_through_steps(make, options, clip):
                 w, state = step(3 * w, state, w)
             return (w**2).sum()
 
-        derivative = jax.jit(jax.grad(after))(0.01)
-        finite = (after(0.01 + 1e-6) - after(0.01 - 1e-6)) / 2e-6
+        derivative, value = jax.jit(jax.grad(after))(0.01), jax.jit(after)
+        finite = (value(0.01 + 1e-6) - value(0.01 - 1e-6)) / 2e-6
         # Measured 2e-11, of the finite difference itself.
         numpy.testing.assert_allclose(derivative, finite, rtol=1e-9)
         assert abs(finite) > 0.01
 
 
 @pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
-@pytest.mark.parametrize("gradient", [0.0, 1e-30, 1e25], ids=str)
 @ways
-def test_a_derivative_is_finite_where_a_norm_is_none_or_huge(make, clip, gradient):
+def test_a_derivative_is_finite_where_a_norm_is_none_or_huge(make, clip):
     init, step = make(**{clip: 1.0})
 
-    def after(grads):
+    @jax.jit
+    @jax.grad
+    def derivative(grads):
         return step(grads, init(PARAMS["b"]), PARAMS["b"])[0].sum()
 
-    assert numpy.isfinite(jax.grad(after)(jnp.full(5, gradient))).all()
+    for gradient in (0.0, 1e-30, 1e25):
+        assert numpy.isfinite(derivative(jnp.full(5, gradient))).all(), gradient
 
 
 @pytest.mark.parametrize(("options", "loops"), [({}, 2), (EVERYTHING | {"global_clipnorm": None}, 6)])

@@ -41,8 +41,7 @@ def deviations():
         print(f"largest, {dtype}: {max(row.get(dtype, 0) for row in found.values()):.1e}")
 
 
-@dtypes
-@pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.parametrize(("case", "dtype"), original.ROWS, ids=str)
 def test_trajectory(case, dtype, deviations, record_property):
     """Variables and state after each of 300 steps."""
     theirs, path = original.path(case, dtype), ours.path(case.options, dtype, original.STEPS)

@@ -38,12 +38,17 @@ def follow(optimizer, variables, stacked, way="loop"):
     return {slot: {name: flat[slot, name] for name in named} for slot, named in slots.items()}
 
 
+_paths = {}
+
+
 def path(case, dtype, steps=original.STEPS, way="loop", **arguments):
-    """Do steps with the table's variables and gradients."""
-    optimizer, variables = build(case.options, cases.variables(dtype), **arguments)
-    found = follow(optimizer, variables, cases.gradients(steps, dtype), way)
-    assert optimizer.iterations.numpy() == steps
-    return found
+    """Do steps with the table's variables and gradients, once for all tests that look at them."""
+    key = (case.desc, dtype, steps, way, *arguments.items())
+    if key not in _paths:
+        optimizer, variables = build(case.options, cases.variables(dtype), **arguments)
+        _paths[key] = follow(optimizer, variables, cases.gradients(steps, dtype), way)
+        assert optimizer.iterations.numpy() == steps
+    return _paths[key]
 
 
 def deviation(path, expected):

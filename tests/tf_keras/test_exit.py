@@ -7,6 +7,7 @@ from processes import run
 
 PREPARED = """
     import gc, threading, warnings
+    from types import SimpleNamespace
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
@@ -15,23 +16,24 @@ PREPARED = """
     from rmsprop.tf_keras import RMSprop
     _native.BUCKET = 1 << 20
 
-    variables = [tf.Variable(tf.ones(size)) for size in (3, 300_000, 500_000)]
-    optimizer = RMSprop(momentum=0.9, use_ema=True, global_clipnorm=1.0)
-    step = tf.function(lambda: optimizer.apply_gradients([(variable * 0.5, variable) for variable in variables]))
-    for _ in range(5):
-        step()
-    optimizer.apply_gradients([(variable * 0.5, variable) for variable in variables])
-    held = [variable.read_value() for variable in (*variables, *optimizer.variables)]
-    views = [numpy.asarray(memoryview(value)) for value in held[:3]]
-    before = [view.copy() for view in views]
+    def prepared():
+        variables = [tf.Variable(tf.ones(size)) for size in (3, 300_000, 500_000)]
+        optimizer = RMSprop(momentum=0.9, use_ema=True, global_clipnorm=1.0)
+        step = tf.function(lambda: optimizer.apply_gradients([(variable * 0.5, variable) for variable in variables]))
+        for _ in range(5):
+            step()
+        optimizer.apply_gradients([(variable * 0.5, variable) for variable in variables])
+        held = [variable.read_value() for variable in (*variables, *optimizer.variables)]
+        views = [numpy.asarray(memoryview(value)) for value in held[:3]]
+        before = [view.copy() for view in views]
+        return SimpleNamespace(**locals())
 """
 
-#: What a program may do with all that before it ends.
+#: What a program may do with all that before it ends; `kept` are views of values, with what they showed before.
 ENDINGS = {
-    "with everything alive": "",
-    "views last": "del step, optimizer, variables, held; gc.collect()",
-    "variables last": "del step, optimizer, held, views; gc.collect()",
     "a daemon steps on": """
+        globals().update(vars(prepared()))
+        kept = [*zip(views, before)]
         def work():
             while True:
                 step()
@@ -39,24 +41,33 @@ ENDINGS = {
         for _ in range(20):
             variables[1].read_value()
     """,
-    "a step at exit, and values that the last module holds": """
+    "views last, and variables last": """
+        one, other = prepared(), prepared()
+        del one.step, one.optimizer, one.variables, one.held
+        del other.step, other.optimizer, other.held, other.views
+        gc.collect()
+        kept = [*zip(one.views, one.before)]
+    """,
+    "with everything alive, a step at exit, and values that the last module holds": """
         import atexit, sys
-        atexit.register(step)
+        globals().update(vars(prepared()))
+        last = prepared()
+        kept = [*zip(views, before), *zip(last.views, last.before)]
+        atexit.register(last.step)
         sys.modules["keeper"] = type(sys)("keeper")
-        sys.modules["keeper"].everything = [variables, held, views, step, optimizer]
+        sys.modules["keeper"].everything = [last.variables, last.held, last.views, last.step, last.optimizer]
     """,
 }
+
+CHECK = """
+    for view, old in kept:
+        assert (view == old).all()
+    print(len(kept), "done")
+"""
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_process_ends_cleanly(ending):
-    source = (
-        dedent(PREPARED)
-        + dedent(ENDINGS[ending])
-        + dedent("""
-        for view, old in zip(globals().get("views", []), before):
-            assert (view == old).all()
-        print("done")
-    """)
-    )
-    assert run(source, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3") == "done"
+    source = dedent(PREPARED) + dedent(ENDINGS[ending]) + dedent(CHECK)
+    views = 6 if "module" in ending else 3
+    assert run(source, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3") == f"{views} done"
