@@ -179,21 +179,23 @@ def seconds(value: float) -> str:
     return f"{value * 1e6:.3g} µs"
 
 
+def tables(measurements: list[Row]) -> list[str]:
+    """Give those of one front end; `measurements` are several for Keras 3 alone."""
+    rows = measurements[0]["rows"]
+    frontend = next((row["frontend"] for row in rows if "frontend" in row), "numpy")
+    if frontend == "keras":
+        return [by_backend(measurements, VARIANTS), *(startup(one["rows"]) for one in measurements)]
+    if frontend == "tf_keras":
+        return [work(rows, VARIANTS), startup(rows), memory(rows)]
+    compared = [steps(rows, VARIANTS), limits(rows)]
+    if frontend == "jax":
+        compared.append(compilation(rows))
+    return [*compared, startup(rows), allocation(rows) if frontend == "numpy" else temporaries(rows)]
+
+
 def main() -> None:
     """Print all of them."""
-    measurements = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    rows = measurements[0]["rows"]
-    if any(row.get("frontend") == "keras" for row in rows):
-        print(by_backend(measurements, VARIANTS), *(startup(one["rows"]) for one in measurements), sep="\n\n")
-    elif any(row.get("frontend") == "tf_keras" for row in rows):
-        print(work(rows, VARIANTS), startup(rows), memory(rows), sep="\n\n")
-    elif any(row.get("frontend") == "torch" for row in rows):
-        print(steps(rows, VARIANTS), limits(rows), startup(rows), temporaries(rows), sep="\n\n")
-    elif any(row.get("frontend") == "jax" for row in rows):
-        tables = [steps(rows, VARIANTS), limits(rows), compilation(rows), startup(rows), temporaries(rows)]
-        print(*tables, sep="\n\n")
-    else:
-        print(steps(rows, VARIANTS), limits(rows), startup(rows), allocation(rows), sep="\n\n")
+    print(*tables([json.loads(Path(name).read_text()) for name in sys.argv[1:]]), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -199,8 +199,10 @@ class RMSprop(State):
             ValueError: a number is out of its range, or a shape differs. Nothing has changed then.
         """
         if torch.compiler.is_compiling():
-            uncompiled: float | None = _uncompiled_step(self, closure)
-            return uncompiled
+            from rmsprop._torch import uncompiled
+
+            loss: float | None = uncompiled.call(self._announced_step, closure)
+            return loss
         return self._announced_step(closure)
 
     # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
@@ -337,6 +339,5 @@ class RMSprop(State):
         ]
 
 
-#: A compiled train step breaks its graph here: what runs in kernels of ours cannot be traced.
+#: Tells profilers and calls hooks.
 _hooked_step = State.profile_hook_step(RMSprop._step)
-_uncompiled_step = torch.compiler.disable(RMSprop._announced_step)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from arrays import numbers
+from processes import run
 from torch_runs import tensor
 
 from rmsprop.schedules import CosineDecay
@@ -64,3 +65,8 @@ def test_hooks_are_called_where_the_step_is_compiled():
         w.grad = torch.ones(3)
         step()
     assert seen == [("before", 0), ("after", 1), ("before", 1), ("after", 2)]
+
+
+def test_the_import_loads_no_compiler():
+    """It takes longer than all of torch, which itself loads it when a first optimizer is made."""
+    assert run("import sys, rmsprop.torch; print('torch._dynamo' in sys.modules)") == "False"
