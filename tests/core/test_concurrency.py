@@ -10,7 +10,7 @@ from processes import run
 
 from rmsprop import RMSprop
 from rmsprop.compilers import _threads
-from rmsprop.compilers._layout import HELPING, OPEN
+from rmsprop.compilers._layout import HELPING, NEXT, OPEN
 from rmsprop.compilers._threads import SMALL, Shared
 from rmsprop.compilers._turns import drawn
 
@@ -72,11 +72,11 @@ def test_others_help():
     """A helper that is there in time does chunks, and is the only one."""
     begun, who = threading.Event(), []
 
-    def work(turns, leads, chunks, some):
+    def work(turns, leads, run, chunks, some):
         if leads:
-            turns[OPEN] = 1
+            turns[OPEN] = run
             assert begun.wait(10)
-            draw(turns, True, 0, 1, done)
+            draw(turns, True, run, 0, 1, done)
         else:
             turns[HELPING] += 1
             begun.set()
@@ -108,6 +108,36 @@ def test_a_helper_that_is_late_does_nothing():
     assert (done == 1).all()
     shared.run()
     assert (done == 2).all()
+
+
+def test_a_helper_does_no_chunk_of_a_later_run():
+    """What it has looked up may be another run's."""
+    looked_up, later, left = threading.Event(), threading.Event(), threading.Event()
+    done = {1: numpy.zeros(100, int), 2: numpy.zeros(100, int)}
+    place = 1
+
+    def work(*draws):
+        leads, run = draws[1:3]
+        mine = done[place]
+        if not leads and run == 1:
+            looked_up.set()
+            assert later.wait(10)
+            draw(*draws, mine)
+            left.set()
+        elif leads and run == 2:
+            draws[0][NEXT], draws[0][OPEN] = 0, 2
+            later.set()
+            assert left.wait(10)
+            draw(*draws, mine)
+        else:
+            draw(*draws, mine)
+
+    shared = Shared(work, 100, 2)
+    shared.run()
+    assert looked_up.wait(10)
+    place = 2
+    shared.run()
+    assert all((one == 1).all() for one in done.values())
 
 
 def test_helpers_that_do_not_come_are_not_asked_again(monkeypatch):
@@ -209,7 +239,7 @@ def test_an_interrupt_waits_for_the_helpers():
         from rmsprop.compilers._threads import Shared
         ended, begun = [], threading.Event()
 
-        def work(turns, leads, chunks, some):
+        def work(turns, leads, run, chunks, some):
             if leads:
                 begun.wait()
                 signal.setitimer(signal.ITIMER_REAL, 0.3)

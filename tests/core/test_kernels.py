@@ -337,10 +337,10 @@ def test_the_second_step_and_another_learning_rate_compile_nothing():
 def test_one_launch_serves_all_tensors(monkeypatch):
     calls = []
     original = _kernels.step
-    monkeypatch.setattr(_kernels, "step", lambda *arguments: calls.append(arguments[1:3]) or original(*arguments))
+    monkeypatch.setattr(_kernels, "step", lambda *arguments: calls.append(arguments[1:4]) or original(*arguments))
     variables = [numbers(shape) for shape in ((3, 4), (5,), (), (2, 2, 2))]
     steps(variables, lambda step: [numbers(v.shape) for v in variables], 1, **OPTIONS["everything"])
-    assert calls == [(True, 0), (True, 4)]  # the first, of no chunk, compiles before anything is written
+    assert calls == [(True, 0, 0), (True, 1, 4)]  # the first, of no chunk, compiles before anything is written
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

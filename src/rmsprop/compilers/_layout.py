@@ -23,8 +23,8 @@ PART: Final = 512
 #: A chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
 LANES: Final = 128
 
-#: What threads that share chunks have in common, places in an array of `WORDS` numbers: the next chunk, whether the
-#: work is open, and how many help. Each has cache lines of its own.
+#: What threads that share chunks have in common, places in an array of `WORDS` numbers: the next chunk, the run
+#: that the work is open for, or 0, and how many help. Each has cache lines of its own.
 NEXT, OPEN, HELPING, WORDS = 0, 16, 32, 48
 
 

@@ -29,9 +29,9 @@ _DRAWS: Final = 16
 #: Seconds between two looks at helpers whom the system holds up.
 _PAUSE: Final = 2e-5
 
-#: What each thread calls: with the words that they have in common, whether it leads, how many chunks there are, and how
-#: many of them to draw at a time.
-Work = Callable[[NDArray[numpy.int64], bool, int, int], object]
+#: What each thread calls: with the words that they have in common, whether it leads, the number of the run, how many
+#: chunks there are, and how many of them to draw at a time.
+Work = Callable[[NDArray[numpy.int64], bool, int, int, int], object]
 
 
 def default_threads() -> int:
@@ -54,7 +54,7 @@ class Shared:
     """
 
     def __init__(self, work: Work, chunks: int, threads: int) -> None:
-        self._work, self._chunks = work, chunks
+        self._work, self._chunks, self._runs = work, chunks, 0
         self._helpers = threads - 1 if chunks >= SMALL else 0
         self._some = max(1, chunks // (threads * _DRAWS))
         self._begin()
@@ -65,13 +65,14 @@ class Shared:
 
     def compile(self) -> None:
         """Let the work do no chunk."""
-        self._work(self._turns, True, 0, 1)
+        self._work(self._turns, True, 0, 0, 1)
 
     def run(self) -> None:
         """Do all chunks. Whatever happens, nobody works on when this returns or raises: the memory may be gone then."""
         if self._team is not _team:
             # Helpers of the process that this one was forked from have not been here, and will not leave.
             self._begin()
+        self._runs += 1
         try:
             # Those who were asked before and have not come will come to this.
             for _ in range(self._helpers - len(self._asked)):
@@ -79,14 +80,15 @@ class Shared:
                 if not _team.ask(self._help, self._helpers):
                     self._asked.pop()
                     break
-            self._work(self._turns, True, self._chunks, self._some)
+            self._work(self._turns, True, self._runs, self._chunks, self._some)
         finally:
             if self._turns[HELPING]:
                 self._wait()
 
     def _help(self) -> None:
         self._asked.pop()
-        self._work(self._turns, False, self._chunks, self._some)
+        # What the work needs besides is looked up after the number: if it is another run's by then, so is the number.
+        self._work(self._turns, False, self._runs, self._chunks, self._some)
 
     def _wait(self) -> None:
         """Wait for helpers whom the system holds up; an interrupt meanwhile is raised after that."""

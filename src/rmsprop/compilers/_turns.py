@@ -2,8 +2,8 @@
 
 Those who share a piece of work have a few words in common (`rmsprop.compilers._layout.WORDS`). One of them leads: it
 opens the work, draws chunks until there are none, closes it and waits for the others. The others help: they draw if it
-is open when they come, and whoever comes late goes away again. So nobody is waited for who has not begun, and when the
-leader is done, nobody works on, or it sees that somebody does.
+is open when they come, for the run that they come for, and whoever comes late goes away again. So nobody is waited for
+who has not begun, and when the leader is done, nobody works on, or it sees that somebody does.
 """
 
 from collections.abc import Callable
@@ -64,15 +64,15 @@ def _place(turns, word):
 
 
 @_jit
-def _enter(turns, leads):
-    """Open the work, or give whether it is open."""
+def _enter(turns, leads, run):
+    """Open the work for a run, or give whether it is open for this one."""
     if leads:
         _set(_place(turns, NEXT), 0)
-        _set(_place(turns, OPEN), 1)
+        _set(_place(turns, OPEN), run)
         return True
     # In this order, and the leader's the other way round: it sees a helper, or that helper sees that it has closed.
     _add(_place(turns, HELPING), 1)
-    return _get(_place(turns, OPEN)) == 1
+    return _get(_place(turns, OPEN)) == run
 
 
 @_jit
@@ -94,12 +94,13 @@ def drawn(kernel: Callable[..., Any]) -> Callable[..., None]:
         kernel: of the first chunk, the one past the last, and other arguments; compiled.
 
     Returns:
-        A function, to be compiled, of the words that threads have in common, whether this one leads, how many chunks
-        there are, how many of them to draw at a time, and the other arguments.
+        A function, to be compiled, of the words that threads have in common, whether this one leads, for which run its
+        arguments are, counted from 1, how many chunks there are, how many of them to draw at a time, and the other
+        arguments.
     """
 
-    def draw(turns, leads, count, some, *arguments):
-        if _enter(turns, leads):
+    def draw(turns, leads, run, count, some, *arguments):
+        if _enter(turns, leads, run):
             first = _add(_place(turns, NEXT), some)
             while first < count:
                 kernel(first, min(first + some, count), *arguments)
