@@ -129,7 +129,7 @@ def test_a_helper_does_no_chunk_of_a_later_run():
             later.set()
             assert left.wait(10)
             draw(*draws, mine)
-        else:
+        elif leads:
             draw(*draws, mine)
 
     shared = Shared(work, 100, 2)
