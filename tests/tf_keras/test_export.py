@@ -123,7 +123,8 @@ def test_a_model_without_its_train_step_is_exported_either_way(tmp_path):
         tf.saved_model.save(Predictor(trainer), str(tmp_path / name))
     source = LOAD + (
         "    for name in ('native', 'traced'):\n"
-        "        print(tf.saved_model.load(f'{folder}/{name}').predict(x).numpy().tolist())\n"
+        "        loaded = tf.saved_model.load(f'{folder}/{name}')\n"
+        "        print(loaded.predict(x).numpy().tolist())\n"
     )
     found = run(source, tmp_path, X.tolist(), Y.tolist(), **QUIET).splitlines()[-2:]
     for line, trainer in zip(found, trainers.values(), strict=True):
