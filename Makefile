@@ -1,4 +1,5 @@
-# make demo: train a network.  make test: the whole suite.  make env: only the environment of the suite.
+# make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
+# environment of the suite.
 # Both work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv.
 
 PYTHON ?= python3
@@ -10,12 +11,16 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test env lint types bench clean
+.PHONY: demo test test-all env lint types bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
 
+# Whatever takes long is marked `slow`.
 test: env
+	$(BIN)/python tests/run.py -m 'not slow'
+
+test-all: env
 	$(BIN)/python tests/run.py
 
 env: $(VENV)/env.stamp

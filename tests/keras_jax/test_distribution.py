@@ -48,7 +48,7 @@ SOURCE = """
 """
 
 
-@pytest.mark.slow  # starts a process that compiles for eight devices
+# Takes more than ten seconds: starts a process that compiles for eight devices
 def test_distributions():
     source = "import warnings; warnings.simplefilter('default')\n"
     source += textwrap.dedent(SOURCE).format(tests=str(Path(__file__).parent.parent))

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 
-@pytest.mark.slow  # starts two processes that import torch
+# Takes more than ten seconds: starts two processes that import torch
 def test_two_processes_train_as_one(tmp_path):
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])

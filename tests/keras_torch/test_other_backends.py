@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.slow  # starts two processes, of TensorFlow's and JAX's
+# Takes more than ten seconds: starts two processes, of TensorFlow's and JAX's
 @pytest.mark.parametrize(("first", "second"), [("torch", "tensorflow"), ("tensorflow", "jax"), ("jax", "torch")])
 def test_a_training_goes_on(folder, first, second):
     with numpy.load(folder / f"{first}-{second}.npz") as there, numpy.load(folder / f"{first}-{first}.npz") as here:

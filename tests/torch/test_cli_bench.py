@@ -36,7 +36,7 @@ class TestContenders:
             assert (one != start).all()
             assert one.tobytes() == other.tobytes()
 
-    @pytest.mark.slow  # compiles C++
+    # Takes more than ten seconds: compiles C++
     def test_compiled_ends_with_the_weights_of_the_original(self):
         """With everything on: clip and averages are in the compiled function, the overwriting beside it."""
         if problem := choose_peers(["torch-compiled"])[1]:

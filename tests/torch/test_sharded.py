@@ -21,7 +21,7 @@ def differences(tmp_path_factory):
     return found
 
 
-@pytest.mark.slow  # the first starts two processes that import torch
+# Takes more than ten seconds: the first starts two processes that import torch
 @pytest.mark.parametrize("way", ["ddp", "zero", "fsdp", "tensor_parallel"])
 def test_the_trajectory_is_that_of_one_process(way, differences):
     """With clips over whole parameters and over all of them, momentum, decay, averages; without a clip too."""

@@ -15,7 +15,7 @@ def run(phase, count, folder):
     return [float(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.slow  # starts seven processes that import torch
+# Takes more than ten seconds: starts seven processes that import torch
 def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path):
     run("save", 2, tmp_path)
     for count in (1, 4):

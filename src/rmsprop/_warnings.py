@@ -1,0 +1,16 @@
+"""Warnings that point at the user's line, however many calls of ours are between."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = str(Path(__file__).parent)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the first caller outside of this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
