@@ -15,7 +15,7 @@ from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
-from rmsprop.engines._arrays import Array, address, memory_order
+from rmsprop.engines._arrays import Array, address, memory_order, packed_address
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
 from rmsprop.engines._scalars import changing, constants, storage_of
 
@@ -231,8 +231,16 @@ def _launch(
     sizes = [array.size for array in states["variable"]]
     operands = [name for name in OPERANDS if name == "gradient" or name in states]
     launch = Launch(sizes, storage, operands, scalars, threads, scattered)
+    orders = [memory_order(variable) for variable in states["variable"]]
     for name, arrays in states.items():
-        launch.addresses[name][:] = [address(array) for array in arrays]
+        if name == "variable" and scattered:
+            launch.addresses[name][:] = [address(array) for array in arrays]  # their strides are in the tables
+            continue
+        dtype = storage.variable if name == "variable" else storage.slots
+        launch.addresses[name][:] = [
+            packed_address(array.transpose(order), dtype, size)
+            for array, order, size in zip(arrays, orders, sizes, strict=True)
+        ]
     return launch
 
 

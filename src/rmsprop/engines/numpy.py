@@ -107,7 +107,7 @@ class Engine:
             else:
                 kind, usable = self._admit(index, gradient)
                 kinds.append(kind)
-                addresses.append(start_of(usable))
+                addresses.append(start_of(kind, usable))
                 arrays.append(usable)
         plan = self._plan(tuple(kinds))
         plan.set_gradients(addresses, arrays)

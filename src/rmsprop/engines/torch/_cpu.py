@@ -139,7 +139,7 @@ class Native:
             kinds.append(kind)
             arrays.append(usable)
         self._plan = self._find(tuple(kinds))
-        self._plan.set_gradients([start_of(array) for array in arrays], arrays)
+        self._plan.set_gradients([*map(start_of, kinds, arrays)], arrays)
         self._remember([item.gradient for item in items], kinds)
         return arrays
 
