@@ -122,11 +122,15 @@ class Plan:
         each = isinstance(values, numpy.ndarray)
         if not each and values == self._told.get(name):
             return
-        self._told[name] = None if each else values
+        # Forgotten before the first column is written, and noted after the last: whatever comes in between, an interrupt
+        # or a warning raised as an error, the next step writes them all.
+        self._told.pop(name, None)
         for bucket in self._buckets:
             column = bucket.launch.scalars.get(name)
             if column is not None:
                 column[:] = values[bucket.places] if isinstance(values, numpy.ndarray) else values
+        if not each:
+            self._told[name] = values
 
     def run(self) -> None:
         """Do the step."""
