@@ -7,6 +7,7 @@ from rmsprop import _slots
 from rmsprop._options import Options
 from rmsprop._variables import Array, Variables
 from rmsprop.engines._arrays import empty_alike
+from rmsprop.engines._modes import exact
 from rmsprop.engines.numpy import Engine
 
 
@@ -26,8 +27,9 @@ class State:
     def __init__(self, options: Options, variables: Variables, decayed: Sequence[bool]) -> None:
         self.variables = variables
         self.slots: dict[str, list[Array]] = {}
-        for slot in _slots.slots(options):
-            self.slots[slot.name] = [_start(options, slot, array) for array in variables.arrays]
+        with exact():
+            for slot in _slots.slots(options):
+                self.slots[slot.name] = [_start(options, slot, array) for array in variables.arrays]
         self.engine = Engine(options, variables.names, variables.arrays, self.slots, decayed)
         self._made_of = options, decayed
 
@@ -48,8 +50,9 @@ class State:
         """Write the averages into some variables, or all."""
         self.engine.check()
         arrays = self.variables.arrays
-        for index in [self.variables.find(array) for array in (arrays if variables is None else variables)]:
-            arrays[index][...] = self.slots["average"][index]
+        with exact():
+            for index in [self.variables.find(array) for array in (arrays if variables is None else variables)]:
+                arrays[index][...] = self.slots["average"][index]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Addresses and compiled plans belong to this process and to these arrays, and a copy of an array need not lie

@@ -1,6 +1,5 @@
 """The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from rmsprop._options import FLOATS
 from rmsprop._rows import RowSparse, is_masked
+from rmsprop._warnings import warn
 from rmsprop.engines._arrays import address, first_overlap, is_float, overlaps_itself
 
 Array = NDArray[Any]
@@ -124,7 +124,7 @@ class Variables:
             names = ", ".join(missing.values())
             if not present:
                 raise ValueError(f"no variable has a gradient: all of {names} came with None")
-            warnings.warn(f"variables without a gradient are left as they are: {names}", stacklevel=4)
+            warn(f"variables without a gradient are left as they are: {names}")
         return present
 
     def _refuse_overlap(self) -> None:

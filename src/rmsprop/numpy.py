@@ -12,6 +12,7 @@ import numpy
 from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
 from rmsprop._state import State
 from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
+from rmsprop.engines._modes import exact, flushes
 
 Collection = Sequence[Array] | Mapping[str, Array]
 
@@ -221,6 +222,10 @@ class RMSprop:
         return self._iterations
 
     def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
+        if flushes():
+            with exact():
+                self._step(pairs, variables)
+            return
         state = self._state or self._start(variables)
         gradients = state.variables.match(pairs)
         rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)

@@ -9,6 +9,7 @@ from rmsprop import RMSprop, RowSparse, schedules
 
 pytestmark = pytest.mark.filterwarnings("ignore:variables without a gradient")
 
+
 @pytest.fixture(autouse=True)
 def _error_state():
     """An interrupt at the line where `numpy.errstate` ends, which tracing alone can put there, leaves it as it was."""

@@ -21,6 +21,7 @@ from rmsprop import _rule
 from rmsprop.compilers._cache import cached
 from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
 from rmsprop.compilers._memory import advance, fence, load, pointer, store, stream
+from rmsprop.compilers._modes import compute_exactly, restore
 from rmsprop.compilers._scatter import gather_rows, move, reaches
 from rmsprop.compilers._turns import drawn
 
@@ -306,7 +307,9 @@ def square_sums_scattered(first, last, chunks, sizes, addresses, dtypes, layouts
 @_jit
 def fold(partial, tensors, sums):
     """Add up each tensor's chunks, in their order."""
+    mode = compute_exactly()
     sums[:] = 0.0
     for chunk in range(partial.shape[0]):
         for part in range(partial.shape[1]):
             sums[tensors[chunk]] += partial[chunk, part]
+    restore(mode)

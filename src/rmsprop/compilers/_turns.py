@@ -15,6 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from rmsprop.compilers._layout import HELPING, NEXT, OPEN
+from rmsprop.compilers._modes import compute_exactly, restore
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -101,10 +102,12 @@ def drawn(kernel: Callable[..., Any]) -> Callable[..., None]:
 
     def draw(turns, leads, run, count, some, *arguments):
         if _enter(turns, leads, run):
+            mode = compute_exactly()
             first = _add(_place(turns, NEXT), some)
             while first < count:
                 kernel(first, min(first + some, count), *arguments)
                 first = _add(_place(turns, NEXT), some)
+            restore(mode)
         _leave(turns, leads)
 
     draw.__name__ = draw.__qualname__ = kernel.__name__

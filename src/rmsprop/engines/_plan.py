@@ -122,8 +122,8 @@ class Plan:
         each = isinstance(values, numpy.ndarray)
         if not each and values == self._told.get(name):
             return
-        # Forgotten before the first column is written, and noted after the last: whatever comes in between, an interrupt
-        # or a warning raised as an error, the next step writes them all.
+        # Forgotten before the first column is written, and noted after the last: whatever comes in between, an
+        # interrupt or a warning raised as an error, the next step writes them all.
         self._told.pop(name, None)
         for bucket in self._buckets:
             column = bucket.launch.scalars.get(name)

@@ -19,6 +19,7 @@ from rmsprop.compilers._frames import Frame, read_frame
 from rmsprop.compilers._layout import Storage
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch, SquareSums
+from rmsprop.engines._modes import exact
 from rmsprop.engines._scalars import each_scale, joint_scale
 
 #: Of the text: another one is refused.
@@ -124,7 +125,8 @@ class Runners:
     def run(self, frame: int) -> None:
         """Do the step of a call frame."""
         runner = self._take()
-        runner.run(frame)
+        with exact():  # XLA's threads flush subnormal numbers, also those that a kernel is told
+            runner.run(frame)
         # Not one that failed, whose tables may be half written.
         self._idle.append(runner)
 

@@ -25,6 +25,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from rmsprop.compilers import _tensors
+from rmsprop.engines._modes import exact
 
 _NAME: Final = "RmspropCall"
 
@@ -126,7 +127,8 @@ class Call:
             outputs = self.outputs, self._dtypes, self._shapes, self._ranks, self._sizes
             if not _tensors.allocate_outputs(context, status, *outputs):
                 raise MemoryError(f"there is no memory for {self._sizes.sum() / 1e6:.3g} MB of new values")
-            self._work(self)
+            with exact():  # TensorFlow's threads flush subnormal numbers, also those that a kernel is told
+                self._work(self)
 
 
 @_CREATE
