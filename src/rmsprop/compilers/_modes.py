@@ -14,6 +14,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
+#: Numba's helpers, which have no types.
+_tools: Any = cgutils
+
 _MACHINE: Final = platform.machine().lower()
 _X86: Final = _MACHINE in ("x86_64", "amd64")
 _ARM: Final = _MACHINE in ("arm64", "aarch64")
@@ -56,7 +59,7 @@ def restore(typing_context: Any, mode: Any) -> Any:
 
 def _read(builder: Any) -> Any:
     if _X86:
-        place = cgutils.alloca_once(builder, _I32)
+        place = _tools.alloca_once(builder, _I32)
         _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
         return builder.zext(builder.load(place), _I64)
     return _call(builder, "llvm.aarch64.get.fpcr", _I64) if _ARM else _I64(0)
@@ -64,7 +67,7 @@ def _read(builder: Any) -> Any:
 
 def _write(builder: Any, mode: Any) -> None:
     if _X86:
-        place = cgutils.alloca_once(builder, _I32)
+        place = _tools.alloca_once(builder, _I32)
         builder.store(builder.trunc(mode, _I32), place)
         _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
     elif _ARM:
@@ -73,4 +76,4 @@ def _write(builder: Any, mode: Any) -> None:
 
 def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+    return builder.call(_tools.get_or_insert_function(builder.module, kind, name), arguments)

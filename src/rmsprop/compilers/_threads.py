@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final
 
@@ -60,8 +61,9 @@ class Shared:
         self._begin()
 
     def _begin(self) -> None:
-        self._team, self._turns = _team, numpy.zeros(WORDS, numpy.int64)
+        self._turns = numpy.zeros(WORDS, numpy.int64)
         self._asked: deque[None] = deque()
+        self._team = _team  # last: whether all of this was done
 
     def compile(self) -> None:
         """Let the work do no chunk."""
@@ -73,20 +75,34 @@ class Shared:
             # Helpers of the process that this one was forked from have not been here, and will not leave.
             self._begin()
         self._runs += 1
+        if self._helpers:
+            self._ask()
         try:
-            # Those who were asked before and have not come will come to this.
+            self._work(self._turns, True, self._runs, self._chunks, self._some)
+            if self._turns[HELPING]:
+                self._wait()
+        except BaseException:
+            self._wait()  # also where the interrupt came before, or between two looks
+            raise
+
+    def _ask(self) -> None:
+        """Ask for help; those who were asked before and have not come will come to this run."""
+        try:
             for _ in range(self._helpers - len(self._asked)):
                 self._asked.append(None)
                 if not _team.ask(self._help, self._helpers):
                     self._asked.pop()
                     break
-            self._work(self._turns, True, self._runs, self._chunks, self._some)
-        finally:
-            if self._turns[HELPING]:
-                self._wait()
+        except MemoryError:
+            self._asked.clear()
+        except BaseException:
+            # Whether one was asked is not known. Better one more is asked the next time than none for ever.
+            self._asked.clear()
+            raise
 
     def _help(self) -> None:
-        self._asked.pop()
+        with suppress(IndexError):
+            self._asked.pop()
         # What the work needs besides is looked up after the number: if it is another run's by then, so is the number.
         self._work(self._turns, False, self._runs, self._chunks, self._some)
 
@@ -113,19 +129,28 @@ class _Team:
     def ask(self, help: Callable[[], None], helpers: int) -> bool:
         """Have `help` called by one of so many threads; give whether there are any."""
         while len(self._threads) < helpers and not self._ended:
-            # Nobody waits for it at the end of the interpreter, which may begin while it is asked.
-            thread = threading.Thread(target=self._serve, name="rmsprop", daemon=True)
+            thread = None
             try:
+                # Nobody waits for it at the end of the interpreter, which may begin while it is asked.
+                thread = threading.Thread(target=self._serve, name="rmsprop", daemon=True)
+                self._threads.append(thread)
                 thread.start()
-            except RuntimeError:
+            except BaseException as error:
+                # One that runs nevertheless, after an interrupt, enters itself.
+                if thread is not None and thread.ident is None and thread in self._threads:
+                    self._threads.remove(thread)
+                if not isinstance(error, RuntimeError | MemoryError):
+                    raise
                 break  # the system gives no more, or the interpreter is shutting down
-            self._threads.append(thread)
         if self._ended or not self._threads:
             return False
         self._asked.put(help)
         return True
 
     def _serve(self) -> None:
+        me = threading.current_thread()
+        if me not in self._threads:
+            self._threads.append(me)
         while (help := self._asked.get()) is not None:
             try:
                 help()
@@ -134,14 +159,15 @@ class _Team:
                 continue
             finally:
                 del help
+        self._asked.put(None)  # for the next one, however many there are
 
     def end(self) -> None:
         """Let all threads come to their end."""
         self._ended = True
-        for _ in self._threads:
-            self._asked.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._asked.put(None)
+        for thread in [*self._threads]:
+            if thread.ident is not None:
+                thread.join()
 
 
 _team = _Team()

@@ -2,7 +2,8 @@
 
 A `Launch` is made once for tensors that share storage and options, and used for many steps; a step writes addresses
 and scalars into its tables and calls `run`. `SquareSums` does the same for the norms. Nothing of a parameter's size is
-allocated.
+allocated. The caller's scratch memory is got when a launch is made, before a step writes anything: a step that runs out
+of memory in its middle would leave a part of it done. A helper gets its own when it comes, and goes if there is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import Shared
 
 _Integers = NDArray[numpy.int64]
+_Scratch = NDArray[Any] | None
 _Places = tuple[_Integers, _Integers, _Integers]
 
 
@@ -58,8 +60,9 @@ class Launch:
     ) -> None:
         self._compute = storage.compute
         self._targets, self._streamed = dict(targets or {}), streamed
-        self._length, self._sparse = SCATTERED if scattered else CHUNK, sparse
+        self._length, self._sparse, self._scattered = SCATTERED if scattered else CHUNK, sparse, scattered
         self._streams = streamed
+        self._mine = self._scratch()
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
@@ -91,15 +94,21 @@ class Launch:
         self._shared.run()
 
     def _work(self, *draws: Any) -> None:
-        parts = numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
+        leads = draws[1]
+        gathered, parts = self._mine if leads else self._scratch()
+        parts = parts if self._streams else None
         if self._places is None:
             _kernels.step(*draws, *self._arguments, parts)
         elif self._sparse:
-            gathered = numpy.empty(CHUNK, self._compute)
             _kernels.step_rows(*draws, *self._arguments, *self._places[1:], gathered, parts)
         else:
-            scratch = numpy.empty(2 * SCATTERED, self._compute)
-            _kernels.step_scattered(*draws, *self._arguments, *self._places, scratch)
+            _kernels.step_scattered(*draws, *self._arguments, *self._places, gathered)
+
+    def _scratch(self) -> tuple[_Scratch, _Scratch]:
+        """Get memory for numbers that are gathered, and for those that are streamed, where there are any."""
+        count = 2 * SCATTERED if self._scattered else CHUNK if self._sparse else 0
+        gathered = numpy.empty(count, self._compute) if count else None
+        return gathered, numpy.empty((len(OPERANDS) - 1, PART)) if self._streams else None
 
 
 class SquareSums:
@@ -117,6 +126,8 @@ class SquareSums:
 
     def __init__(self, sizes: Sequence[int], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> None:
         length = SCATTERED if scattered else CHUNK
+        self._numbers = SCATTERED + LANES if scattered else LANES
+        self._mine = numpy.empty(self._numbers)
         self._places: _Places | None = None
         table = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(table, length)
@@ -138,10 +149,11 @@ class SquareSums:
         return self._sums
 
     def _work(self, *draws: Any) -> None:
+        leads = draws[1]
+        scratch = self._mine if leads else numpy.empty(self._numbers)
         if self._places is None:
-            _kernels.square_sums(*draws, *self._arguments, self._partial, numpy.empty(LANES))
+            _kernels.square_sums(*draws, *self._arguments, self._partial, scratch)
         else:
-            scratch = numpy.empty(SCATTERED + LANES)
             _kernels.square_sums_scattered(*draws, *self._arguments, *self._places, self._partial, scratch)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse
+from rmsprop.compilers._forks import loading
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order, packed_address
@@ -230,7 +231,8 @@ def _launch(
     states: dict[str, list[Array]], storage: Storage, scalars: Sequence[str], threads: int, scattered: bool
 ) -> "Launch":
     # Numba is imported when the first step needs it: `import rmsprop` is for everyone, and takes no time.
-    from rmsprop.compilers.numba import Launch
+    with loading():
+        from rmsprop.compilers.numba import Launch
 
     sizes = [array.size for array in states["variable"]]
     operands = [name for name in OPERANDS if name == "gradient" or name in states]
@@ -249,6 +251,7 @@ def _launch(
 
 
 def _square_sums(arrays: Sequence[Array], dtype: numpy.dtype[Any], threads: int, scattered: bool) -> "SquareSums":
-    from rmsprop.compilers.numba import SquareSums
+    with loading():
+        from rmsprop.compilers.numba import SquareSums
 
     return SquareSums([array.size for array in arrays], dtype, threads, scattered)
