@@ -12,8 +12,8 @@ from rmsprop._options import FLOATS
 
 def is_masked(array: Any) -> bool:
     """Whether it is a masked array; does not import `numpy.ma` to find out."""
-    masked = sys.modules.get("numpy.ma")
-    return masked is not None and isinstance(array, masked.MaskedArray)
+    # Another thread may be importing it: then it has no such class yet, and there is no such array.
+    return isinstance(array, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
 
 
 class RowSparse:
@@ -21,7 +21,8 @@ class RowSparse:
 
     It stands for the dense array :math:`G` of the given shape with
     :math:`G_r = \sum_{k:\, \mathtt{indices}_k = r} \mathtt{values}_k`. The optimizer treats it exactly as that array:
-    untouched rows see a zero gradient, so their averages decay and their momentum goes on. The array is never made.
+    untouched rows see a zero gradient, so their averages decay and their momentum goes on. The array is only made for a
+    variable whose rows do not lie one after the other in memory, as in Fortran order.
 
     Args:
         indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``, in any order; repeats are

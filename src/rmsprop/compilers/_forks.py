@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 #: Seconds that a fork waits for each lock: longer than our kernels take to compile.
@@ -34,7 +35,18 @@ _forking: dict[int, list[tuple[Any, bool]]] = {}
 def loading() -> Iterator[None]:
     """Keep other threads from forking while modules are imported that need Numba."""
     with _imports._lock:
+        _register()
         yield
+
+
+@cache
+def _register() -> None:
+    # What is registered last is called first before a fork. Logging holds its lock from then on, and importing Numba
+    # takes that: we have to come before.
+    import logging  # noqa: F401
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
 
 
 def _owners() -> list[Any]:
@@ -66,7 +78,3 @@ def _after_in_child() -> None:
             owner._lock = threading.RLock()
     _after()
     _forking.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -12,6 +12,7 @@ import numpy
 
 from rmsprop._options import Options
 from rmsprop._rows import RowSparse, is_masked
+from rmsprop.compilers._forks import loading
 from rmsprop.compilers._threads import default_threads
 from rmsprop.engines._arrays import Array, MemoryMap, address, is_float
 from rmsprop.engines._gradients import admit, start_of
@@ -154,7 +155,8 @@ class Engine:
             if len(self._plans) >= _PLANS:
                 self._plans.pop(next(iter(self._plans)))
             # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
-            from rmsprop.engines._plan import Member, Plan
+            with loading():
+                from rmsprop.engines._plan import Member, Plan
 
             members = [
                 Member(
