@@ -29,7 +29,7 @@ def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any])
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for place, (group, other) in enumerate(zip(groups, loaded["param_groups"], strict=True)):
         options, theirs = check_options(group), _their_options(place, other)
-        names = group.get("param_names") or other.get("param_names")
+        names = group.get("param_names")
         for at, (parameter, number) in enumerate(zip(group["params"], other["params"], strict=True)):
             name = str(number) if names is None else names[at]
             needed = {slot.name: tuple(parameter.shape) for slot in _slots.slots(options)}
