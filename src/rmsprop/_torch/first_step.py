@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop._torch.groups import LiveGroup, is_schedule
+from rmsprop._torch.groups import LiveGroup
 from rmsprop.engines.torch._slots import complete
 from rmsprop.engines.torch._tensors import square_sum
 
@@ -14,17 +14,23 @@ States = MutableMapping[Tensor, dict[str, Any]]
 
 
 def only_makes_state(groups: Sequence[LiveGroup]) -> bool:
-    """Whether a step of an optimizer without state moves nothing: all rates are 0, and all gradients are, of which each
-    parameter that is trained has one."""
-    for group in groups:
-        rate = group.entry["lr"]
-        if is_schedule(rate) or not isinstance(rate, int | float | Tensor) or bool(rate != 0):
-            return False
+    """Whether a step of an optimizer without state moves nothing.
+
+    All rates are 0 then, on the host, and so are all gradients, of which each parameter that is trained has one.
+    """
+    if not all(_is_zero(group.entry["lr"]) for group in groups):
+        return False
     moving = [parameter for group in groups for parameter in group.parameters if parameter.requires_grad]
     gradients = [gradient for parameter in moving if (gradient := parameter.grad) is not None]
     if not moving or len(gradients) != len(moving):
         return False
     return all(gradient.layout is torch.strided and square_sum(gradient) == 0 for gradient in gradients)
+
+
+def _is_zero(rate: Any) -> bool:
+    if isinstance(rate, Tensor):
+        return rate.device.type == "cpu" and rate.numel() == 1 and bool(rate == 0)
+    return isinstance(rate, int | float) and rate == 0
 
 
 @torch.no_grad()
