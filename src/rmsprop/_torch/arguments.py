@@ -28,6 +28,8 @@ DEFAULTS: Final = {
     "maximize": False, "capturable": False, "foreach": None, "fused": None, "differentiable": False,
 }  # fmt: skip
 
+_PLAIN: Final = frozenset((float, int, bool, str, type(None), list))
+
 #: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
 _ROUNDING: Final = 1e-12
 
@@ -51,10 +53,12 @@ def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str 
 
 def make_plain(group: MutableMapping[str, Any]) -> None:
     """Put Python's own numbers in place of NumPy's, and of tensors but `lr`: files of weights only hold no others."""
-    for name in (*DEFAULTS, "iterations"):
-        value: Any = group.get(name)
+    odd = [name for name, value in group.items() if type(value) not in _PLAIN]
+    for name in odd:
+        value: Any = group[name]
         is_array = isinstance(value, numpy.ndarray) or (isinstance(value, Tensor) and name != "lr")
-        if isinstance(value, numpy.generic) or (is_array and value.ndim == 0):
+        is_scalar = isinstance(value, numpy.generic) or (is_array and value.ndim == 0)
+        if is_scalar and (name in DEFAULTS or name == "iterations"):
             group[name] = value.item()
 
 

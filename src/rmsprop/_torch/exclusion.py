@@ -75,7 +75,7 @@ class Exclusion:
             ValueError: an excluded tensor is in no group any more, and which one took its place cannot be told; or a
                 group has not as many names as parameters. Nothing has changed then.
         """
-        if not any(group["weight_decay"] for group in groups):
+        if not any(group.get("weight_decay", True) for group in groups):
             return
         if self.patterns:
             _check_names(groups)

@@ -47,11 +47,16 @@ class LiveGroup:
         self.rate: float | Tensor = 0.0
         self.overwrite = False
 
+    def complete(self) -> None:
+        """Put into the entry what it lacks, and Python's own numbers."""
+        if not self.entry.keys() >= self._common.defaults.keys():
+            for name, value in self._common.defaults.items():
+                self.entry.setdefault(name, value)
+        make_plain(self.entry)
+
     def _read_options(self) -> None:
         entry = self.entry
-        for name, value in self._common.defaults.items():
-            entry.setdefault(name, value)
-        make_plain(entry)
+        self.complete()
         options = check_options(entry, self._common.jit_compile)
         if "learning_rate" in entry and not self._common.is_wrapped:
             raise TypeError(

@@ -89,6 +89,7 @@ class Held(torch.optim.Optimizer):
     def _settled_groups(self) -> list[LiveGroup]:
         groups = self._groups()
         for group in groups:
+            group.complete()
             if is_schedule(group.entry["lr"]):
                 group.settle(self.iterations)
         return groups

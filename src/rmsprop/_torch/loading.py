@@ -13,6 +13,9 @@ from rmsprop._torch.checkpoint import check_loaded, keep
 
 _WHAT: Final = "state dict"
 
+#: Under this word a group carries the names of its entries that are not in the file.
+_UNSAID: Final = "_unsaid"
+
 #: Without these a group that has no number of steps is none of this optimizer's.
 _DISTINCTIVE: Final = frozenset(("rho", "epsilon"))
 
@@ -24,7 +27,8 @@ def check_and_keep(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str
     fitting = fit(optimizer.param_groups, state_dict)
     if fitting is None:
         return None
-    check_loaded(optimizer.param_groups, fitting)
+    unsaid = [group.pop(_UNSAID) for group in fitting["param_groups"]]
+    check_loaded(optimizer.param_groups, fitting, unsaid)
     return {**fitting, "state": keep(fitting["state"])}
 
 
@@ -39,7 +43,9 @@ def fit(groups: Sequence[Mapping[str, Any]], state_dict: Mapping[str, Any]) -> d
     Raises:
         ValueError: parameters or groups do not fit.
     """
-    theirs: list[dict[str, Any]] = [dict(group) for group in state_dict["param_groups"]]
+    theirs: list[dict[str, Any]] = [
+        {**group, _UNSAID: DEFAULTS.keys() - group.keys()} for group in state_dict["param_groups"]
+    ]
     complete(theirs)
     found = _regroup(groups, theirs, state_dict["state"])
     if [len(group["params"]) for group in groups] != [len(other["params"]) for other in found]:
