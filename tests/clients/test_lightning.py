@@ -3,9 +3,11 @@
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import BaseFinetuning
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from rmsprop.schedules import CosineDecay
 from rmsprop.torch import RMSprop
 
 pytestmark = [
@@ -125,3 +127,48 @@ def test_mixed_precision(tmp_path):
     fit(task, tmp_path, precision="bf16-mixed")
     assert task.losses[-1] < task.losses[0] / 2
     assert {parameter.dtype for parameter in task.parameters()} == {torch.float32}
+
+
+class Thaw(BaseFinetuning):
+    """Trains the last layer alone in the first epoch, all from then on; a checkpoint holds the parameter groups."""
+
+    def freeze_before_training(self, module):
+        self.freeze(module.network[0])
+
+    def finetune_function(self, module, epoch, optimizer):
+        if epoch == 1:
+            self.unfreeze_and_add_param_group(module.network[0], optimizer)
+        elif epoch > 1:
+            self.make_trainable(module.network[0])  # it begins frozen where training is resumed
+
+
+class Scheduled(Task):
+    """Its rate is ruled by a schedule of ours."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def configure_optimizers(self):
+        return RMSprop(self.network[2].parameters(), self.rate, momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    "rate", [0.01, CosineDecay(0.01, 50), lambda step: 0.01 / (1 + step)], ids=["number", "schedule", "function"]
+)
+def test_fine_tuning_resumes(tmp_path, rate):
+    whole, first, second = (Scheduled(rate) for _ in range(3))
+    fit(whole, tmp_path, epochs=3, callbacks=[Thaw()])
+    fit(first, tmp_path, epochs=2, callbacks=[Thaw()]).save_checkpoint(tmp_path / "two.ckpt")
+    fit(second, tmp_path, epochs=3, checkpoint=tmp_path / "two.ckpt", callbacks=[Thaw()])
+    assert torch.equal(weights(whole), weights(second))
+    assert second.rates == whole.rates[16:]
+
+
+def test_clipping_under_mixed_precision(tmp_path):
+    """Which Lightning refuses where the step unscales the gradients, as for torch's fused Adam."""
+    task = Task(momentum=0.9)
+    fit(task, tmp_path, precision="bf16-mixed", gradient_clip_val=0.25)
+    assert task.losses[-1] < task.losses[0] / 2
+    with pytest.raises(RuntimeError, match="does not allow for gradient clipping"):
+        fit(Task(fused=True), tmp_path, precision="bf16-mixed", gradient_clip_val=0.25)

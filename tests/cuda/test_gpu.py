@@ -167,8 +167,9 @@ def test_the_default_device_may_be_the_gpu():
     runs.compare()
 
 
-def test_a_grad_scaler_skips_steps_as_on_the_cpu():
-    runs = FrontEnd(lr=SCHEDULE, **EVERYTHING)
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_grad_scaler_skips_steps_as_on_the_cpu(fused):
+    runs = FrontEnd(lr=SCHEDULE, fused=fused, **EVERYTHING)
     scalers = [torch.amp.GradScaler(device, init_scale=4.0) for device in ("cuda", "cpu")]
     for seed in range(6):
         runs.give(seed)
