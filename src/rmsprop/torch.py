@@ -255,12 +255,15 @@ class RMSprop(State):
         with torch.no_grad():
             for group in groups:
                 group.read(lambda: self.iterations, counter.tensor)
+        # An interrupt on the way must not leave a host that believes to know what the device has counted.
+        was_ahead, counter.is_ahead = counter.is_ahead, True
         self._engine.step_on_device(groups, self.state, counter.tensor, grad_scale, found_inf)
         is_captured = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         if found_inf is not None or is_captured:
             counter.lose(is_captured)
-        elif not counter.is_ahead:
+        elif not was_ahead:
             self._write_iterations(self.param_groups[0]["iterations"] + 1)
+            counter.is_ahead = False
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.

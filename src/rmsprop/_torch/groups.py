@@ -35,7 +35,7 @@ class LiveGroup:
         self._jit_compile = jit_compile
         self._excluded = excluded
         self.options: Options = check_options(entry, jit_compile)
-        self._values = values_of(entry)
+        self._values: tuple[Any, ...] | None = values_of(entry)
         self.maximize: bool = entry["maximize"]
         self._schedule: Any = None
         self._function: Callable[[int], float] | None = None
@@ -81,8 +81,10 @@ class LiveGroup:
         except KeyError:
             changed = True
         if changed:
-            self.options = check_options(entry, self._jit_compile)
-            self._values, self.maximize = values_of(entry), entry["maximize"]
+            # Forgotten first: an interrupt on the way must not leave options that nobody compares any more.
+            self._values = None
+            self.options, self.maximize = check_options(entry, self._jit_compile), entry["maximize"]
+            self._values = values_of(entry)
         self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
         rate = entry["lr"]
         if rate is self._written and type(rate) is float and self._schedule is None and not entry.get("schedule"):

@@ -1,7 +1,9 @@
 """What the optimizer holds: parameter groups, state, the number of steps, and how they are saved and copied."""
 
 import re
+import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from numbers import Integral
 from operator import is_
 from typing import Any
@@ -49,10 +51,11 @@ class State(torch.optim.Optimizer):
     def _groups(self) -> list[LiveGroup]:
         entries = self.param_groups
         if len(self._entries) != len(entries) or not all(map(is_, self._entries, entries)):
+            self._entries = []  # forgotten first: a group that is refused stays unknown
+            # By a weak reference: what is dropped goes at once, and all its state with it.
+            excluded = partial(State._is_excluded, weakref.proxy(self))
+            self._live = [LiveGroup(entry, place, self._jit_compile, excluded) for place, entry in enumerate(entries)]
             self._entries = [*entries]
-            self._live = [
-                LiveGroup(entry, place, self._jit_compile, self._is_excluded) for place, entry in enumerate(entries)
-            ]
         return self._live
 
     @property
