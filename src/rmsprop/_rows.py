@@ -80,7 +80,7 @@ class RowSparse:
         return self.values.dtype
 
     def coalesce(self) -> tuple[NDArray[numpy.int64], NDArray[Any]]:
-        """Give ascending row numbers without repeats, and the sum of the rows of each, contiguous.
+        """Give ascending row numbers without repeats, and the sum of the rows of each, in C order.
 
         Float16 and bfloat16 are summed in float32, which is also what they come back as.
         """
@@ -92,7 +92,8 @@ class RowSparse:
         order = numpy.argsort(indices, kind="stable")
         indices = indices[order]
         first = numpy.flatnonzero(numpy.r_[True, indices[1:] != indices[:-1]])
-        return indices[first], numpy.add.reduceat(values[order], first, axis=0)
+        # Both `values[order]` and `reduceat` keep the order of the axes in memory.
+        return indices[first], numpy.ascontiguousarray(numpy.add.reduceat(values[order], first, axis=0))
 
     def to_dense(self) -> NDArray[Any]:
         """Give the array that this stands for; float32 for float16 and bfloat16 values, as repeats are summed."""

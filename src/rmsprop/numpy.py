@@ -221,12 +221,15 @@ class RMSprop:
         return self._iterations
 
     def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
-        # Kept only when the step is done: a refused first one leaves the optimizer free to be built.
         state = self._state or self._start(variables)
         gradients = state.variables.match(pairs)
         rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
-        state.engine.step(gradients, rate, overwrite)
+        plan, held = state.engine.prepare(gradients, rate, overwrite)
+        # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
+        # interrupted while it writes leaves the state that belongs to what it has written.
         self._state = state
+        plan.run()
+        del held  # until here the kernels read its memory
         self._iterations += 1
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:

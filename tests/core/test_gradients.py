@@ -1,6 +1,7 @@
 """Gradients in every form: on shared memory, with gaps, of other types, missing, sparse."""
 
 import copy
+import itertools
 
 import numpy
 import pytest
@@ -138,6 +139,29 @@ def test_rows_give_the_same_bits_in_any_memory_order(dtype):
         w = numpy.zeros((3, 2), numpy.float32, order)
         RMSprop(**options).apply_gradients([(gradient, w)])
         numpy.testing.assert_array_equal(w, expected)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("dtype", [*TYPES, ">f4"])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [2, 0, 2], [4, 4, 4]], ids=str)
+def test_rows_may_lie_in_any_order(rows, dtype, jit_compile):
+    """The axes of the values may lie in memory in any order, and backwards."""
+    values = numbers((3, 3, 2, 4)).astype(dtype)
+    expected = stepped(RowSparse(rows, values, (5, 3, 2, 4)), jit_compile)
+    for axes in itertools.permutations(range(4)):
+        lying = numpy.ascontiguousarray(values.transpose(axes)).transpose(numpy.argsort(axes))
+        backwards = lying[:, ::-1].copy("K")[:, ::-1]
+        for given in (lying, backwards):
+            gradient = RowSparse(rows, given, (5, 3, 2, 4))
+            assert gradient.coalesce()[1].flags.c_contiguous
+            numpy.testing.assert_array_equal(stepped(gradient, jit_compile), expected)
+
+
+def stepped(gradient, jit_compile):
+    """Give zeros after a step that takes the gradient off, clipped."""
+    w = numpy.zeros(gradient.shape, numpy.float32)
+    RMSprop(1.0, rho=1.0, epsilon=1.0, clipnorm=4.0, jit_compile=jit_compile).apply_gradients([(gradient, w)])
+    return w
 
 
 def test_rows_may_be_rows_of_the_variable():

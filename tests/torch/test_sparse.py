@@ -32,6 +32,21 @@ def test_the_step_of_the_dense_gradient(options, lies):
     assert torch.equal(optimizer.state[w]["velocity"], other.state[dense]["velocity"])
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [2, 0, 2]], ids=str)
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (2, 0, 1)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.complex64])
+def test_rows_may_lie_in_any_order(rows, axes, dtype):
+    values = torch.tensor(numbers((3, 3, 2))).to(dtype)
+    back = [axes.index(axis) for axis in range(3)]
+    lying = values.permute(axes).contiguous().permute(back)
+    w, dense = (torch.nn.Parameter(torch.zeros(5, 3, 2, dtype=dtype)) for _ in range(2))
+    w.grad = torch.sparse_coo_tensor(torch.tensor([rows]), lying, (5, 3, 2), check_invariants=True)
+    dense.grad = torch.sparse_coo_tensor(torch.tensor([rows]), values, (5, 3, 2), check_invariants=True).to_dense()
+    for parameter in (w, dense):
+        RMSprop([parameter], 1.0, rho=1.0, epsilon=1.0).step()
+    assert torch.equal(w, dense)
+
+
 def test_duplicates_are_summed_before_they_are_clipped():
     w = torch.nn.Parameter(torch.zeros(2, 1))
     w.grad = sparse([1, 1], [[3.0], [3.0]], (2, 1))

@@ -110,6 +110,25 @@ def _address_reader() -> Callable[[Array], int]:
 address: Callable[[Array], int] = _address_reader()
 
 
+def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: int | None = None) -> int:
+    """Give the address of an array that a kernel takes for numbers side by side in C order.
+
+    Args:
+        array: what the kernel is to read or write.
+        dtype: how the kernel takes the numbers to be stored; None: as they are.
+        size: how many it takes them to be; None: as many as there are.
+
+    Raises:
+        AssertionError: it is none: its numbers would be read in another order, or those behind it.
+    """
+    if not array.flags.c_contiguous or dtype not in (None, array.dtype) or size not in (None, array.size):
+        raise AssertionError(
+            f"a kernel was to be given {array.dtype}{list(array.shape)} with strides {array.strides}; "
+            f"it needs C order, the type {dtype or array.dtype} and {array.size if size is None else size} numbers"
+        )
+    return address(array)
+
+
 def memory_order(array: Array) -> tuple[int, ...]:
     """Give the axes from the one whose elements lie farthest apart to the one whose lie closest."""
     if array.flags.c_contiguous:

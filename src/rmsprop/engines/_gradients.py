@@ -1,7 +1,7 @@
 """A gradient that has the right shape and type, brought into a form that a kernel reads."""
 
 from rmsprop._rows import RowSparse
-from rmsprop.engines._arrays import Array, MemoryMap, address, memory_order, span
+from rmsprop.engines._arrays import Array, MemoryMap, address, memory_order, packed_address, span
 from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
 
 
@@ -35,9 +35,13 @@ def admit(
     return (index, gradient.strides, gradient.dtype), gradient
 
 
-def start_of(gradient: Array | RowSparse) -> int:
-    """Give the address of a gradient's numbers."""
-    return address(gradient.values if isinstance(gradient, RowSparse) else gradient)
+def start_of(kind: Kind, gradient: Array | RowSparse) -> int:
+    """Give the address of the numbers of a gradient that was admitted."""
+    _, lie, dtype = kind
+    if isinstance(gradient, RowSparse):
+        assert lie == ROWS
+        return packed_address(gradient.values, dtype)
+    return packed_address(gradient, dtype) if lie == FLAT else address(gradient)
 
 
 def _lies_on(gradient: Array, variable: Array) -> bool:

@@ -15,7 +15,7 @@ from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
-from rmsprop.engines._arrays import Array, address, memory_order
+from rmsprop.engines._arrays import Array, address, memory_order, packed_address
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
 from rmsprop.engines._scalars import changing, constants, storage_of
 
@@ -122,11 +122,15 @@ class Plan:
         each = isinstance(values, numpy.ndarray)
         if not each and values == self._told.get(name):
             return
-        self._told[name] = None if each else values
+        # Forgotten before the first column is written, and noted after the last: whatever comes in between, an interrupt
+        # or a warning raised as an error, the next step writes them all.
+        self._told.pop(name, None)
         for bucket in self._buckets:
             column = bucket.launch.scalars.get(name)
             if column is not None:
                 column[:] = values[bucket.places] if isinstance(values, numpy.ndarray) else values
+        if not each:
+            self._told[name] = values
 
     def run(self) -> None:
         """Do the step."""
@@ -231,8 +235,16 @@ def _launch(
     sizes = [array.size for array in states["variable"]]
     operands = [name for name in OPERANDS if name == "gradient" or name in states]
     launch = Launch(sizes, storage, operands, scalars, threads, scattered)
+    orders = [memory_order(variable) for variable in states["variable"]]
     for name, arrays in states.items():
-        launch.addresses[name][:] = [address(array) for array in arrays]
+        if name == "variable" and scattered:
+            launch.addresses[name][:] = [address(array) for array in arrays]  # their strides are in the tables
+            continue
+        dtype = storage.variable if name == "variable" else storage.slots
+        launch.addresses[name][:] = [
+            packed_address(array.transpose(order), dtype, size)
+            for array, order, size in zip(arrays, orders, sizes, strict=True)
+        ]
     return launch
 
 

@@ -75,11 +75,21 @@ class Engine:
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
         self._plans: dict[tuple[Kind, ...], Plan] = {}
 
-    def step(self, gradients: Mapping[int, Any], learning_rate: float, overwrite: bool) -> None:
-        """Advance variables by their gradients, which come by the variables' numbers."""
+    def prepare(
+        self, gradients: Mapping[int, Any], learning_rate: float, overwrite: bool
+    ) -> tuple["Plan", Sequence[Gradient]]:
+        """Give what does a step; nothing that can be refused is left then, and nothing is written yet.
+
+        Args:
+            gradients: by the variables' numbers.
+            learning_rate: of the step.
+            overwrite: whether the variables become their averages.
+
+        Returns:
+            The plan to run, and what must live until it has run.
+        """
         kinds: list[Kind] = []
         addresses: list[int] = []
-        # Arrays made on the way stay here until the kernel is done with their memory.
         arrays: list[Gradient] = []
         touches = self._memory.touches
         for index, gradient in gradients.items():
@@ -107,7 +117,7 @@ class Engine:
             else:
                 kind, usable = self._admit(index, gradient)
                 kinds.append(kind)
-                addresses.append(start_of(usable))
+                addresses.append(start_of(kind, usable))
                 arrays.append(usable)
         plan = self._plan(tuple(kinds))
         plan.set_gradients(addresses, arrays)
@@ -115,7 +125,7 @@ class Engine:
             plan.set_scalars("clip_scale", clip_scales(self._options, plan.square_sums()))
         plan.set_scalars("learning_rate", learning_rate)
         plan.set_scalars("overwrite", overwrite)
-        plan.run()
+        return plan, arrays
 
     def check(self, writing: bool = True) -> None:
         """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""

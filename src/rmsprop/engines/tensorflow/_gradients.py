@@ -13,6 +13,7 @@ from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch, SquareSums
+from rmsprop.engines._arrays import packed_address
 from rmsprop.engines._kinds import dense_layouts, row_tables
 from rmsprop.engines._scalars import clip_scales
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
@@ -107,7 +108,7 @@ class Gradients:
             launch.gradients[:] = inputs[: len(self._items)]
             return None
         rows = self.rows(inputs, sizes)
-        launch.gradients[:] = [one.values.ctypes.data for one in rows]
+        launch.gradients[:] = [packed_address(one.values, self.dtype) for one in rows]
         launch.scatter(self._layouts, *row_tables(rows))
         return rows
 

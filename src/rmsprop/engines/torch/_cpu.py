@@ -140,7 +140,7 @@ class Native:
             kinds.append(kind)
             arrays.append(usable)
         plan = self._find(tuple(kinds))
-        plan.set_gradients([start_of(array) for array in arrays], arrays)
+        plan.set_gradients([*map(start_of, kinds, arrays)], arrays)
         self._plan = plan
         self._remember([item.gradient for item in items], kinds)
         return arrays
