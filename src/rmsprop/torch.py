@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, final, overload
+from typing import Any, Final, Self, final, overload
 
 import torch
 from torch import Tensor
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from rmsprop import schedules
 from rmsprop._options import LearningRate, refuse_unknown
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
-from rmsprop._torch.groups import LiveGroup
-from rmsprop._torch.state import State
+from rmsprop._torch.stepper import Stepper
+from rmsprop._warnings import warn
+
+#: Less is no momentum that anybody means, but what another optimizer has in its place in the list of arguments.
+_LEAST_MOMENTUM: Final = 1e-3
 
 
 @final
-class RMSprop(State):
+class RMSprop(Stepper):
     r"""RMSprop as Keras 2 defines it, for PyTorch, in one pass over memory.
 
     With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
@@ -62,7 +66,8 @@ class RMSprop(State):
         maximize: go up instead of down: negate the gradients.
         capturable: taken, as `torch.optim` has it; a step on a CUDA device can always be captured in a CUDA graph.
         foreach: None or False; there is one implementation.
-        fused: None or True: the one implementation is fused.
+        fused: True: the step undoes the scale of a `GradScaler` in the same pass, as torch's fused Adam does. None or
+            False: `GradScaler` does that before the step, as with `torch.optim.RMSprop`.
         differentiable: False: a step cannot be differentiated.
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's. Of
@@ -72,6 +77,9 @@ class RMSprop(State):
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
         ValueError: a number is out of its range, two clips were given, or `params` is empty.
+
+    Warns:
+        UserWarning: `momentum` is above 0 and below 1e-3, as where arguments are in the order of another optimizer.
 
     Example:
         >>> import torch
@@ -87,9 +95,6 @@ class RMSprop(State):
         <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
-
-    #: `GradScaler` leaves the gradients scaled, and tells the scale and whether one is not finite.
-    _step_supports_amp_scaling = True
 
     def __init__(
         self,
@@ -129,6 +134,11 @@ class RMSprop(State):
             "capturable": capturable, "foreach": foreach, "fused": fused, "differentiable": differentiable,
         }  # fmt: skip
         super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
+        if 0 < momentum < _LEAST_MOMENTUM:
+            warn(
+                f"momentum={momentum!r} keeps next to nothing; was it meant as epsilon? Positions differ from those of "
+                "torch.optim.RMSprop: write RMSprop(params, learning_rate=..., rho=..., epsilon=..., momentum=...)"
+            )
 
     @classmethod
     def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
@@ -223,48 +233,6 @@ class RMSprop(State):
             or _global_optimizer_post_hooks
         )
 
-    def _step(self, closure: Callable[[], float] | None = None) -> float | None:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        known = self.__dict__
-        found_inf, scale = known.get("found_inf"), known.get("grad_scale")
-        groups = self._groups()
-        device = self._engine.leader(groups)
-        if device is not None:
-            self._step_on(device, groups, scale, found_inf)
-            return loss
-        if found_inf is not None and bool(found_inf):
-            return loss
-        done = self.iterations
-        for group in groups:
-            group.read(done)
-        if self._engine.step(groups, self.state, None if scale is None else 1 / float(scale), done):
-            self._write_iterations(done + 1)
-            self._counter.set(done + 1)
-        return loss
-
-    def _step_on(
-        self, device: torch.device, groups: list[LiveGroup], grad_scale: Tensor | None, found_inf: Tensor | None
-    ) -> None:
-        """Do a step of which the device decides whether it is skipped, without asking it."""
-        counter = self._counter
-        if not counter.is_on(device):
-            counter.start(device, self.iterations)
-        with torch.no_grad():
-            for group in groups:
-                group.read(lambda: self.iterations, counter.tensor)
-        # An interrupt on the way must not leave a host that believes to know what the device has counted.
-        was_ahead, counter.is_ahead = counter.is_ahead, True
-        self._engine.step_on_device(groups, self.state, counter.tensor, grad_scale, found_inf)
-        is_captured = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        if found_inf is not None or is_captured:
-            counter.lose(is_captured)
-        elif not was_ahead:
-            self._write_iterations(self.param_groups[0]["iterations"] + 1)
-            counter.is_ahead = False
-
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.
 
@@ -333,6 +301,8 @@ class RMSprop(State):
         if chosen is not None:
             self._find(chosen, "var_list")
         wanted = None if chosen is None else {id(one) for one in chosen}
+        if self._only_has_state:
+            return []
         return [
             (parameter, self.state[parameter]["average"])
             for group in self.param_groups
@@ -342,5 +312,11 @@ class RMSprop(State):
         ]
 
 
+# Who has parameter groups of its own, as `ZeroRedundancyOptimizer`, saves the constructor's words in them; descriptions
+# of a few numbers may be in a file of weights only.
+torch.serialization.add_safe_globals(
+    [getattr(schedules, name) for name in schedules.__all__ if isinstance(getattr(schedules, name), type)]
+)
+
 #: Tells profilers and calls hooks.
-_hooked_step = State.profile_hook_step(RMSprop._step)
+_hooked_step = Stepper.profile_hook_step(Stepper._step)

@@ -99,7 +99,6 @@ def test_lr_and_learning_rate_are_one():
     ("words", "match"),
     [
         ({"foreach": True}, "foreach=True.*one implementation"),
-        ({"fused": False}, "fused=False.*fused"),
         ({"differentiable": True}, "differentiable=True.*in place"),
     ],
 )

@@ -1,13 +1,14 @@
 """A parameter group's entries: which there are, what they may be, and their way into `Options`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
 from operator import itemgetter
 from typing import Any, Final
 
+import numpy
 from torch import Tensor
 
-from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_unknown
+from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute, refuse_unknown
 
 #: Arguments that hold for the whole optimizer; the learning rate is `lr` in a group.
 _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")
@@ -21,6 +22,14 @@ _OTHER_WORDS: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale"
 #: Words of torch's own optimizers that choose an implementation, in the order of `check_ways`.
 WAYS: Final = ("foreach", "fused", "capturable", "differentiable", "maximize")
 
+#: What an entry is in a group that was written before the entry existed: what it was like without it.
+DEFAULTS: Final = {
+    "lr": 0.001, **{field.name: field.default for field in fields(Options) if field.name not in _NOT_A_GROUPS},
+    "maximize": False, "capturable": False, "foreach": None, "fused": None, "differentiable": False,
+}  # fmt: skip
+
+_PLAIN: Final = frozenset((float, int, bool, str, type(None), list))
+
 #: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
 _ROUNDING: Final = 1e-12
 
@@ -32,17 +41,25 @@ def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str 
     """Check a group's options.
 
     Raises:
-        TypeError: one is of the wrong type or missing, or there is a word of another library.
+        TypeError: one is of the wrong type, or there is a word of another library.
         ValueError: one is out of its range, or two clips were given.
     """
-    for option in (*OPTIONS, "maximize"):
-        if option not in group:
-            raise TypeError(f"the parameter group has no {option}: param_groups must keep all entries of RMSprop")
     refuse_unknown({word: group[word] for word in _OTHER_WORDS if word in group})
     _check_flag("maximize", group["maximize"])
     return Options(
         learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=False))
     )
+
+
+def make_plain(group: MutableMapping[str, Any]) -> None:
+    """Put Python's own numbers in place of NumPy's, and of tensors but `lr`: files of weights only hold no others."""
+    odd = [name for name, value in group.items() if type(value) not in _PLAIN]
+    for name in odd:
+        value: Any = group[name]
+        is_array = isinstance(value, numpy.ndarray) or (isinstance(value, Tensor) and name != "lr")
+        is_scalar = isinstance(value, numpy.generic) or (is_array and value.ndim == 0)
+        if is_scalar and (name in DEFAULTS or name == "iterations"):
+            group[name] = value.item()
 
 
 def choose_rate(learning_rate: Any, lr: Any) -> Any:
@@ -102,12 +119,24 @@ def check_ways(foreach: Any, fused: Any, capturable: Any, differentiable: Any, m
         _check_flag(name, value)
     if foreach:
         raise ValueError("foreach=True: there is one implementation, which does all tensors in one pass: leave it out")
-    if fused is False:
-        raise ValueError("fused=False: the one implementation there is is fused: leave it out")
     if differentiable:
         raise ValueError("differentiable=True: a step writes to the parameters in place and cannot be differentiated")
 
 
 def _check_flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | numpy.bool_):
         raise TypeError(f"{name}={value!r} is not True or False")
+
+
+def check_attribute(name: str, value: Any) -> None:
+    """Raise an AttributeError if an attribute that is assigned to an optimizer is an option: nobody would read it."""
+    if name in OPTIONS or name in WAYS:
+        raise AttributeError(
+            f"{name}={value!r} cannot be assigned to the optimizer: set param_groups[i][{name!r}], which counts from "
+            "the next step on, or give it to the constructor"
+        )
+    try:
+        refuse_attribute("RMSprop", name, value)
+    except AttributeError as error:
+        live = "" if name in _NOT_A_GROUPS else "; options that count from the next step on are in param_groups[i]"
+        raise AttributeError(f"{error}{live}") from None

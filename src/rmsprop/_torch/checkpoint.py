@@ -1,6 +1,6 @@
 """State dicts: what of them fits an optimizer, and the way of their tensors into its own types and devices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,15 @@ class Kept:
         self.tensor = tensor
 
 
-def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any]) -> None:
+def check_loaded(
+    groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any], unsaid: Sequence[Collection[str]]
+) -> None:
     """Compare a state dict with the groups that it is to be loaded into.
+
+    Args:
+        groups: they.
+        loaded: the state dict, with groups in the same order.
+        unsaid: of each group, entries that were not in the file; they demand no slots.
 
     Raises:
         ValueError: it is of another optimizer, or holds other slots or shapes; the error lists the differences.
@@ -28,8 +35,9 @@ def check_loaded(groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any])
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for place, (group, other) in enumerate(zip(groups, loaded["param_groups"], strict=True)):
-        options, theirs = check_options(group), _their_options(place, other)
-        names = group.get("param_names") or other.get("param_names")
+        own = {name: group[name] for name in unsaid[place] if name in group}
+        options, theirs = check_options(group), _their_options(place, {**other, **own})
+        names = group.get("param_names")
         for at, (parameter, number) in enumerate(zip(group["params"], other["params"], strict=True)):
             name = str(number) if names is None else names[at]
             needed = {slot.name: tuple(parameter.shape) for slot in _slots.slots(options)}

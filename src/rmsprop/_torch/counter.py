@@ -12,10 +12,12 @@ class Counter:
 
     Attributes:
         is_ahead: whether the number on the device has to be read.
+        told: the number that groups were told; what else is in them somebody has loaded. None: none for certain.
     """
 
     def __init__(self) -> None:
         self.is_ahead = False
+        self.told: int | None = None
         self._is_captured = False
         self._tensor: Tensor | None = None
 

@@ -1,0 +1,128 @@
+"""A state dict on its way in: its parameters and groups are brought into the optimizer's order and words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from rmsprop._names import Named, pair
+from rmsprop._options import is_schedule
+from rmsprop._torch.arguments import DEFAULTS, make_plain
+from rmsprop._torch.checkpoint import check_loaded, keep
+
+_WHAT: Final = "state dict"
+
+#: Under this word a group carries the names of its entries that are not in the file.
+_UNSAID: Final = "_unsaid"
+
+#: Without these a group that has no number of steps is none of this optimizer's.
+_DISTINCTIVE: Final = frozenset(("rho", "epsilon"))
+
+
+def check_and_keep(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+    """Check a state dict, after the user's own hooks have changed it, before torch takes it: a hook of `Optimizer`."""
+    if missing := {"state", "param_groups"} - set(state_dict):
+        raise ValueError(f"a state dict has {' and '.join(sorted(missing))}, which this one lacks")
+    fitting = fit(optimizer.param_groups, state_dict)
+    if fitting is None:
+        return None
+    unsaid = [group.pop(_UNSAID) for group in fitting["param_groups"]]
+    check_loaded(optimizer.param_groups, fitting, unsaid)
+    return {**fitting, "state": keep(fitting["state"])}
+
+
+def fit(groups: Sequence[Mapping[str, Any]], state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give a state dict whose groups are `groups`, in their order, with the names here; the state is not touched.
+
+    None where groups go by position and their sizes differ, which torch refuses.
+
+    A group takes the options of the one that holds its parameters. What an earlier version did not know gets its
+    default. `fused` stays as it is here: it says how a program steps, and nothing about what was saved.
+
+    Raises:
+        ValueError: parameters or groups do not fit.
+    """
+    theirs: list[dict[str, Any]] = [
+        {**group, _UNSAID: DEFAULTS.keys() - group.keys()} for group in state_dict["param_groups"]
+    ]
+    complete(theirs)
+    found = _regroup(groups, theirs, state_dict["state"])
+    if [len(group["params"]) for group in groups] != [len(other["params"]) for other in found]:
+        return None
+    for group, other in zip(groups, found, strict=True):
+        other.pop("param_names", None)
+        if "param_names" in group:
+            other["param_names"] = [*group["param_names"]]
+        if "fused" in group:
+            other["fused"] = group["fused"]
+        if "schedule" not in group:
+            drop_old_schedule(other)
+    return {**state_dict, "param_groups": found}
+
+
+def complete(groups: Sequence[dict[str, Any]]) -> None:
+    """Put into groups that were saved what their version did not know, and Python's own numbers."""
+    done = next((group["iterations"] for group in groups if "iterations" in group), 0)
+    for group in groups:
+        if "iterations" in group or group.keys() >= _DISTINCTIVE:
+            group.setdefault("iterations", done)
+            for name, value in DEFAULTS.items():
+                group.setdefault(name, value)
+        make_plain(group)
+
+
+def drop_old_schedule(group: dict[str, Any]) -> Any:
+    """Take out the schedule that earlier versions kept in a group, or None that said there was none; and give it."""
+    value = group.get("schedule")
+    if value is None or is_schedule(value):
+        group.pop("schedule", None)
+        return value
+    return None
+
+
+def _regroup(
+    groups: Sequence[Mapping[str, Any]], theirs: Sequence[dict[str, Any]], states: Mapping[Any, Any]
+) -> list[dict[str, Any]]:
+    numbers = [number for other in theirs for number in other["params"]]
+    if numbers and all(isinstance(number, str) for number in numbers):
+        # From `torch.distributed.checkpoint`, which has brought them into our order, by the model's names.
+        return [*theirs]
+    mine = [one for group in groups for one in _named(group, [tuple(p.shape) for p in group["params"]], groups)]
+    others = [
+        one for other in theirs for one in _named(other, [_shape(states.get(n)) for n in other["params"]], theirs)
+    ]
+    if all(one.name is None for one in (*mine, *others)):
+        return [*theirs]  # torch compares the numbers of parameters
+    order = pair(mine, others, _WHAT)
+    owners = [place for place, other in enumerate(theirs) for _ in other["params"]]
+    empty = [place for place, other in enumerate(theirs) if not other["params"]]
+    found, start = [], 0
+    for number, group in enumerate(groups):
+        places = order[start : start + len(group["params"])]
+        start += len(places)
+        owner = {owners[place] for place in places} or set(empty[:1])
+        if not places:
+            del empty[:1]
+        if len(owner) != 1 or len(theirs[min(owner)]["params"]) != len(places):
+            raise ValueError(
+                f"the state dict has the parameters in other groups: those of param_groups[{number}] are in its groups "
+                f"{sorted(owner)}, of {[len(other['params']) for other in theirs]} parameters"
+            )
+        found.append(theirs[min(owner)] | {"params": [numbers[place] for place in places]})
+    if len(found) != len(theirs):
+        raise ValueError(f"the state dict has {len(theirs)} parameter groups, here are {len(found)}")
+    return found
+
+
+def _named(
+    group: Mapping[str, Any], shapes: Sequence[tuple[int, ...] | None], groups: Sequence[Mapping[str, Any]]
+) -> list[Named]:
+    fits = all(len(one.get("param_names") or ()) == len(one["params"]) for one in groups)
+    names = group.get("param_names") or ()
+    return [Named(str(names[place]) if fits else None, shape) for place, shape in enumerate(shapes)]
+
+
+def _shape(state: Mapping[str, Any] | None) -> tuple[int, ...] | None:
+    slot = None if state is None else state.get("velocity")
+    return tuple(slot.shape) if isinstance(slot, Tensor) else None
