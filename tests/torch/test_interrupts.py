@@ -82,6 +82,7 @@ def sparse_by_turns(run, step):
 
 
 MIXED = (torch.float32, torch.bfloat16, torch.float64)
+LONG = "coming and going", "sparse", "without kernels"  # more than a thousand lines, and so more than five seconds
 CASES = {
     "plain": ({}, None, (torch.float32,)),
     "plain, mixed types": ({}, None, MIXED),
@@ -116,7 +117,10 @@ def set_options(optimizer):
 
 
 @every_line
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", [
+    pytest.param(case, id=name, marks=[pytest.mark.slow] * (name in LONG))
+    for name, case in CASES.items()
+])  # fmt: skip
 def test_a_step_with_a_new_rate(case, every):
     # By the fourth step memory is another; the third and the fifth go the short way.
     check(case, 4, set_rate, every)
@@ -181,7 +185,8 @@ def test_options_that_are_set_back_after_an_interrupt():
     assert line > 0
 
 
-def test_a_group_that_was_added_while_it_was_interrupted():
+@every_line
+def test_a_group_that_was_added_while_it_was_interrupted(every):
     line = 0
     while True:
         w, other = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
@@ -194,5 +199,5 @@ def test_a_group_that_was_added_while_it_was_interrupted():
         other.data.fill_(1.0)
         optimizer.step()
         assert other[0].item() < 1, f"interrupted at line {line}"
-        line += 1
+        line += every
     assert line > 0
