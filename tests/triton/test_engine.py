@@ -53,7 +53,7 @@ def test_sizes_about_those_of_blocks_and_chunks_in_one_launch(aligned, dtype):
     pair.step_both({str(size): numbers(size, dtype, 100 + size) for size in sizes})
     kinds = [kind for launches in pair.engine._launches for kind in launches[2]]
     assert {kind.aligned for kind in kinds if kind.size} == {aligned}
-    assert len(pair.engine._last._steps) == 1
+    assert len(pair.engine._last[2]._steps) == 1
 
 
 def test_both_alignments_and_two_types_are_four_launches():
@@ -64,7 +64,7 @@ def test_both_alignments_and_two_types_are_four_launches():
     pair = Pair({"momentum": 0.9, "clipnorm": 0.5}, arrays, place)
     for step in range(2):
         pair.step_both({name: numbers(array.shape, array.dtype, step) for name, array in arrays.items()})
-    assert len(pair.engine._last._steps) == 4
+    assert len(pair.engine._last[2]._steps) == 4
 
 
 def test_zeros_infinities_and_nan_go_the_same_way():

@@ -35,12 +35,14 @@ def _is_zero(rate: Any) -> bool:
 
 @torch.no_grad()
 def make_state(groups: Sequence[LiveGroup], states: States) -> None:
-    """Make the state as it is before the first step."""
+    """Make the state as it is before the first step, of all parameters or of none."""
+    made = []
     for group in groups:
         group.read(0)
-        for parameter in group.parameters:
-            if parameter.grad is not None:
-                complete(group.options, parameter, states[parameter])
+        moving = [parameter for parameter in group.parameters if parameter.grad is not None]
+        made += [(one, complete(group.options, one, states.get(one, {}))) for one in moving]
+    for parameter, slots in made:
+        states[parameter].update(slots)
 
 
 @torch.no_grad()

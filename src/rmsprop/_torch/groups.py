@@ -41,6 +41,7 @@ class LiveGroup:
         self._function: Callable[[int], float] | None = None if schedule is None else rate_function(schedule)
         self.options: Options
         self.maximize: bool
+        self._values: tuple[Any, ...] | None
         self._read_options()
         # A schedule's last value, or a number that is checked already. What is there at first is right.
         self._written: Any = None if schedule is None else entry["lr"]
@@ -63,6 +64,8 @@ class LiveGroup:
                 f"param_groups[{self._number}]['learning_rate']={entry['learning_rate']!r}: a group's learning rate is "
                 "its entry 'lr'"
             )
+        # Forgotten first: an interrupt on the way must not leave options that nobody compares any more.
+        self._values = None
         self.options, self.maximize = options, entry["maximize"]
         self._values, self._length = values_of(entry), len(entry)
 

@@ -84,9 +84,12 @@ class Tables:
         while len(self._spare) < _SPARE:
             self._spare.append((self._pinned(), torch.empty_like(self._there)))
         if self._sent is None or not numpy.array_equal(self._here, self._sent):
+            # Forgotten first: an interrupt on the way must not leave a table there that nobody knows of.
+            sent, self._sent = self._here.copy(), None
             staged = self._pinned()
-            staged.numpy()[:] = self._sent = self._here.copy()
+            staged.numpy()[:] = sent
             self._there.copy_(staged, non_blocking=True)
+            self._sent = sent
         return self._there
 
     def _send_captured(self) -> Tensor:
@@ -96,8 +99,8 @@ class Tables:
                 raise RuntimeError(
                     f"{_SPARE} different steps were captured in CUDA graphs: do one outside before the next"
                 )
-            staged, there = self._captured[key] = self._spare.pop()
-            staged.numpy()[:] = self._here
+            self._spare[-1][0].numpy()[:] = self._here  # before it is known by what it holds
+            self._captured[key] = self._spare.pop()
         staged, there = self._captured[key]
         return there.copy_(staged, non_blocking=True)
 

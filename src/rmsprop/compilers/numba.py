@@ -6,6 +6,7 @@ allocated. The caller's scratch memory is got when a launch is made, before a st
 of memory in its middle would leave a part of it done. A helper gets its own when it comes, and goes if there is none.
 """
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from rmsprop._rule import SCALARS
 from rmsprop.compilers import _kernels
 from rmsprop.compilers._layout import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers._memory import storage_tag
-from rmsprop.compilers._threads import Shared
+from rmsprop.compilers._threads import Shared, Work
 
 _Integers = NDArray[numpy.int64]
 _Scratch = NDArray[Any] | None
@@ -66,7 +67,7 @@ class Launch:
         self._places: _Places | None = None
         self._sizes = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(self._sizes, self._length)
-        self._shared = Shared(self._work, self._chunks[0].size, threads)
+        self._shared = Shared(_work_of(self), self._chunks[0].size, threads)
         self.addresses = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands} | dict(addresses or {})
         self.gradients = self.addresses["gradient"]
         self.scalars = {name: numpy.zeros(len(sizes), storage.compute) for name in scalars}
@@ -131,7 +132,7 @@ class SquareSums:
         self._places: _Places | None = None
         table = numpy.array(sizes, numpy.int64)
         self._chunks = _chunk_table(table, length)
-        self._shared = Shared(self._work, self._chunks[0].size, threads)
+        self._shared = Shared(_work_of(self), self._chunks[0].size, threads)
         self._partial = numpy.zeros((self._chunks[0].size, length // CHUNK))
         self._sums = numpy.zeros(len(sizes))
         self.gradients = numpy.zeros(len(sizes), numpy.int64)
@@ -155,6 +156,18 @@ class SquareSums:
             _kernels.square_sums(*draws, *self._arguments, self._partial, scratch)
         else:
             _kernels.square_sums_scattered(*draws, *self._arguments, *self._places, self._partial, scratch)
+
+
+def _work_of(launch: Launch | SquareSums) -> Work:
+    """Give the work of a launch without holding it, as it holds this: without a cycle it goes when it is dropped."""
+    find = weakref.ref(launch)
+
+    def work(*draws: Any) -> None:
+        found = find()
+        if found is not None:  # else a helper came when all was over
+            found._work(*draws)
+
+    return work
 
 
 def _chunk_table(sizes: _Integers, length: int) -> tuple[_Integers, _Integers]:

@@ -5,7 +5,7 @@ device or reads from it. On CPU tensors the same runs under Triton's interpreter
 before Triton was imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy
@@ -133,6 +133,7 @@ class Launches:
         grad_scale: Tensor | None,
         found_inf: Tensor | None,
         squares: Tensor | None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         """Do the step of every tensor.
 
@@ -144,6 +145,7 @@ class Launches:
             grad_scale: what the loss was multiplied by, a tensor of one float; None without.
             found_inf: a tensor of one float, not zero to skip the step; None never skips.
             squares: sums of squares to use instead of the gradients' own.
+            begin: called when all is compiled, before anything is launched.
         """
         tensor_table, group_table = self._tables.send(tensors, groups)
         for group, rate in rates:
@@ -161,7 +163,7 @@ class Launches:
             scales = self._scales if scaled else None
             tables = chunks, tensor_table, group_table, scales, self._switches, inverse
             work.append((_triton_step.step, len(chunks), (*tables, *static), _STEP))
-        self._launch(work)
+        self._launch(work, begin)
 
     def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:
         """Sum the squares of each gradient that a norm scales, 0 for others; the next call uses the result again."""
@@ -180,13 +182,15 @@ class Launches:
         work.append((_triton_norms.fold, len(self.squares), (self._partials, self._ranges, self.squares), _SMALL))
         return work
 
-    def _launch(self, work: Sequence[_Work]) -> None:
+    def _launch(self, work: Sequence[_Work], begin: Callable[[], None] | None = None) -> None:
         variant = tuple(tuple(argument is None for argument in arguments) for _, _, arguments, _ in work)
         if self._device.type == "cuda" and variant not in self._compiled:
             # Before anything is written: compiling takes seconds in which a user may well press Ctrl-C.
             for kernel, programs, arguments, options in work:
                 kernel.warmup(*arguments, grid=(programs,), **options)
             self._compiled.add(variant)
+        if begin is not None:
+            begin()
         for kernel, programs, arguments, options in work:
             kernel[(programs,)](*arguments, **options)
 

@@ -3,6 +3,9 @@
 `Native` is made for parameters and their state as they lie. Before each step it is asked whether they still lie so, by
 a few passes over all tensors that each are one call of C code a tensor: nothing else of a small model's step takes as
 long. Gradients are as before in most steps; then only their addresses are looked up. Else each is looked at.
+
+Kernels are given addresses. So what a tensor looks like, where it is and how large its storage is must be what was
+written down, all three: memory may be viewed anew as another type where it is, and be resized under its tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,19 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from rmsprop.engines._arrays import MemoryMap, first_overlap, overlaps_itself, shares_memory
+from rmsprop.engines._arrays import MemoryMap, first_overlap, shares_memory
 from rmsprop.engines._gradients import admit, start_of
 from rmsprop.engines._kinds import ROWS, Kind
 from rmsprop.engines._plan import Member, Plan
-from rmsprop.engines.torch._arrays import as_array, gradient_array
+from rmsprop.engines.torch._arrays import as_array, gradient_array, reach
 from rmsprop.engines.torch._items import Item
+from rmsprop.engines.torch._looks import Looks
 
 #: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
 _PLANS = 16
 
 # Called through `map`, these are the cheapest ways to ask many tensors.
-_start, _strides = torch.Tensor.data_ptr, torch.Tensor.stride
-_shape, _dtype, _gradient = attrgetter("shape"), attrgetter("dtype"), attrgetter("grad")
+_start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
+_begin, _gradient = torch.UntypedStorage.data_ptr, attrgetter("grad")
 
 
 class Native:
@@ -45,10 +49,11 @@ class Native:
         self._threads = threads
         self._written = [*self.parameters, *(tensor for slots in self._slots for tensor in slots.values())]
         self._starts = [*map(_start, self._written)]
-        self._lies = [*map(_strides, self.parameters)]
-        variables = [as_array(parameter) for parameter in self.parameters]
-        slots = [{name: as_array(tensor) for name, tensor in one.items()} for one in self._slots]
-        _check(items, variables)
+        self._sizes = [*map(_bytes, map(_storage, self._written))]
+        self._looks = Looks(self._written)
+        # Used only in steps before which all of this is found to be so still: they keep no memory alive.
+        variables = [as_array(parameter, holds=False) for parameter in self.parameters]
+        slots = [{name: as_array(tensor, holds=False) for name, tensor in one.items()} for one in self._slots]
         turns = _turns(variables)
         self._members = [
             Member(variable, mine, item.group.options, item.decays, scales, turn)
@@ -56,13 +61,14 @@ class Native:
         ]
         self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
         self._plans: dict[tuple[Kind, ...], Plan] = {}
+        # Of the last step, if the next may go the short way: its plan, and its gradients' looks and lengths in bytes.
         self._plan: Plan | None = None
-        self._usual: tuple[list[Any], list[Any], list[Any]] | None = None
-        self._seen: list[int] = []
-        self._complex = any(parameter.is_complex() for parameter in self.parameters)
+        self._usual: Looks | None = None
+        self._reaches: list[int] = []
+        self._seen: tuple[list[int], list[int]] | None = None
 
     def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
-        """Whether memory is as it was: where it was, in the same order, and the state is of the same tensors."""
+        """Whether memory is as it was: where it was, of the same types and order, and the state of the same tensors."""
         if slots is not None:
             tensors = [tensor for one in slots for tensor in one.values()]
             kept = self._written[len(self.parameters) :]
@@ -70,7 +76,8 @@ class Native:
                 return False
         return (
             [*map(_start, self._written)] == self._starts
-            and [*map(_strides, self.parameters)] == self._lies
+            and [*map(_bytes, map(_storage, self._written))] == self._sizes
+            and self._looks.are_of(self._written)
             and torch.get_num_threads() == self._threads
         )
 
@@ -86,9 +93,9 @@ class Native:
             member._replace(options=item.group.options, decays=item.decays, scaled=scales)
             for member, item, scales in zip(self._members, items, scaled, strict=True)
         ]
+        self._plan = self._usual = None
         if [one.pattern() for one in members] != [one.pattern() for one in self._members]:
             self._plans.clear()
-            self._usual = None
         for plan in self._plans.values():
             plan.set_constants(members)
         self._members = members
@@ -103,52 +110,47 @@ class Native:
             return None
         found = [*map(_gradient, self.parameters)] if given is None else given
         try:
-            # Where there is none, or one that is sparse, one of these raises.
-            usual = [*map(_strides, found)], [*map(_shape, found)], [*map(_dtype, found)]
-            if usual != self._usual or any(map(torch.Tensor.is_neg, found)):
+            # Where there is none, or one that is sparse, this raises.
+            if not self._usual.are_of(found):
                 return None
-            starts = [*map(_start, found)]
         except (TypeError, RuntimeError):
             return None
-        if self._complex and any(map(torch.Tensor.is_conj, found)):
-            return None
-        if starts != self._seen:
+        storages = [*map(_storage, found)]
+        seen = [*map(_start, found)], [*map(_bytes, storages)]
+        if seen != self._seen:
             touches = self._memory.touches
-            if any(
-                touches(start, start + gradient.nbytes) if start else gradient.numel()
-                for start, gradient in zip(starts, found, strict=True)
-            ):
-                return None
+            for start, size, begin, length in zip(*seen, map(_begin, storages), self._reaches, strict=True):
+                end = start + length
+                if length and (start == 0 or end > begin + size or touches(start, end)):
+                    return None
+            # Forgotten first: an interrupt on the way must not leave addresses that nobody knows of.
+            self._seen = None
             # Tensors stand for arrays here: those that are dense are not looked at.
-            self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
-            self._seen = starts
+            self._plan.set_gradients(seen[0], found)  # type: ignore[arg-type]
+            self._seen = seen
         return found
 
     def admit(self, items: Sequence[Item]) -> list[Any]:
         """Bring all gradients into a form that kernels read, and give what must live until the step is done."""
+        self._plan = self._usual = self._seen = None
         kinds: list[Kind] = []
         arrays: list[Any] = []
         for index, item in enumerate(items):
-            array = gradient_array(item.gradient)
-            if array.shape != self._members[index].variable.shape:
-                raise ValueError(
-                    f"the gradient of {item.name} has the shape {list(item.gradient.shape)}, "
-                    f"the parameter {list(item.parameter.shape)}"
-                )
-            kind, usable = admit(index, self._members[index].variable, array, self._memory)
+            kind, usable = admit(index, self._members[index].variable, gradient_array(item.gradient), self._memory)
             kinds.append(kind)
             arrays.append(usable)
-        self._plan = self._find(tuple(kinds))
-        self._plan.set_gradients([*map(start_of, kinds, arrays)], arrays)
+        plan = self._find(tuple(kinds))
+        plan.set_gradients([*map(start_of, kinds, arrays)], arrays)
+        self._plan = plan
         self._remember([item.gradient for item in items], kinds)
         return arrays
 
     def _remember(self, gradients: Sequence[Tensor], kinds: Sequence[Kind]) -> None:
         """Write down how gradients lie, so that the next step may go the short way; a plan without kernels may not."""
         dense = all(kind[1] != ROWS for kind in kinds) and all(member.options.jit_compile for member in self._members)
-        self._seen, self._usual = [], None
-        if dense and all(gradient.layout is torch.strided for gradient in gradients):
-            self._usual = [*map(_strides, gradients)], [*map(_shape, gradients)], [*map(_dtype, gradients)]
+        if dense and all(map(_is_as_it_lies, gradients)):
+            self._reaches = [*map(reach, gradients)]
+            self._usual = Looks(gradients)
 
     def _find(self, kinds: tuple[Kind, ...]) -> Plan:
         plan = self._plans.pop(kinds, None)
@@ -164,32 +166,33 @@ class Native:
         assert self._plan is not None
         return self._plan.square_sums()
 
-    def run(
+    def tell(
         self,
         scales: float | NDArray[Any] | None,
         rates: float | NDArray[Any],
         overwrites: bool | NDArray[Any],
     ) -> None:
-        """Do the step; numbers are for all parameters, or an array with one for each."""
+        """Tell the step's numbers, for all parameters, or an array with one for each; after it nothing is refused."""
         plan = self._plan
         assert plan is not None
         if scales is not None:
             plan.set_scalars("clip_scale", scales)
         plan.set_scalars("learning_rate", rates)
         plan.set_scalars("overwrite", overwrites)
+
+    def run(self) -> None:
+        """Do the step."""
+        assert self._plan is not None
         try:
-            plan.run()
+            self._plan.run()
         finally:
             # What a graph has saved is not there any more, and backward through it has to notice.
             increment_version(self._written)
 
 
-def _check(items: Sequence[Item], variables: Sequence[NDArray[Any]]) -> None:
-    for item, variable in zip(items, variables, strict=True):
-        if overlaps_itself(variable):
-            raise ValueError(
-                f"{item.name} repeats memory (strides {item.parameter.stride()}), as expanded tensors do: clone it"
-            )
+def _is_as_it_lies(gradient: Tensor) -> bool:
+    """Whether a gradient's numbers are those in memory."""
+    return gradient.layout is torch.strided and not gradient.is_neg() and not gradient.is_conj()
 
 
 def _turns(variables: Sequence[NDArray[Any]]) -> list[int]:

@@ -4,7 +4,7 @@ What holds for a pattern is worked out once and kept. A step then reads addresse
 not the last step's, and launches; nothing waits for the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -31,13 +31,11 @@ class Cuda:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        # Of the last step: what its tensors are like, where they were, and what it launched.
+        # Of the last step: what its tensors are like, where they were, and what it launched. Each is one value, so that
+        # an interrupt leaves it as a whole.
         self._seen: Seen | None = None
-        self._looks: list[Look] = []
-        self._pattern: Any = None
-        self._tensors: Integers = numpy.empty((0, 0), numpy.int64)
-        self._overlapping: list[int] = []
-        self._last: Launches | None = None
+        self._overlaps: tuple[list[Look], Integers, list[int]] = [], numpy.empty((0, 0), numpy.int64), []
+        self._last: tuple[Any, list[Look], Launches] | None = None
         self._launches: dict[Any, Launches] = {}
         self._captured: list[Launches] = []
 
@@ -49,6 +47,7 @@ class Cuda:
         grad_scale: Tensor | None = None,
         found_inf: Tensor | None = None,
         squares: Tensor | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         """Advance all parameters by one step.
 
@@ -60,6 +59,7 @@ class Cuda:
             found_inf: tensor of one float on the device: not zero, and the step changes nothing.
             squares: float64 tensor, for each item the sum of its gradient's squares, if not those of the gradients
                 here: where a parameter is distributed, of all its parts (`square_sums` gives those of one).
+            begin: called when all is found to be well and compiled, before anything is launched.
 
         Raises:
             TypeError: a type of tensor that cannot be stepped.
@@ -71,7 +71,7 @@ class Cuda:
         with torch.no_grad(), _device_of(items):
             call = self._call(items, learning_rate)
             launches = self._prepared(call)
-            launches.run(call.tensors, call.groups, call.rates, iterations, grad_scale, found_inf, squares)
+            launches.run(call.tensors, call.groups, call.rates, iterations, grad_scale, found_inf, squares, begin)
             for parameter, copy in call.returns:
                 parameter.copy_(copy)
         written = [tensor for item in items for tensor in (item.parameter, *item.slots.values())]
@@ -98,16 +98,16 @@ class Cuda:
         """Find the launches for a call's pattern of tensors, or make them; separate gradients from what is written."""
         device = call.items[0].parameter.device
         captures = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        if not (call.looks == self._looks and numpy.array_equal(call.tensors, self._tensors)):
+        looks, tensors, _ = self._overlaps
+        if not (call.looks == looks and numpy.array_equal(call.tensors, tensors)):
             # Only where something moved: this takes a while.
-            self._overlapping, self._tensors = call.overlapping(), call.tensors.copy()
-        call.separate(self._overlapping)
+            self._overlaps = call.looks, call.tensors.copy(), call.overlapping()
+        call.separate(self._overlaps[2])
         pattern = (device, len(call.groups), call.aligned())
-        launches = self._last
-        if launches is None or pattern != self._pattern or call.looks != self._looks:
+        if self._last is None or pattern != self._last[0] or call.looks != self._last[1]:
             kinds = tuple(kind_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
-            launches = self._last = self._find((*pattern[:2], kinds), captures)
-            self._pattern, self._looks = pattern, call.looks
+            self._last = pattern, call.looks, self._find((*pattern[:2], kinds), captures)
+        launches = self._last[2]
         if captures and launches not in self._captured:
             self._captured.append(launches)  # replays use its memory even if it is dropped here
         return launches

@@ -1,6 +1,6 @@
 """What is on CUDA devices: who goes there, in which form, and one engine a device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -48,11 +48,12 @@ class Devices:
         grad_scale: Tensor | None,
         found_inf: Tensor | None = None,
         squares: Tensor | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         """Advance parameters that are on one device; nothing waits for it. See `_cuda.Cuda.step`."""
         device = iterations.device
         scale, found = (None if one is None else one.to(device, non_blocking=True) for one in (grad_scale, found_inf))
-        self._engine(items).step([_there(item) for item in items], 0.0, iterations, scale, found, squares)
+        self._engine(items).step([_there(item) for item in items], 0.0, iterations, scale, found, squares, begin)
 
     def square_sums(self, items: Sequence[Item], grad_scale: Tensor | None) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient without the scale, and wait for the device."""

@@ -1,10 +1,14 @@
 """What a step is asked to do: parameter groups as they are at this step, and the tensors that they move."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from rmsprop._options import Options
+
+#: Gradients that are handed over instead of being the parameters' own.
+Gradients = Sequence[Tensor] | None
 
 
 class Group(Protocol):

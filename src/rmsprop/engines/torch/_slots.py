@@ -1,6 +1,6 @@
 """The state of a parameter: tensors without gaps whose axes lie in memory as the parameter's do."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rmsprop import _slots
 from rmsprop._options import FLOATS, Options
+from rmsprop.engines.torch._arrays import is_whole
 
 #: The complex types, by the name of the real type of their parts.
 _COMPLEX: Final = {"float16": torch.complex32, "float32": torch.complex64, "float64": torch.complex128}
@@ -54,13 +55,42 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
 
 
-def complete(options: Options, parameter: Tensor, state: MutableMapping[str, Any]) -> dict[str, Tensor]:
-    """Give the slots that the options need, and make those that are not there yet."""
+def check_slots(options: Options, parameter: Tensor, state: Mapping[str, Any], name: str) -> None:
+    """Check that state can be stepped, or be made such that it can; what is missing is made by `complete`.
+
+    Raises:
+        ValueError: a slot has another shape than the parameter, or its memory was taken away, or `slot_dtype` is not
+            for complex numbers.
+    """
+    slot_dtype(options, parameter)
+    for slot in _slots.slots(options):
+        tensor = state.get(slot.name)
+        if not isinstance(tensor, Tensor):
+            continue
+        if tensor.shape != parameter.shape:
+            raise ValueError(
+                f"the state {slot.name!r} of {name} has the shape {list(tensor.shape)}, "
+                f"the parameter {list(parameter.shape)}"
+            )
+        check_memory(tensor, f"the state {slot.name!r} of {name}")
+
+
+def check_memory(tensor: Tensor, name: str) -> None:
+    """Raise a ValueError if a tensor's storage has been resized under it."""
+    if is_plain(tensor) and not is_whole(tensor):
+        raise ValueError(
+            f"{name} has the shape {list(tensor.shape)}, but its storage was resized and does not hold all of its "
+            "numbers any more: give it back its memory before the step"
+        )
+
+
+def complete(options: Options, parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Give the slots that the options need; those that are not there yet are made, and are not put into the state."""
     found = {}
     for slot in _slots.slots(options):
         tensor = state.get(slot.name)
         if not isinstance(tensor, Tensor) or not _fits(tensor, options, parameter):
-            tensor = state[slot.name] = _start(slot, options, parameter, tensor)
+            tensor = _start(slot, options, parameter, tensor)
         found[slot.name] = tensor
     return found
 
@@ -73,12 +103,7 @@ def _fits(slot: Tensor, options: Options, parameter: Tensor) -> bool:
 def _start(slot: _slots.Slot, options: Options, parameter: Tensor, old: Any) -> Tensor:
     made = empty_alike(parameter, slot_dtype(options, parameter))
     if isinstance(old, Tensor):
-        # Somebody moved, reshaped or loaded the numbers by other ways than ours: they count, not how they lie.
-        if old.shape != parameter.shape:
-            raise ValueError(
-                f"the state {slot.name!r} of a parameter of shape {list(parameter.shape)} "
-                f"has the shape {list(old.shape)}"
-            )
+        # Somebody moved, rounded or loaded the numbers by other ways than ours: they count, not how they lie.
         return made.copy_(old)
     if slot.start is None:
         return made.copy_(parameter.detach())

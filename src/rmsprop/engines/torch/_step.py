@@ -14,6 +14,15 @@ from rmsprop.engines.torch._items import Group, Item
 States = MutableMapping[Tensor, dict[str, Any]]
 
 
+def keep(items: Sequence[Item], states: States) -> None:
+    """Put slots that were made for items into the state: when all of them are made, and nothing can be refused."""
+    for item in items:
+        state = states[item.parameter]
+        for name, slot in item.slots.items():
+            if state.get(name) is not slot:
+                state[name] = slot
+
+
 class Step:
     """What a step was like: as long as the next is alike, little of it needs to be looked at again.
 
@@ -22,15 +31,15 @@ class Step:
         is_scaled: whether any gradient is multiplied by a number.
     """
 
-    def __init__(self, groups: Sequence[Group], states: States, items: Sequence[Item], unscales: bool) -> None:
+    def __init__(self, groups: Sequence[Group], items: Sequence[Item], unscales: bool) -> None:
         self._count = len(items)
         self._unscales = unscales
         self._options = [(group.options, group.maximize) for group in groups]
         self._parameters = [parameter for group in groups for parameter in group.parameters]
         moving = {id(item.parameter) for item in items}
         self._resting = [parameter for parameter in self._parameters if id(parameter) not in moving]
-        self._states = [*states.values()]
-        self._slots = [slot for one in self._states for slot in one.values()]
+        self._states: list[Any] = []
+        self._slots: list[Any] = []
         self.clips = any(item.group.options.clips_by_norm for item in items)
         self.is_scaled = any(self.scales(item.group) or item.group.options.clips_by_norm for item in items)
         owners = [item.group for item in items]
@@ -39,6 +48,11 @@ class Step:
         self._together = numpy.array(
             [place for place, owner in enumerate(owners) if owner.options.global_clipnorm is not None], numpy.int64
         )
+
+    def see(self, states: States) -> None:
+        """Write down the state as the step has left it."""
+        self._states = [*states.values()]
+        self._slots = [slot for one in self._states for slot in one.values()]
 
     def is_like(self, groups: Sequence[Group], states: States, unscales: bool) -> bool:
         """Whether groups, parameters and state are those of this step; gradients may differ."""

@@ -4,7 +4,8 @@ What lies on the CPU is stepped in place by its kernels (`_cpu`), what is on a C
 anything else by torch's operations (`_tensors`). `_is_native` and `_is_cuda` decide.
 
 Where all is on one CUDA device, that device leads: it knows how many steps are done and whether one is skipped, and the
-host does not ask. Else the host leads. On the CPU everything that can be refused is refused before anything is written.
+host does not ask. Else the host leads. Everything that can be refused is refused before anything is written, and before
+state is made: how an average starts must not depend on a step that was none.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,13 @@ from rmsprop.engines._modes import exact, flushes
 from rmsprop.engines.torch import _tensors
 from rmsprop.engines.torch._cpu import Native
 from rmsprop.engines.torch._devices import Devices, is_cuda
-from rmsprop.engines.torch._items import Group, Item
-from rmsprop.engines.torch._slots import TYPES, complete, is_plain
-from rmsprop.engines.torch._step import States, Step
+from rmsprop.engines.torch._items import Gradients, Group, Item
+from rmsprop.engines.torch._moving import collect
+from rmsprop.engines.torch._slots import is_plain
+from rmsprop.engines.torch._step import States, Step, keep
 
 #: Sets of parameters with a gradient that are remembered.
 _PATTERNS = 8
-
-_KNOWN = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
-
-#: Gradients that are handed over instead of being the parameters' own.
-Gradients = Sequence[Tensor] | None
 
 
 class Engine:
@@ -83,7 +80,8 @@ class Engine:
             found_inf: whether to skip the step: not zero.
             gradients: as for `step`.
         """
-        self._devices.step(_collect(groups, states, gradients), iterations, grad_scale, found_inf)
+        items = collect(groups, states, gradients)
+        self._devices.step(items, iterations, grad_scale, found_inf, begin=lambda: keep(items, states))
 
     def step(
         self,
@@ -113,7 +111,8 @@ class Engine:
         if last is not None and native is not None and last.is_like(groups, states, unscale is not None):
             usual = native.usual_gradients(gradients) if native.lies_there() else None
             if usual is not None:  # which must live until the step is done
-                self._run_native(native, last, unscale)
+                self._tell_native(native, last, unscale)
+                native.run()
                 return True
         return self._step(groups, states, unscale, iterations, gradients)
 
@@ -121,18 +120,21 @@ class Engine:
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
     ) -> bool:
         self._last = None
-        items = _collect(groups, states, gradients)
+        items = collect(groups, states, gradients)
         if not items:
             return False
-        step = Step(groups, states, items, unscale is not None)
+        step = Step(groups, items, unscale is not None)
         here = [item for item in items if _is_native(item)]
         native = self._prepare(here, step) if here else None
         arrays = [] if native is None else native.admit(here)
         if native is not None and len(here) == len(items):
-            self._run_native(native, step, unscale)
+            self._tell_native(native, step, unscale)
+            keep(items, states)
+            native.run()
+            step.see(states)
             self._last = step
         else:
-            self._run_mixed(native, items, step, unscale, iterations)
+            self._run_mixed(native, items, states, step, unscale, iterations)
         del arrays  # until here they must live
         return True
 
@@ -151,15 +153,21 @@ class Engine:
         self._native = native
         return native
 
-    def _run_native(self, native: Native, step: Step, unscale: float | None) -> None:
+    def _tell_native(self, native: Native, step: Step, unscale: float | None) -> None:
         squares = native.square_sums() if step.clips else None
         if squares is not None and unscale is not None:
             squares = squares * unscale**2
         scales = step.clip_scales(squares, 1.0 if unscale is None else unscale) if step.is_scaled else None
-        native.run(scales, step.rates(), step.overwrites())
+        native.tell(scales, step.rates(), step.overwrites())
 
     def _run_mixed(
-        self, native: Native | None, items: Sequence[Item], step: Step, unscale: float | None, iterations: int
+        self,
+        native: Native | None,
+        items: Sequence[Item],
+        states: States,
+        step: Step,
+        unscale: float | None,
+        iterations: int,
     ) -> None:
         """Step items that go different ways; a norm that they share is worked out on the host."""
         here = numpy.array([_is_native(item) for item in items])
@@ -188,50 +196,16 @@ class Engine:
             scales = numpy.broadcast_to(step.clip_scales(squares, unscale or 1.0), len(items))
         if native is not None:
             rates, overwrites = (numpy.broadcast_to(one, len(here)) for one in (step.rates(here), step.overwrites()))
-            native.run(None if scales is None else scales[here], rates[here], overwrites[here])
+            native.tell(None if scales is None else scales[here], rates[here], overwrites[here])
+        keep(items, states)
+        if native is not None:
+            native.run()
         for device, places in there.items():
             sums = None if squares is None else torch.from_numpy(step.shares(squares, places)).to(device)
             count = torch.full((), iterations, dtype=torch.int64, device=device)
             self._devices.step([items[place] for place in places], count, scaling[device], squares=sums)
         if others:
             _tensors.step(others, None if scales is None else [float(scale) for scale in scales[~ours]])
-
-
-def _collect(groups: Sequence[Group], states: States, gradients: Gradients) -> list[Item]:
-    """List the parameters that have a gradient, in the order of the groups, after all of them are checked."""
-    given = None if gradients is None else iter(gradients)
-    moving = []
-    for group in groups:
-        for place, parameter in enumerate(group.parameters):
-            gradient = parameter.grad if given is None else next(given)
-            if gradient is not None:
-                moving.append((group, place, parameter, gradient))
-    for group, place, parameter, gradient in moving:
-        _check(parameter, group.describe(place))
-        if given is not None:
-            _check_type(gradient, parameter, group.describe(place))
-    items = []
-    for group, place, parameter, gradient in moving:
-        slots = complete(group.options, parameter, states[parameter])
-        items.append(Item(parameter, gradient, slots, group, group.decays(place), group.describe(place)))
-    return items
-
-
-def _check(parameter: Tensor, name: str) -> None:
-    if parameter.dtype not in TYPES:
-        raise TypeError(f"{name} has the type {parameter.dtype}: it must be one of {_KNOWN}")
-    if parameter.layout is not torch.strided:
-        raise TypeError(f"{name} has the layout {parameter.layout}: it must be torch.strided")
-    if parameter.is_conj() or parameter.is_neg():
-        raise ValueError(f"{name} is a view that conjugates or negates another tensor: clone it")
-
-
-def _check_type(gradient: Tensor, parameter: Tensor, name: str) -> None:
-    """Check what torch itself does for gradients that are the parameters' own."""
-    if gradient.dtype not in TYPES:
-        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}: {_KNOWN} is needed")
-    if gradient.is_complex() and not parameter.is_complex():
-        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}, and the parameter {parameter.dtype}")
 
 
 def _is_native(item: Item) -> bool:
