@@ -159,8 +159,9 @@ class RMSprop(State):
         if self._is_distributed() and aggregate:
             pairs = self.aggregate_gradients(pairs)
         with tf.name_scope(name or self.name or "optimizer"):
-            with tf.init_scope():
-                self.build([variable for _, variable in pairs])
+            self.build([variable for _, variable in pairs])
+            if self._unstarted is not None and self._unstarted.start():
+                self._unstarted = None
             numbers = self._numbers([variable for _, variable in pairs])
             # A norm is summed in the order of the variables, whatever that of the pairs.
             pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
@@ -204,7 +205,8 @@ class RMSprop(State):
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
         rate = self._current_rate()
-        _replicas.step(distribution, self._rounded(), rate, tf.convert_to_tensor(self.iterations), columns)
+        iterations = tf.convert_to_tensor(self.iterations)
+        _replicas.step(distribution, self._rounded(), rate, iterations, columns)
         with tf.control_dependencies([rate]):
             return self.iterations.assign_add(1)
 

@@ -31,6 +31,11 @@ class Constant(Schedule):
         return tf.zeros((), tf.float32)
 
 
+def given(rate: Any) -> Any:
+    """Give back the learning rate that `as_schedule` took; a variable stays one."""
+    return rate.rate if isinstance(rate, _Rate) else rate
+
+
 def is_called(schedule: Any) -> bool:
     """Whether a learning rate is Python code that runs at every step, which may count how often."""
     return isinstance(schedule, _Rate) and not isinstance(schedule.rate, Formula)
