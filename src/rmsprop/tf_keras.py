@@ -10,7 +10,7 @@ import tf_keras
 
 from rmsprop._options import LearningRate, Options, refuse_unknown
 from rmsprop._tf_keras.pairs import with_gradient
-from rmsprop._tf_keras.rates import Schedule, number_of
+from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines._switch import native_by_default
@@ -188,7 +188,7 @@ class RMSprop(State):
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
             # Outside its strategy a variable's copies all get the same gradient.
             return self._distributed_step(copied.distribute_strategy, *arguments)
-        rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
+        rate, iterations = self._current_rate(), as_count(tf.convert_to_tensor(self.iterations))
         done: list[Any] = []
         if self._has_mesh():
             _traced.step(options, items, rate, iterations, constrains=True)
@@ -205,7 +205,7 @@ class RMSprop(State):
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
         rate = self._current_rate()
-        iterations = tf.convert_to_tensor(self.iterations)
+        iterations = as_count(tf.convert_to_tensor(self.iterations))
         _replicas.step(distribution, self._rounded(), rate, iterations, columns)
         with tf.control_dependencies([rate]):
             return self.iterations.assign_add(1)

@@ -48,6 +48,24 @@ class Arguments(tf_keras.optimizers.Optimizer):
             # tf_keras remembers what the optimizer refers to as it was found first, without state perhaps.
             self.__dict__.pop("_coalesced_children", None)
 
+    @property
+    def iterations(self) -> Any:
+        """The number of steps done, a variable; one of your own, of another type of integers too, may take its place.
+
+        Raises:
+            RuntimeError: it was assigned after the state was built.
+            TypeError: something was assigned that is no variable.
+        """
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, variable: Any) -> None:
+        if not hasattr(variable, "assign_add"):
+            raise TypeError(f"iterations={variable!r} is no variable: iterations.assign({variable!r}) sets the number")
+        tf_keras.optimizers.Optimizer.iterations.fset(self, variable)
+        # What is saved is what counts.
+        self._variables = [variable, *self._variables[1:]]
+
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
         if getattr(self, "_built", False) and _slots.slots(options) != _slots.slots(self._options):
