@@ -154,10 +154,11 @@ class RMSprop(State):
             raise TypeError(f"apply_gradients has no argument {next(iter(kwargs))}")
         pairs = list(grads_and_vars)
         check_pairs(pairs)
+        if aggregate and self._aggregates(pairs):
+            pairs = list(self.aggregate_gradients(pairs))
+            check_pairs(pairs)
         if not pairs:
             return self._iterations
-        if self._is_distributed() and aggregate:
-            pairs = self.aggregate_gradients(pairs)
         with tf.name_scope(name or self.name or "optimizer"):
             self.build([variable for _, variable in pairs])
             if self._unstarted is not None and self._unstarted.start():
@@ -171,6 +172,14 @@ class RMSprop(State):
                 if variable.constraint is not None and not self._has_mesh():
                     variable.assign(variable.constraint(variable))
         return iterations
+
+    def _aggregates(self, pairs: Sequence[tuple[Any, Any]]) -> bool:
+        """Whether gradients pass through `aggregate_gradients`; tf_keras's own only sums those of replicas."""
+        if self._has_mesh():
+            return False
+        base: Any = tf_keras.optimizers.Optimizer
+        overridden = getattr(self.aggregate_gradients, "__func__", None) is not base.aggregate_gradients
+        return overridden or (bool(pairs) and self._is_distributed())
 
     def _is_distributed(self) -> bool:
         return not self._has_mesh() and _replicas.is_replica()
