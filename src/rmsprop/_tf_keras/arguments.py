@@ -9,7 +9,7 @@ import tf_keras
 
 from rmsprop import _slots
 from rmsprop._attributes import exclusions, option
-from rmsprop._options import LearningRate, Options, check_learning_rate
+from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
 from rmsprop._schedule_configs import from_config, plain_number, to_config
 from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, given, is_called, number_of
 from rmsprop.engines.tensorflow.engine import Engine
@@ -43,6 +43,11 @@ class Arguments(tf_keras.optimizers.Optimizer):
     ema_overwrite_frequency = option("ema_overwrite_frequency")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name):
+            if name in ("native", "mesh"):
+                raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor")
+            if name != "jit_compile":
+                refuse_attribute("rmsprop.tf_keras.RMSprop", name, value)
         super().__setattr__(name, value)
         if name in getattr(self, "_self_unconditional_dependency_names", ()):
             # tf_keras remembers what the optimizer refers to as it was found first, without state perhaps.

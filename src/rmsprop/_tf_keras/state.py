@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
+from rmsprop._exclusion import excluded_by_name
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, follow, has_value
 from rmsprop._tf_keras.pairs import check_variables
@@ -36,6 +37,9 @@ class State(Arguments):
         Raises:
             TypeError: something is no variable, or of another type.
             ValueError: a variable is given twice.
+
+        Warns:
+            UserWarning: a name that `exclude_from_weight_decay` was given is found in no variable's name.
         """
         if getattr(self, "_built", False):
             return
@@ -45,7 +49,9 @@ class State(Arguments):
         self._build_index_dict(var_list)
         if len(self._index_dict) < len(var_list):
             raise ValueError(f"a variable is given twice among {', '.join(variable.name for variable in var_list)}")
-        decayed = [self._use_weight_decay(variable) for variable in var_list]
+        patterns = getattr(self, "_exclude_from_weight_decay_names", [])
+        named = excluded_by_name(patterns, [[variable.name] for variable in var_list])
+        decayed = [not name and self._use_weight_decay(one) for one, name in zip(var_list, named, strict=True)]
         with tf.init_scope():
             made = self._make(var_list)
             self._decayed, self._owners = self._no_dependency(decayed), Owners(var_list)
