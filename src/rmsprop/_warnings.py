@@ -7,10 +7,15 @@ from typing import Final
 
 _PACKAGE: Final = str(Path(__file__).parent)
 
+#: What stands between a decorated method of ours and its caller.
+_WRAPPERS: Final = "tensorflow.python."
+
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the first caller outside of this package."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(_PACKAGE) or str(frame.f_globals.get("__name__")).startswith(_WRAPPERS)
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

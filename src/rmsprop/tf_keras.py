@@ -10,7 +10,7 @@ import tf_keras
 
 from rmsprop._options import LearningRate, Options, refuse_unknown
 from rmsprop._tf_keras.pairs import with_gradient
-from rmsprop._tf_keras.rates import Schedule, number_of
+from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
 from rmsprop.engines._switch import native_by_default
@@ -154,13 +154,15 @@ class RMSprop(State):
             raise TypeError(f"apply_gradients has no argument {next(iter(kwargs))}")
         pairs = list(grads_and_vars)
         check_pairs(pairs)
+        if aggregate and self._aggregates(pairs):
+            pairs = list(self.aggregate_gradients(pairs))
+            check_pairs(pairs)
         if not pairs:
             return self._iterations
-        if self._is_distributed() and aggregate:
-            pairs = self.aggregate_gradients(pairs)
         with tf.name_scope(name or self.name or "optimizer"):
-            with tf.init_scope():
-                self.build([variable for _, variable in pairs])
+            self.build([variable for _, variable in pairs])
+            if self._unstarted is not None and self._unstarted.start():
+                self._unstarted = None
             numbers = self._numbers([variable for _, variable in pairs])
             # A norm is summed in the order of the variables, whatever that of the pairs.
             pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
@@ -170,6 +172,14 @@ class RMSprop(State):
                 if variable.constraint is not None and not self._has_mesh():
                     variable.assign(variable.constraint(variable))
         return iterations
+
+    def _aggregates(self, pairs: Sequence[tuple[Any, Any]]) -> bool:
+        """Whether gradients pass through `aggregate_gradients`; tf_keras's own only sums those of replicas."""
+        if self._has_mesh():
+            return False
+        base: Any = tf_keras.optimizers.Optimizer
+        overridden = getattr(self.aggregate_gradients, "__func__", None) is not base.aggregate_gradients
+        return overridden or (bool(pairs) and self._is_distributed())
 
     def _is_distributed(self) -> bool:
         return not self._has_mesh() and _replicas.is_replica()
@@ -187,7 +197,7 @@ class RMSprop(State):
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
             # Outside its strategy a variable's copies all get the same gradient.
             return self._distributed_step(copied.distribute_strategy, *arguments)
-        rate, iterations = self._current_rate(), tf.convert_to_tensor(self.iterations)
+        rate, iterations = self._current_rate(), as_count(tf.convert_to_tensor(self.iterations))
         done: list[Any] = []
         if self._has_mesh():
             _traced.step(options, items, rate, iterations, constrains=True)
@@ -204,7 +214,8 @@ class RMSprop(State):
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
         rate = self._current_rate()
-        _replicas.step(distribution, self._rounded(), rate, tf.convert_to_tensor(self.iterations), columns)
+        iterations = as_count(tf.convert_to_tensor(self.iterations))
+        _replicas.step(distribution, self._rounded(), rate, iterations, columns)
         with tf.control_dependencies([rate]):
             return self.iterations.assign_add(1)
 

@@ -31,9 +31,9 @@ class Format(NamedTuple):
     def __str__(self):
         return self.name
 
-    def load(self, path, options=None):
-        """Give a model that goes on; only what is not whole needs the optimizer's options."""
-        model = tf_keras.models.load_model(path) if self.whole else compiled(RMSprop(**options), mlp(seed=1))
+    def load(self, path, options=None, kind=RMSprop):
+        """Give a model that goes on; only what is not whole needs the optimizer's options and class."""
+        model = tf_keras.models.load_model(path) if self.whole else compiled(kind(**options), mlp(seed=1))
         if self.restore is not None:
             self.restore(model, path)
         return model

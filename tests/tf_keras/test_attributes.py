@@ -112,3 +112,39 @@ def test_attributes_show_in_the_config():
     config = optimizer.get_config()
     assert (config["rho"], config["weight_decay"]) == (0.5, 0.25)
     assert RMSprop.from_config(config).rho == 0.5
+
+
+OTHER_WORDS = {
+    "alpha": "use rho", "eps": "use epsilon", "decay": "use weight_decay", "nesterov": "momentum is plain",
+    "clip_norm": "use clipnorm", "initial_velocity": "give initial_velocity to the constructor",
+    "slot_dtype": "give slot_dtype to the constructor", "native": "give native to the constructor",
+    "mesh": "give mesh to the constructor",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", OTHER_WORDS)
+@pytest.mark.parametrize("built", [True, False])
+def test_a_word_that_would_be_taken_and_ignored_is_refused(word, built):
+    optimizer = RMSprop()
+    if built:
+        optimizer.build([tf.Variable(1.0)])
+    with pytest.raises(AttributeError, match=rf"{word}.*{OTHER_WORDS[word]}"):
+        setattr(optimizer, word, 0.5)
+    assert not hasattr(optimizer, word)
+
+
+def test_other_attributes_are_free():
+    class Mine(RMSprop):
+        decay = None  # a subclass may say what a word means
+
+        def __init__(self):
+            super().__init__(0.5)
+            self.scale, self.decay = 2.0, 0.25
+            self.kept = [tf.Variable(1.0)]
+
+    optimizer = Mine()
+    optimizer.note = "mine"
+    assert (optimizer.scale, optimizer.decay, optimizer.note, optimizer.name) == (2.0, 0.25, "mine", "RMSprop")
+    optimizer.lr = 0.125  # tf_keras's own alias
+    assert optimizer.learning_rate.numpy() == optimizer.lr.numpy() == 0.125
+    optimizer.jit_compile = False

@@ -39,6 +39,7 @@ def test_by_list(native):
     assert decayed(mine, variables) == [True, False, True]
 
 
+@pytest.mark.filterwarnings("ignore:exclude_from_weight_decay")  # of names that end otherwise
 @natives
 @pytest.mark.parametrize(
     ("names", "expected"),
@@ -98,3 +99,26 @@ def test_what_is_no_list_of_variables_or_names_is_refused(arguments, error, matc
     with pytest.raises(error, match=match):
         mine.exclude_from_weight_decay(**arguments)
     assert decayed(mine, made()) == [False, True, True]
+
+
+def test_a_name_that_is_found_nowhere_is_a_warning_for_each():
+    mine, variables = optimizer(), made()
+    mine.exclude_from_weight_decay([variables[0]], ["nope", "bias", "^kernel"])
+    with pytest.warns(UserWarning, match="var_names holds") as caught:
+        mine.build(variables)
+    assert [str(one.message).split(",")[0] for one in caught] == [
+        f"exclude_from_weight_decay: var_names holds {name!r}" for name in ("nope", "^kernel")
+    ]
+    assert "'dense/kernel:0', 'dense/bias:0', 'scale:0'" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert decayed(mine, variables) == [False, False, True]  # says it once
+
+
+def test_the_warning_as_an_error_leaves_nothing_behind():
+    mine, variables = optimizer(), made()
+    mine.exclude_from_weight_decay(var_names=["nope"])
+    with pytest.raises(UserWarning, match="nope"):
+        mine.apply_gradients([(tf.zeros(2, tf.float64), variables[0])])
+    assert len(mine.variables) == 1
+    with pytest.warns(UserWarning, match="nope"):
+        assert decayed(mine, variables) == [True, True, True]

@@ -9,9 +9,9 @@ import tf_keras
 
 from rmsprop import _slots
 from rmsprop._attributes import exclusions, option
-from rmsprop._options import LearningRate, Options, check_learning_rate
+from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
 from rmsprop._schedule_configs import from_config, plain_number, to_config
-from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, is_called, number_of
+from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, given, is_called, number_of
 from rmsprop.engines.tensorflow.engine import Engine
 
 #: Arguments that the original does not have; its configs are ours as long as these have their defaults.
@@ -28,6 +28,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
     _native: bool | None
     _engine: Engine | None
     _learning_rate: Any
+    _variables: Any
 
     rho = option("rho")
     momentum = option("momentum")
@@ -41,11 +42,42 @@ class Arguments(tf_keras.optimizers.Optimizer):
     ema_momentum = option("ema_momentum")
     ema_overwrite_frequency = option("ema_overwrite_frequency")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name):
+            if name in ("native", "mesh"):
+                raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor")
+            if name != "jit_compile":
+                refuse_attribute("rmsprop.tf_keras.RMSprop", name, value)
+        super().__setattr__(name, value)
+        if name in getattr(self, "_self_unconditional_dependency_names", ()):
+            # tf_keras remembers what the optimizer refers to as it was found first, without state perhaps.
+            self.__dict__.pop("_coalesced_children", None)
+
+    @property
+    def iterations(self) -> Any:
+        """The number of steps done, a variable; one of your own, of another type of integers too, may take its place.
+
+        Raises:
+            RuntimeError: it was assigned after the state was built.
+            TypeError: something was assigned that is no variable.
+        """
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, variable: Any) -> None:
+        if not hasattr(variable, "assign_add"):
+            raise TypeError(f"iterations={variable!r} is no variable: iterations.assign({variable!r}) sets the number")
+        tf_keras.optimizers.Optimizer.iterations.fset(self, variable)
+        # What is saved is what counts.
+        self._variables = [variable, *self._variables[1:]]
+
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
         if getattr(self, "_built", False) and _slots.slots(options) != _slots.slots(self._options):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
-        self._options, self._engine = options, None
+        # Forgotten first: an engine knows the options that it was made with.
+        self._engine = None
+        self._options = options
 
     @property
     def learning_rate(self) -> Any:
@@ -65,11 +97,10 @@ class Arguments(tf_keras.optimizers.Optimizer):
             return
         checked = check_learning_rate(number_of(value))
         if callable(checked):
-            self._options = replace(self._options, learning_rate=checked)
             self._learning_rate = self._build_learning_rate(checked)
         elif isinstance(self._learning_rate, Schedule):
             raise TypeError(
-                f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules: "
+                f"learning_rate={value!r} cannot be set while the schedule {given(self._learning_rate)!r} rules: "
                 "assign another schedule, or construct the optimizer with a number"
             )
         else:
@@ -104,10 +135,10 @@ class Arguments(tf_keras.optimizers.Optimizer):
         Raises:
             ValueError: `learning_rate` is a plain function.
         """
-        rate = self._options.learning_rate
+        rate = given(self._learning_rate)
         config = replace(self._options, learning_rate=0.0).get_config()
         config["learning_rate"] = (
-            to_config(rate, tf_keras) if callable(rate) else plain_number(rate, self._learning_rate.numpy())
+            to_config(rate, tf_keras) if callable(rate) else plain_number(self._options.learning_rate, rate.numpy())
         )
         config["native"] = self._native
         default = {**Options().get_config(), "native": None}

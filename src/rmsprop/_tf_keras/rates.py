@@ -21,7 +21,7 @@ class _Rate(Schedule):
         self.rate = rate
 
     def __call__(self, step: Any) -> Any:
-        return rate_at(self.rate, step)
+        return rate_at(self.rate, as_count(step))
 
 
 class Constant(Schedule):
@@ -29,6 +29,16 @@ class Constant(Schedule):
 
     def __call__(self, step: Any) -> Any:
         return tf.zeros((), tf.float32)
+
+
+def as_count(iterations: Any) -> Any:
+    """Give a counter as int64; the optimizer's may be a user's own, of any type of numbers."""
+    return iterations if iterations.dtype == tf.int64 else tf.cast(iterations, tf.int64)
+
+
+def given(rate: Any) -> Any:
+    """Give back the learning rate that `as_schedule` took; a variable stays one."""
+    return rate.rate if isinstance(rate, _Rate) else rate
 
 
 def is_called(schedule: Any) -> bool:

@@ -9,6 +9,7 @@ import tf_keras
 
 from rmsprop import _slots
 from rmsprop._options import Options
+from rmsprop._tf_keras.averages import has_value
 from rmsprop.engines.tensorflow._checks import dtype_of
 
 
@@ -18,7 +19,9 @@ def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any)
     if optimizer._mesh is not None:
         return _add_sharded_slot(optimizer, slot, variable, dtype)
     with _beside(variable):
-        start = variable if slot.start is None else tf.fill(variable.shape, tf.constant(slot.start, dtype))
+        # A variable that a function makes while it is traced has no value yet; an average starts as soon as it has.
+        copies = slot.start is None and has_value(variable)
+        start = variable if copies else start_of(slot, variable, dtype)
         reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
         # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
         return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
@@ -36,15 +39,22 @@ def _beside(variable: Any) -> AbstractContextManager[Any]:
 
 
 def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
-    # Made from the variable, the state is sharded as it is; zeros of another type would not be.
-    start = tf.cast(variable if slot.start is None else tf.zeros_like(variable), dtype)
-    if slot.start:
-        start += tf.constant(slot.start, dtype)
+    start = tf.cast(variable, dtype) if slot.start is None else start_of(slot, variable, dtype)
     made = tf.experimental.dtensor.DVariable(
         start, name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
     )
     optimizer._variables.append(made)
     return made
+
+
+def start_of(slot: _slots.Slot, like: Any, dtype: Any) -> Any:
+    """Give the tensor with which a slot starts that is no copy, of the shape of a variable."""
+    if isinstance(like, tf.experimental.dtensor.DVariable) or not like.shape.is_fully_defined():
+        # Made from the variable, it is sharded as that is; zeros of another type would not be.
+        zeros = tf.cast(tf.zeros_like(like), dtype)
+    else:
+        zeros = tf.zeros(like.shape, dtype)
+    return zeros + tf.constant(slot.start, dtype) if slot.start else zeros
 
 
 class _Retyped:

@@ -8,14 +8,24 @@ import tensorflow as tf
 
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
+from rmsprop._exclusion import excluded_by_name
 from rmsprop._tf_keras.arguments import Arguments
+from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, follow, has_value
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop._tf_keras.slots import add_slot
+from rmsprop._tf_keras.restoring import LIST, Waiting, after, elements, is_by_slot, sorted_by_slot
+from rmsprop._tf_keras.slots import add_slot, start_of
 from rmsprop.engines.tensorflow._items import Item
 
 
 class State(Arguments):
     """What `rmsprop.tf_keras.RMSprop` knows of its state."""
+
+    #: What an unfinished build has made: keys of the variables, what `_variables` held before, and the slots.
+    _made: tuple[list[Any], list[Any], dict[str, list[Any]]] | None = None
+    _owners = Owners()
+    _unstarted: Unstarted | None = None
+    #: Where checkpoints hold the state as a list, which waits for `build`.
+    _listed: tuple[Any, ...] = ()
 
     @tf.autograph.experimental.do_not_convert
     def build(self, var_list: Sequence[Any]) -> None:
@@ -27,24 +37,65 @@ class State(Arguments):
         Raises:
             TypeError: something is no variable, or of another type.
             ValueError: a variable is given twice.
+
+        Warns:
+            UserWarning: a name that `exclude_from_weight_decay` was given is found in no variable's name.
         """
         if getattr(self, "_built", False):
             return
+        # TensorFlow turns it off for a while whenever it notes an attribute, and an interrupt then leaves it so.
+        self._setattr_tracking = True
         check_variables(var_list)
         self._build_index_dict(var_list)
         if len(self._index_dict) < len(var_list):
             raise ValueError(f"a variable is given twice among {', '.join(variable.name for variable in var_list)}")
-        made = {
-            slot.name: [add_slot(self, self._options, slot, variable) for variable in var_list]
-            for slot in _slots.slots(self._options)
-        }
-        # What the original has, checkpoints have: an empty list where a slot is off, but no averages then. Each is set
-        # once, when it is full, as what was restored before waits for the attribute.
-        for name, home in HOMES.items():
-            if name in made or name != "average":
-                setattr(self, home, made.get(name, []))
-        self._decayed = self._no_dependency([self._use_weight_decay(variable) for variable in var_list])
-        self._built = True
+        patterns = getattr(self, "_exclude_from_weight_decay_names", [])
+        named = excluded_by_name(patterns, [[variable.name] for variable in var_list])
+        decayed = [not name and self._use_weight_decay(one) for one, name in zip(var_list, named, strict=True)]
+        with tf.init_scope():
+            made = self._make(var_list)
+            self._decayed, self._owners = self._no_dependency(decayed), Owners(var_list)
+            # What the original has, checkpoints have: an empty list where a slot is off, but no averages then. Each is
+            # set once, when it is full, as what was restored before waits for the attribute.
+            for name, home in HOMES.items():
+                if name in made or name != "average":
+                    setattr(self, home, made.get(name, []))
+            for position in self._listed:
+                self._restore_list(position)
+            self._unstarted = self._find_unstarted(var_list)
+            self._built = True
+        self._made, self._listed = None, self._no_dependency(())
+
+    def _make(self, var_list: Sequence[Any]) -> dict[str, list[Any]]:
+        """Make the slots, unless a build for the same variables did so and was interrupted before its end."""
+        keys = list(self._index_dict)
+        if self._made is not None:
+            before, made = self._made[1:]
+            if self._made[0] == keys:
+                return made
+            self._variables, self._made = before, None
+        before = list(self._variables)
+        try:
+            made = {
+                slot.name: [add_slot(self, self._options, slot, variable) for variable in var_list]
+                for slot in _slots.slots(self._options)
+            }
+            self._made = self._no_dependency((keys, before, made))
+        except BaseException:
+            # An interrupt, too, leaves no slots that nobody knows.
+            self._variables = before
+            self._sharded_variable_builders.clear()
+            raise
+        return made
+
+    def _find_unstarted(self, var_list: Sequence[Any]) -> Unstarted | None:
+        if not self.use_ema or self._has_mesh():
+            return None
+        averages = self._model_variables_moving_average
+        pairs = [pair for pair in zip(averages, var_list, strict=True) if not has_value(pair[1])]
+        # A checkpoint that was restored before has given some their values.
+        pairs = [pair for pair in pairs if getattr(pair[0], "_update_uid", -1) < 0]
+        return Unstarted(pairs) if pairs else None
 
     @tf.autograph.experimental.do_not_convert
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
@@ -57,38 +108,97 @@ class State(Arguments):
             ValueError: the optimizer is not built, or a variable is unknown to it.
         """
         if self.use_ema:
+            variables = list(var_list)
+            if not variables:
+                return  # `fit` comes here with a model that has nothing to train, too
             if not getattr(self, "_built", False):
                 raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-            self._numbers(var_list)
+            self._numbers(variables)
+            var_list = variables
         super().finalize_variable_values(var_list)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the optimizer's variables.
 
         Args:
-            weights: an array for each, in the order of `variables`.
+            weights: an array for each, in the order of `variables`; or the number of steps alone, which is all that an
+                optimizer has before its first step: then the state starts again.
 
         Raises:
             ValueError: the optimizer is not built, or the number of arrays or a shape differs.
         """
         if getattr(self, "_built", False) and len(weights) != len(self._variables):
-            raise ValueError(f"weights holds {len(weights)} arrays, the optimizer has {len(self._variables)} variables")
+            if len(weights) != 1:
+                raise ValueError(
+                    f"weights holds {len(weights)} arrays, the optimizer has {len(self._variables)} variables"
+                )
+            self._start_again()
         super().set_weights([_as_kept(*pair) for pair in zip(weights, self._variables, strict=False)])
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read the state from a Keras file; tf_keras calls this."""
-        if len(store.keys()) == 1:
-            # It was saved before its first step. By now tf_keras has built this one, before the model's own variables
-            # were read: averages would start elsewhere than they do.
-            self._variables, self._built = [self._iterations], False
+        """Read the state from a Keras file; tf_keras calls this.
+
+        A file from before the first step takes the state back to its start. Averages start as the variables, whose
+        values tf_keras reads from the file after this.
+        """
+        if len(store.keys()) == 1 < len(self._variables):
+            self._start_again()
+            self._iterations.assign(store["0"])
+            count = int(self._iterations)
+            for average, variable in self._averages():
+                follow(average, variable, lambda: int(self._iterations) == count)
+            return
         if len(store.keys()) == len(self._variables):
             store = {str(i): _as_kept(store[str(i)], variable) for i, variable in enumerate(self._variables)}
         super().load_own_variables(store)
 
+    def _averages(self) -> list[tuple[Any, Any]]:
+        """Pair averages with the variables that are still there."""
+        kept = self._model_variables_moving_average if self.use_ema else []
+        return [pair for pair in zip(kept, self._owners, strict=False) if pair[1] is not None]
+
+    def _start_again(self) -> None:
+        """Set the state to what it is before the first step, in place: traced functions hold its variables."""
+        for slot in _slots.slots(self._options):
+            for kept in getattr(self, HOMES[slot.name]) if slot.start is not None else ():
+                kept.assign(start_of(slot, kept, kept.dtype))
+        for average, variable in self._averages():
+            copy_into(average, variable)
+
     def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
         # A checkpoint holds the state twice: by slot, and as one list. By the list a momentum would pass for an average
         # of gradients.
-        return None if name == "_variables" else super()._lookup_dependency(name, *args, **kwargs)
+        return None if name == LIST else super()._lookup_dependency(name, *args, **kwargs)
+
+    @property
+    def _deferred_dependencies(self) -> Waiting:
+        return Waiting(super()._deferred_dependencies, self._find_list)
+
+    def _find_list(self, position: Any) -> None:
+        """Take what a checkpoint that is being restored holds of the state in its list alone."""
+        if is_by_slot(position):
+            return
+        if elements(position):
+            if getattr(self, "_built", False):
+                self._restore_list(position)
+            else:
+                self._listed = self._no_dependency((*self._listed, position))
+        elif getattr(self, "_built", False):
+            # It was saved before the first step, and the variables' values are yet to be read.
+            if tf.executing_eagerly():
+                after(position.checkpoint, self._start_again)
+        else:
+            # What earlier ones hold is out of date.
+            self._listed = self._no_dependency(())
+            for home in HOMES.values():
+                self._deferred_dependencies.pop(home, None)
+
+    def _restore_list(self, position: Any) -> None:
+        children, found = self._trackable_children(), elements(position)
+        slots = sorted_by_slot(found, len(children[HOMES["velocity"]]))
+        for name, positions in slots.items():
+            for place, kept in zip(positions, children.get(HOMES[name], ()), strict=False):
+                place.restore(kept)
 
     def _numbers(self, variables: Sequence[Any]) -> list[int]:
         """Give the places of variables among those of `build`; ValueError for one unknown or given twice."""
