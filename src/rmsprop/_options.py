@@ -170,8 +170,8 @@ def refuse_attribute(owner: str, name: str, value: Any) -> None:
         raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {_OTHER_WORDS[name]}")
     if name in Options.__dataclass_fields__ and name != "name":
         raise AttributeError(
-            f"{name}={value!r} cannot be assigned: give {name} to the constructor; learning_rate and iterations are what "
-            "may be assigned"
+            f"{name}={value!r} cannot be assigned: give {name} to the constructor; learning_rate and iterations are "
+            "what may be assigned"
         )
 
 
