@@ -192,6 +192,13 @@ def check_learning_rate(value: Any) -> LearningRate:
     return _number("learning_rate", value, or_else=", or a schedule, or a function")
 
 
+def check_iterations(value: Any) -> int:
+    """Check a number of finished steps that was set or read; files and frameworks keep it as int64."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
+        raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
+    return int(value)
+
+
 def rate_function(value: LearningRate) -> Callable[[int], float]:
     """Give the learning rate as a function of the iterations that are done."""
     if not callable(value):

@@ -296,14 +296,15 @@ class RMSprop:
         """Write the state to a safetensors file, whole or not at all.
 
         Args:
-            path: the file; an older one is replaced.
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
             variables: whether to write the variables too, so that file and model cannot fall apart.
             metadata: texts of your own to keep with it, which `load` returns.
 
         Raises:
-            OSError: the folder is missing or cannot be written.
-            TypeError: `metadata` holds something else than strings.
-            ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.``.
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `metadata` is no mapping, or holds something else than strings.
+            ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.`` or is longer
+                than the format allows (100 MB).
         """
         from rmsprop import _checkpoint
 
@@ -312,7 +313,7 @@ class RMSprop:
         if variables:
             state.engine.check(writing=False)
             tensors |= state.values()
-        _checkpoint.write(path, tensors, self._iterations, self._options, metadata or {})
+        _checkpoint.write(path, tensors, self._iterations, self._options, {} if metadata is None else metadata)
 
     def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
         """Go on from a file that `save` wrote: state, iterations, and the learning rate unless a schedule rules.
@@ -326,6 +327,7 @@ class RMSprop:
 
         Raises:
             FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
             ValueError: the optimizer is not built, the file is damaged, or it holds other names, shapes, types or slots
                 than this optimizer needs; the error lists the differences. Nothing has changed then.
         """
@@ -353,6 +355,8 @@ class RMSprop:
         return {name: value for name, value in self.__dict__.items() if name != "_rate"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # What a pickle of an earlier version lacks is as after construction.
+        self.__init__()
         self.__dict__ |= state
         self._rate = rate_function(self._options.learning_rate)
 
