@@ -79,10 +79,12 @@ class Options:
         self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
         if not isinstance(self.name, str):
             raise TypeError(f"name={self.name!r} is not a string")
+        self._set("name", str(self.name))  # NumPy's strings are strings, but no plain ones
         if self.slot_dtype is not None and not isinstance(self.slot_dtype, str):
             raise TypeError(f"slot_dtype={self.slot_dtype!r} is not a name, one of {', '.join(FLOATS)}, or None")
         if self.slot_dtype is not None and self.slot_dtype not in FLOATS:
             raise ValueError(f"slot_dtype={self.slot_dtype!r} is not one of {', '.join(FLOATS)}, or None")
+        self._set("slot_dtype", None if self.slot_dtype is None else str(self.slot_dtype))
 
     def _set(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)
@@ -129,7 +131,12 @@ class Options:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """Make options from `get_config`'s result, or from a config that tf_keras wrote."""
+        """Make options from `get_config`'s result, or from a config that tf_keras wrote.
+
+        An entry that is missing has its default, as configs of earlier versions lack what came later.
+        """
+        if not isinstance(config, Mapping):
+            raise TypeError(f"config={config!r} is no mapping of arguments")
         arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
         if len(arguments) < len(config):
             # Without a GPU tf_keras turns it off and writes that down, whatever the user had asked for.

@@ -4,16 +4,26 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from numbers import Integral
 from typing import Any, Self, final
 
 import numpy
 
-from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
+from rmsprop._exclusion import excluded_by_name
+from rmsprop._options import (
+    LearningRate,
+    Options,
+    check_iterations,
+    check_learning_rate,
+    rate_function,
+    refuse_attribute,
+    refuse_unknown,
+)
 from rmsprop._state import State
 from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
 
 Collection = Sequence[Array] | Mapping[str, Array]
+
+_assign = object.__setattr__
 
 
 @final
@@ -32,7 +42,8 @@ class RMSprop:
     without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
     unlike in torch.
 
-    One optimizer is stepped by one thread at a time; different ones may step at once.
+    One optimizer is stepped by one thread at a time; different ones may step at once. `learning_rate` and `iterations`
+    are what may be assigned later: any other attribute raises an AttributeError.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
@@ -102,6 +113,17 @@ class RMSprop:
         self._iterations = 0
         self._state: State | None = None
         self._exclusion: tuple[list[Array], list[re.Pattern[str]]] = [], []
+        self._excluded: tuple[list[str], list[bool]] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What the class has may be assigned, or says itself that it may not; anything else would never be read.
+        if name[:1] != "_" and not hasattr(RMSprop, name):
+            refuse_attribute("rmsprop.RMSprop", name, value)
+            raise AttributeError(
+                f"rmsprop.RMSprop has no attribute {name!r} to set to {value!r}: learning_rate and iterations are what "
+                "may be assigned"
+            )
+        _assign(self, name, value)
 
     @property
     def learning_rate(self) -> float:
@@ -135,9 +157,7 @@ class RMSprop:
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
-            raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
-        self._iterations = int(value)
+        self._iterations = check_iterations(value)
 
     @property
     def variables(self) -> dict[str, Array]:
@@ -165,9 +185,14 @@ class RMSprop:
     def _start(self, variables: Collection) -> State:
         built = Variables(variables)
         arrays, patterns = self._exclusion
-        excluded = {built.find(array) for array in arrays}
-        excluded |= {i for i, name in enumerate(built.names) if any(p.search(name) for p in patterns)}
-        decayed = [self._options.decays and index not in excluded for index in range(len(built.names))]
+        listed = {built.find(array) for array in arrays}
+        if self._excluded is None or self._excluded[0] != built.names:
+            # Kept, as a first step that is refused is done again, and a warning is told once.
+            self._excluded = built.names, excluded_by_name(patterns, [[name] for name in built.names])
+        decayed = [
+            self._options.decays and not by_name and index not in listed
+            for index, by_name in enumerate(self._excluded[1])
+        ]
         return State(self._options, built, decayed)
 
     def exclude_from_weight_decay(
@@ -177,7 +202,8 @@ class RMSprop:
 
         Args:
             var_list: arrays.
-            var_names: regular expressions, searched in the variables' names.
+            var_names: regular expressions, searched in the variables' names. At build, one that is found in no name
+                warns.
 
         Raises:
             TypeError: `var_list` is one array, or `var_names` one string.
@@ -194,7 +220,9 @@ class RMSprop:
             patterns = [re.compile(name) for name in var_names or ()]
         except re.error as error:
             raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
-        self._exclusion = list(var_list or ()), patterns
+        arrays = list(var_list or ())
+        self._excluded = None
+        self._exclusion = arrays, patterns
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
         """Do one step.
@@ -226,8 +254,10 @@ class RMSprop:
         gradients = state.variables.match(pairs)
         rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
         state.engine.step(gradients, rate, overwrite)
-        self._state = state
-        self._iterations += 1
+        if self._state is None:
+            self._state = state
+        # Past `__setattr__`, which would take a good part of a small step.
+        _assign(self, "_iterations", self._iterations + 1)
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
         """Compute a loss and its gradients, and do one step.
