@@ -195,7 +195,9 @@ def tables(measurements: list[Row]) -> list[str]:
 
 def main() -> None:
     """Print all of them."""
-    print(*tables([json.loads(Path(name).read_text()) for name in sys.argv[1:]]), sep="\n\n")
+    # They go into the documentation, whatever the terminal is.
+    sys.stdout.reconfigure(encoding="utf-8")
+    print(*tables([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]), sep="\n\n")
 
 
 if __name__ == "__main__":

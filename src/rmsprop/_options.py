@@ -79,10 +79,12 @@ class Options:
         self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
         if not isinstance(self.name, str):
             raise TypeError(f"name={self.name!r} is not a string")
+        self._set("name", str(self.name))  # NumPy's strings are strings, but no plain ones
         if self.slot_dtype is not None and not isinstance(self.slot_dtype, str):
             raise TypeError(f"slot_dtype={self.slot_dtype!r} is not a name, one of {', '.join(FLOATS)}, or None")
         if self.slot_dtype is not None and self.slot_dtype not in FLOATS:
             raise ValueError(f"slot_dtype={self.slot_dtype!r} is not one of {', '.join(FLOATS)}, or None")
+        self._set("slot_dtype", None if self.slot_dtype is None else str(self.slot_dtype))
 
     def _set(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)
@@ -129,7 +131,12 @@ class Options:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """Make options from `get_config`'s result, or from a config that tf_keras wrote."""
+        """Make options from `get_config`'s result, or from a config that tf_keras wrote.
+
+        An entry that is missing has its default, as configs of earlier versions lack what came later.
+        """
+        if not isinstance(config, Mapping):
+            raise TypeError(f"config={config!r} is no mapping of arguments")
         arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
         if len(arguments) < len(config):
             # Without a GPU tf_keras turns it off and writes that down, whatever the user had asked for.
@@ -170,8 +177,8 @@ def refuse_attribute(owner: str, name: str, value: Any) -> None:
         raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {_OTHER_WORDS[name]}")
     if name in Options.__dataclass_fields__ and name != "name":
         raise AttributeError(
-            f"{name}={value!r} cannot be assigned: give {name} to the constructor; learning_rate and iterations are what "
-            "may be assigned"
+            f"{name}={value!r} cannot be assigned: give {name} to the constructor; learning_rate and iterations are "
+            "what may be assigned"
         )
 
 
@@ -190,6 +197,13 @@ def check_learning_rate(value: Any) -> LearningRate:
         _takes_the_step(function)
         return function
     return _number("learning_rate", value, or_else=", or a schedule, or a function")
+
+
+def check_iterations(value: Any) -> int:
+    """Check a number of finished steps that was set or read; files and frameworks keep it as int64."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
+        raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
+    return int(value)
 
 
 def rate_function(value: LearningRate) -> Callable[[int], float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rmsprop._options import is_schedule
 from rmsprop.schedules import LearningRateSchedule, serialize
+from rmsprop.schedules._serialization import check_config
 
 
 def to_config(schedule: Any, library: Any) -> Any:
@@ -32,14 +33,17 @@ def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     """Read what `to_config` wrote, but for schedules of ours, which `Options.from_config` reads.
 
     Raises:
-        ValueError: it is a schedule of a class that is not known.
+        TypeError: an entry is of a wrong type.
+        ValueError: an entry is missing, or it is a schedule of a class that is not known.
     """
-    name, registered = str(config.get("class_name")), config.get("registered_name")
+    if config.get("class_name") != "function":  # one of Keras's users', by its name
+        check_config(config)
+    name, registered = config["class_name"], config.get("registered_name")
     known = (library.saving.get_registered_object(key, custom_objects) for key in (name, registered) if key)
     mine = next((found for found in known if found is not None), None)
     if isinstance(mine, type) and issubclass(mine, LearningRateSchedule):
         return mine.from_config(config["config"])
-    module = str(config.get("module") or "keras").partition(".")[0]
+    module = (config.get("module") or "keras").partition(".")[0]
     if module == "rmsprop":
         return config
     if mine is None and registered is None and module not in ("keras", "tf_keras"):
@@ -48,7 +52,10 @@ def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
             f"learning_rate={dict(config)!r} is a schedule of an unknown class: "
             f"pass custom_objects={{{name!r}: the class}}"
         )
-    return library.optimizers.schedules.deserialize(dict(config), custom_objects=custom_objects)
+    try:
+        return library.optimizers.schedules.deserialize(dict(config), custom_objects=custom_objects)
+    except (AttributeError, LookupError, RecursionError) as error:
+        raise ValueError(f"learning_rate={dict(config)!r} cannot be read: {error!r}") from error
 
 
 def plain_number(given: Any, current: Any) -> float:

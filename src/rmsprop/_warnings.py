@@ -11,11 +11,19 @@ _PACKAGE: Final = str(Path(__file__).parent)
 _WRAPPERS: Final = "tensorflow.python."
 
 
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the first caller outside of this package."""
+def warn(message: str, category: type[Warning] = UserWarning, through: str | None = None) -> None:
+    """Warn at the first caller outside of this package.
+
+    Args:
+        message: the text.
+        category: the warning's class.
+        through: the name of another package, which called this one and is as little the user's.
+    """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and (
-        frame.f_code.co_filename.startswith(_PACKAGE) or str(frame.f_globals.get("__name__")).startswith(_WRAPPERS)
+        frame.f_code.co_filename.startswith(_PACKAGE)
+        or (name := str(frame.f_globals.get("__name__"))).startswith(_WRAPPERS)
+        or name.partition(".")[0] == through
     ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -4,17 +4,27 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from numbers import Integral
 from typing import Any, Self, final
 
 import numpy
 
-from rmsprop._options import LearningRate, Options, check_learning_rate, rate_function, refuse_unknown
+from rmsprop._exclusion import excluded_by_name
+from rmsprop._options import (
+    LearningRate,
+    Options,
+    check_iterations,
+    check_learning_rate,
+    rate_function,
+    refuse_attribute,
+    refuse_unknown,
+)
 from rmsprop._state import State
 from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
 from rmsprop.engines._modes import exact, flushes
 
 Collection = Sequence[Array] | Mapping[str, Array]
+
+_assign = object.__setattr__
 
 
 @final
@@ -33,7 +43,8 @@ class RMSprop:
     without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
     unlike in torch.
 
-    One optimizer is stepped by one thread at a time; different ones may step at once.
+    One optimizer is stepped by one thread at a time; different ones may step at once. `learning_rate` and `iterations`
+    are what may be assigned later: any other attribute raises an AttributeError.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
@@ -103,6 +114,17 @@ class RMSprop:
         self._iterations = 0
         self._state: State | None = None
         self._exclusion: tuple[list[Array], list[re.Pattern[str]]] = [], []
+        self._excluded: tuple[list[str], list[bool]] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What the class has may be assigned, or says itself that it may not; anything else would never be read.
+        if name[:1] != "_" and not hasattr(RMSprop, name):
+            refuse_attribute("rmsprop.RMSprop", name, value)
+            raise AttributeError(
+                f"rmsprop.RMSprop has no attribute {name!r} to set to {value!r}: learning_rate and iterations are what "
+                "may be assigned"
+            )
+        _assign(self, name, value)
 
     @property
     def learning_rate(self) -> float:
@@ -136,9 +158,7 @@ class RMSprop:
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
-            raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
-        self._iterations = int(value)
+        self._iterations = check_iterations(value)
 
     @property
     def variables(self) -> dict[str, Array]:
@@ -166,9 +186,14 @@ class RMSprop:
     def _start(self, variables: Collection) -> State:
         built = Variables(variables)
         arrays, patterns = self._exclusion
-        excluded = {built.find(array) for array in arrays}
-        excluded |= {i for i, name in enumerate(built.names) if any(p.search(name) for p in patterns)}
-        decayed = [self._options.decays and index not in excluded for index in range(len(built.names))]
+        listed = {built.find(array) for array in arrays}
+        if self._excluded is None or self._excluded[0] != built.names:
+            # Kept, as a first step that is refused is done again, and a warning is told once.
+            self._excluded = built.names, excluded_by_name(patterns, [[name] for name in built.names])
+        decayed = [
+            self._options.decays and not by_name and index not in listed
+            for index, by_name in enumerate(self._excluded[1])
+        ]
         return State(self._options, built, decayed)
 
     def exclude_from_weight_decay(
@@ -178,7 +203,8 @@ class RMSprop:
 
         Args:
             var_list: arrays.
-            var_names: regular expressions, searched in the variables' names.
+            var_names: regular expressions, searched in the variables' names. At build, one that is found in no name
+                warns.
 
         Raises:
             TypeError: `var_list` is one array, or `var_names` one string.
@@ -195,7 +221,9 @@ class RMSprop:
             patterns = [re.compile(name) for name in var_names or ()]
         except re.error as error:
             raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
-        self._exclusion = list(var_list or ()), patterns
+        arrays = list(var_list or ())
+        self._excluded = None
+        self._exclusion = arrays, patterns
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
         """Do one step.
@@ -232,10 +260,12 @@ class RMSprop:
         plan, held = state.engine.prepare(gradients, rate, overwrite)
         # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.
-        self._state = state
+        if self._state is None:
+            self._state = state
         plan.run()
         del held  # until here the kernels read its memory
-        self._iterations += 1
+        # Past `__setattr__`, which would take a good part of a small step.
+        _assign(self, "_iterations", self._iterations + 1)
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
         """Compute a loss and its gradients, and do one step.
@@ -304,14 +334,15 @@ class RMSprop:
         """Write the state to a safetensors file, whole or not at all.
 
         Args:
-            path: the file; an older one is replaced.
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
             variables: whether to write the variables too, so that file and model cannot fall apart.
             metadata: texts of your own to keep with it, which `load` returns.
 
         Raises:
-            OSError: the folder is missing or cannot be written.
-            TypeError: `metadata` holds something else than strings.
-            ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.``.
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `metadata` is no mapping, or holds something else than strings.
+            ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.`` or is longer
+                than the format allows (100 MB).
         """
         from rmsprop import _checkpoint
 
@@ -320,7 +351,7 @@ class RMSprop:
         if variables:
             state.engine.check(writing=False)
             tensors |= state.values()
-        _checkpoint.write(path, tensors, self._iterations, self._options, metadata or {})
+        _checkpoint.write(path, tensors, self._iterations, self._options, {} if metadata is None else metadata)
 
     def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
         """Go on from a file that `save` wrote: state, iterations, and the learning rate unless a schedule rules.
@@ -334,6 +365,7 @@ class RMSprop:
 
         Raises:
             FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
             ValueError: the optimizer is not built, the file is damaged, or it holds other names, shapes, types or slots
                 than this optimizer needs; the error lists the differences. Nothing has changed then.
         """
@@ -361,6 +393,8 @@ class RMSprop:
         return {name: value for name, value in self.__dict__.items() if name != "_rate"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # What a pickle of an earlier version lacks is as after construction.
+        self.__init__()
         self.__dict__ |= state
         self._rate = rate_function(self._options.learning_rate)
 

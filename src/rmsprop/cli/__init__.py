@@ -45,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those of the command line without the program's name; None: those of this process.
     """
+    from rmsprop.cli._output import readable
+
+    with readable():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _make_parser()
     options = parser.parse_args(arguments)
     if options.run is None:

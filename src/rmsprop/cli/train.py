@@ -214,16 +214,18 @@ def _resumed(path: Path, options: argparse.Namespace) -> Record:
 
 
 def _read_record(path: Path) -> Record:
-    from safetensors import SafetensorError, safe_open
+    from rmsprop._safetensors import read_header
 
     if not path.is_file():
         raise CommandError(f"--resume: there is no checkpoint {path}")
+    with open(path, "rb") as file:
+        try:
+            texts = read_header(file).texts
+        except ValueError as problem:
+            raise CommandError(f"--resume: {path} is not a checkpoint, or is damaged: {problem}") from problem
     try:
-        with safe_open(path, framework="np") as file:
-            return Record.from_metadata(file.metadata() or {})
-    except SafetensorError as problem:
-        raise CommandError(f"--resume: {path} is not a checkpoint, or is damaged: {problem}") from problem
-    except (KeyError, TypeError, ValueError) as problem:
+        return Record.from_metadata(texts)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as problem:
         raise CommandError(f"--resume: {path} is not a checkpoint of `rmsprop train`") from problem
 
 
@@ -245,14 +247,13 @@ def _say_how_to_resume(console: "Console", training: Training, options: argparse
 
 
 def _finish(console: "Console", training: Training, options: argparse.Namespace, clock: "Clock") -> None:
-    """Draw, print and write what came out."""
+    """Draw, write and print what came out, in this order: what cannot be printed is not lost."""
     from rmsprop.cli import _report
 
     record, paths = training.record, _paths(options)
     with clock.measure("curves"):
         _report.plot_curves(paths["curves"], record)
     seconds = clock.stop()
-    _report.print_report(console, record, seconds, paths)
     if options.json:
         figures = {
             "rmsprop": __version__,
@@ -270,3 +271,4 @@ def _finish(console: "Console", training: Training, options: argparse.Namespace,
             "paths": {name: str(path) for name, path in paths.items()},
         }
         _report.write_figures(options.json, figures)
+    _report.print_report(console, record, seconds, paths)

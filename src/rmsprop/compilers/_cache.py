@@ -7,19 +7,22 @@ sources, and the versions of Python, Numba and llvmlite; the file's name adds th
 A cache is a convenience: when it cannot be read, is damaged or cannot be written, the kernel is compiled as if there
 were none. Files carry a digest and appear by renaming, so a half-written one is never loaded.
 
+Whoever may write to the cache may run code as its reader. So folders are made for their owner alone (mode 0700), and a
+cache is refused if the folder, its parent or a file belongs to somebody else than the user or root, or if the group or
+others may write to it. A refused cache is neither read nor written by this process; one warning says so.
+
 The folder lies in the user's cache directory; the environment variable ``RMSPROP_CACHE_DIR`` names another, and an
 empty value turns the cache off.
 """
 
-import contextlib
 import hashlib
 import os
 import pickle
 import sys
-import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite
 import numba
@@ -28,6 +31,10 @@ from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
 from rmsprop import _rule
+from rmsprop._warnings import warn
+from rmsprop.compilers import _private
+
+T = TypeVar("T")
 
 
 @cache
@@ -49,6 +56,34 @@ def cached(dispatcher: Any) -> Any:
     return dispatcher
 
 
+#: Caches that were refused; of each, the user has been told.
+_refused: set[Path] = set()
+
+
+def _without_failing(action: Callable[[Path], T]) -> T | None:
+    """Do something with the cache's folder; None if it fails, or is not to be: the answer is to compile.
+
+    Warns:
+        UserWarning: the cache was refused just now.
+    """
+    folder = cache_folder()
+    if folder is None or folder in _refused:
+        return None
+    try:
+        return action(folder)
+    except _private.NotPrivate as problem:
+        _refused.add(folder)
+        warn(
+            f"the cache of compiled kernels in {folder.parent} is not used, as whoever may write there may run code as "
+            f"you: {problem}. Take that right away (chmod go-w) or remove it, or let RMSPROP_CACHE_DIR name a folder "
+            "of your own; RMSPROP_CACHE_DIR= (empty) turns the cache off",
+            through="numba",
+        )
+    except Exception:  # whatever a damaged or foreign file makes the loader raise
+        pass
+    return None
+
+
 class _KernelCache(_Cache):
     """Numba's interface of a function's cache: one file a signature and processor."""
 
@@ -63,35 +98,29 @@ class _KernelCache(_Cache):
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Give the compiled kernel, or None if there is no sound file of it."""
         target_context.refresh()
-        # Whatever a damaged or foreign file makes the loader raise: the answer is to compile.
-        with contextlib.suppress(Exception):
-            stored = self._file(signature, target_context.codegen()).read_bytes()
+
+        def load(folder: Path) -> Any:
+            stored = _private.read(folder, self._file(signature, target_context.codegen()))
             digest, payload = stored[:32], stored[32:]
-            if hashlib.sha256(payload).digest() == digest:
-                return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-        return None
+            if hashlib.sha256(payload).digest() != digest:
+                return None
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+
+        return _without_failing(load)
 
     def save_overload(self, signature: Any, data: Any) -> None:
         """Write the compiled kernel under its final name in one move."""
-        with contextlib.suppress(Exception):
-            target = self._file(signature, data.codegen)
-            payload = serialize.dumps(data._reduce())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=target.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
-                os.replace(name, target)
-            except BaseException:
-                os.unlink(name)
-                raise
 
-    def _file(self, signature: Any, codegen: Any) -> Path:
-        folder = cache_folder()
-        if folder is None:
-            raise FileNotFoundError("caching is off")
+        def save(folder: Path) -> None:
+            payload = serialize.dumps(data._reduce())
+            name = self._file(signature, data.codegen)
+            _private.write(folder, name, hashlib.sha256(payload).digest() + payload)
+
+        _without_failing(save)
+
+    def _file(self, signature: Any, codegen: Any) -> str:
         key = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()
-        return folder / f"{self._name}-{key[:24]}"
+        return f"{self._name}-{key[:24]}"
 
     def enable(self) -> None:
         """Numba's interface; whether to cache is the environment's decision."""

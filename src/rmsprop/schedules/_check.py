@@ -44,7 +44,7 @@ def _flag(argument: str, value: Any) -> bool:
 def _text_or_none(argument: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{argument} must be a string or None, got {value!r} of type {type(value).__name__}")
-    return value
+    return None if value is None else str(value)  # NumPy's strings are strings, but no plain ones
 
 
 _positive = partial(_number, above=0)

@@ -58,7 +58,8 @@ def deserialize(
         The schedule.
 
     Raises:
-        TypeError: If `config` is not a dictionary, or a custom object is no subclass of LearningRateSchedule.
+        TypeError: If `config` or its entry ``"config"`` is not a dictionary, a name is not a string, or a custom object
+            is no subclass of LearningRateSchedule.
         ValueError: If an entry is missing or the class is not known.
 
     Example:
@@ -68,10 +69,9 @@ def deserialize(
     Source:
         ``tf.keras.optimizers.schedules.deserialize`` in the Keras 2 documentation.
     """
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a dictionary, got {config!r} of type {type(config).__name__}")
-    if not {"class_name", "config"} <= config.keys():
-        raise ValueError(f"config must have the entries 'class_name' and 'config', got {dict(config)!r}")
+    check_config(config)
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(f"custom_objects must be a dictionary, got {custom_objects!r}")
     classes = {**_KNOWN, **(custom_objects or {})}
     names = (config["class_name"], config.get("registered_name"))
     found = next((name for name in names if name in classes), None)
@@ -83,7 +83,37 @@ def deserialize(
     schedule = classes[found]
     if not (isinstance(schedule, type) and issubclass(schedule, LearningRateSchedule)):
         raise TypeError(f"custom_objects[{found!r}] must be a subclass of LearningRateSchedule, got {schedule!r}")
-    return schedule.from_config({name: _plain(value) for name, value in config["config"].items()})
+    try:
+        arguments = {name: _plain(value) for name, value in config["config"].items()}
+    except RecursionError:
+        raise ValueError("config['config'] is nested too deeply") from None
+    return schedule.from_config(arguments)
+
+
+def check_config(config: Any) -> None:
+    """Check that a schedule's config has the entries that it must have, and that they are of their types.
+
+    Raises:
+        TypeError: If `config` or an entry of it is of a wrong type.
+        ValueError: If an entry is missing.
+    """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a dictionary, got {config!r} of type {type(config).__name__}")
+    if not {"class_name", "config"} <= config.keys():
+        raise ValueError(f"config must have the entries 'class_name' and 'config', got {dict(config)!r}")
+    if not isinstance(config["class_name"], str):
+        raise TypeError(f"class_name must be a string, got {config['class_name']!r}")
+    for name in ("registered_name", "module"):
+        if not isinstance(config.get(name), str | None):
+            raise TypeError(f"{name} must be a string or None, got {config[name]!r}")
+    arguments = config["config"]
+    if not isinstance(arguments, Mapping):
+        raise TypeError(
+            f"config['config'] must be a dictionary of {config['class_name']}'s arguments, got {arguments!r}"
+        )
+    for name in arguments:
+        if not isinstance(name, str):
+            raise TypeError(f"config['config'] has the name {name!r}, which is no string")
 
 
 def _plain(value: Any) -> Any:
@@ -91,5 +121,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping) and value.get("class_name") in ("__tensor__", "__numpy__"):
-        return value["config"]["value"]
+        inner = value.get("config")
+        if not isinstance(inner, Mapping) or "value" not in inner:
+            raise ValueError(f"config['config'] holds {dict(value)!r}, which has no value")
+        return inner["value"]
     return value

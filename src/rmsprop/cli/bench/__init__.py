@@ -17,8 +17,6 @@ from rmsprop.cli.bench.peers import FRONTENDS, PEERS
 from rmsprop.cli.bench.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from rmsprop.cli.bench.report import Report
 
 #: What can be measured, of one front end or another.
@@ -138,14 +136,25 @@ def _run(options: argparse.Namespace) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=100)
     if options.source:
         report = Report.read(options.source)
-        show(report, console)
     else:
         from rmsprop.cli.bench.measure import Session
 
         on_keras = running_on(options.backend) if options.frontend == _KERAS else nullcontext()
         with _threads(options.threads), on_keras as options.backend:
-            report = Session(options, peers, console).measure(parts)
-    _write(report, options, console)
+            session = Session(options, peers, console)
+            try:
+                report = session.measure(parts)
+            except (OSError, UnicodeError, SystemExit):
+                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
+                if options.json and session.report.rows:
+                    session.report.write(options.json)
+                raise
+    _write(report, options)
+    if options.source:
+        show(report, console)
+    for path in (options.json, options.plot):
+        if path:
+            console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _peer_names(options: argparse.Namespace) -> list[str]:
@@ -186,13 +195,10 @@ def _threads(number: int | None) -> Iterator[None]:
                 os.environ[_THREADS] = before
 
 
-def _write(report: "Report", options: argparse.Namespace, console: "Console") -> None:
+def _write(report: "Report", options: argparse.Namespace) -> None:
     if options.json:
         report.write(options.json)
     if options.plot:
         from rmsprop.cli.bench.plot import draw
 
         draw(report, options.plot)
-    for path in (options.json, options.plot):
-        if path:
-            console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)

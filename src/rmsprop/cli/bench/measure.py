@@ -53,6 +53,9 @@ class Session:
         peers: which, by name; those that cannot run are left out and named.
         console: where to show.
 
+    Attributes:
+        report: what was measured so far.
+
     Raises:
         CommandError: what the front end needs is broken.
         ModuleNotFoundError: it is not installed.
@@ -78,9 +81,9 @@ class Session:
         modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
         modules += [options.backend] if options.backend else []
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
-        self._report = Report(machine.describe_machine(packages, default_threads()), left_out)
+        self.report = Report(machine.describe_machine(packages, default_threads()), left_out)
         if self._device != CPU:
-            self._report.machine["device"] = device_name(self._device)
+            self.report.machine["device"] = device_name(self._device)
 
     def measure(self, parts: Collection[str]) -> Report:
         """Measure these parts, of `rmsprop.cli.bench.PARTS`, and give the report.
@@ -88,7 +91,7 @@ class Session:
         Raises:
             CommandError: there is nothing to measure.
         """
-        show_machine(self._report, self._console)
+        show_machine(self.report, self._console)
         watch = machine.Watch()
         for part, workload in WORKLOADS.items():
             if part in parts:
@@ -111,11 +114,11 @@ class Session:
             large = [model for model in plain if model in _LARGE]
             rows = memory.measure_memory(self._frontend, large, least_and_most, self._relatives())
             self._collect("memory that steps take", rows, show_memory)
-        if not self._report.rows:
+        if not self.report.rows:
             raise CommandError(f"--part {' '.join(parts)} measures nothing of --model {' '.join(self._models)}")
-        self._report.machine["busy_elsewhere"] = watch.busy_elsewhere()
-        show_busy(self._report, self._console)
-        return self._report
+        self.report.machine["busy_elsewhere"] = watch.busy_elsewhere()
+        show_busy(self.report, self._console)
+        return self.report
 
     def _relatives(self) -> list[str]:
         """Give the peers that are of the front end's own framework: what a process pays can be compared with theirs."""
@@ -124,8 +127,8 @@ class Session:
 
     def _collect(self, what: str, rows: Iterable[Row], show: Callable[[Report, "Console"], None]) -> None:
         with self._console.status(what):
-            self._report.rows += rows
-        show(self._report, self._console)
+            self.report.rows += rows
+        show(self.report, self._console)
 
     def _compare(self, workload: Workload) -> None:
         kind = workload.kind
@@ -138,9 +141,9 @@ class Session:
                 able = {OURS: makers[OURS]} | {name: makers[name] for name in who_can([*makers][1:], variant)}
                 with self._console.status(f"{kind}, {model}, {variant}"):
                     rows = measure_steps(self._frontend, model, variant, able, self._budget, workload, self._device)
-                    self._report.rows += rows
+                    self.report.rows += rows
                 gc.collect()
-            show_steps(self._report, kind, model, self._console)
+            show_steps(self.report, kind, model, self._console)
 
     def _limits(self) -> None:
         model = _LIMITED[self._device]
@@ -149,9 +152,9 @@ class Session:
             with self._console.status(f"limit of memory, {variant}"):
                 size = count_numbers(MODELS[model]())
                 rows = measure_limit(self._frontend, size, variant, self._budget, torch=torch, device=self._device)
-                self._report.rows += [{**row, "model": model} for row in rows]
+                self.report.rows += [{**row, "model": model} for row in rows]
             gc.collect()
-        show_limits(self._report, self._console)
+        show_limits(self.report, self._console)
 
 
 def measure_steps(

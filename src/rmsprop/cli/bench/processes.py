@@ -29,7 +29,9 @@ def run_python(*arguments: str, cache: str | None = None) -> dict[str, Any]:
         CommandError: the process failed.
     """
     environment = {**os.environ, "RMSPROP_CACHE_DIR": cache} if cache else None
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, errors="replace", env=environment, check=False
+    )
     if done.returncode:
         sys.stderr.write(done.stderr)
         raise CommandError(f"a process of the measurement failed, with the exit status {done.returncode}")
