@@ -1,4 +1,4 @@
-"""Which variables weight decay leaves alone, by their names: the same search and the same warning in every front end."""
+"""Which variables weight decay leaves alone, by their names: one search and one warning for every front end."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy
-import pytest
 
 
 # Takes more than ten seconds: starts two processes that import torch

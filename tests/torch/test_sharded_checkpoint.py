@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 
 def run(phase, count, folder):
     script = Path(__file__).with_name("sharded_checkpoint.py")
