@@ -164,16 +164,16 @@ class RMSprop:
             raise TypeError(
                 f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules"
             )
-        if state.learning_rate is None:
+        if state.rate is None:
             raise ValueError(
                 f"learning_rate={value!r} cannot be set in a state without one: it was made where a schedule ruled"
             )
         replace(self._options, learning_rate=value)  # which checks it
         if callable(value):
             raise TypeError(f"learning_rate={value!r} is not a number")
-        held = jnp.asarray(state.learning_rate)
+        held = jnp.asarray(state.rate)
         given = jnp.array(value, held.dtype, copy=True)  # whose memory may be given away with the state
-        return state._replace(learning_rate=jnp.broadcast_to(given, held.shape))
+        return state._replace(rate=jnp.broadcast_to(given, held.shape))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -265,11 +265,11 @@ class RMSprop:
         if not (self._is_assigned or is_called_with_nothing(rate)):
             return state
         self._is_assigned = False
-        return state._replace(learning_rate=self._first_rate())
+        return state._replace(rate=self._first_rate())
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
-        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.learning_rate
+        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.rate
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
@@ -278,12 +278,12 @@ class RMSprop:
     def _rate_rules(self, state: RMSpropState) -> bool:
         """Whether the learning rate is that of the options, and not the state's."""
         rate = self._options.learning_rate
-        if state.learning_rate is not None and callable(rate) and not is_called_with_nothing(rate):
+        if state.rate is not None and callable(rate) and not is_called_with_nothing(rate):
             raise ValueError(
-                f"state.learning_rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
-                "options. state._replace(learning_rate=None) goes on with the schedule"
+                f"state.rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
+                "options. state._replace(rate=None) goes on with the schedule"
             )
-        return state.learning_rate is None
+        return state.rate is None
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False

@@ -108,6 +108,7 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
 
     Args:
         mask: None, a bool, a tree of bools of which each stands for all below it, or a function of `params` to one.
+            A tree that can be called, as a network of Equinox, is a tree.
         params: the tree.
         leaves: its parameters.
 
@@ -117,7 +118,7 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
     """
     if mask is None:
         return [True] * len(leaves.values)
-    mask = mask(params) if callable(mask) else mask
+    mask = mask(params) if _is_function(mask) else mask
     try:
         spread = jax.tree.broadcast(mask, params)
     except ValueError as error:
@@ -127,6 +128,12 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
         if type(one).__name__ not in ("bool", "bool_"):
             raise TypeError(f"mask holds {one!r} for parameter {name!r}: True or False is needed")
     return [bool(one) for one in found]
+
+
+def _is_function(mask: Any) -> bool:
+    """Whether a mask is to be called, by optax's rule: all its leaves can be, and it has some."""
+    inner = jax.tree_util.tree_leaves(mask)
+    return callable(mask) and bool(inner) and all(map(callable, inner))
 
 
 def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:
