@@ -53,7 +53,9 @@ class Exclusion:
                     f"var_list[{place}], of shape {jnp.shape(array)}, is not among the parameters: pass arrays that "
                     "init(params) gets, not under jit, or use var_names"
                 )
-        self._names = {name for array in self._arrays for name in names[id(array)]}
+        found = {name for array in self._arrays for name in names[id(array)]}
+        # The arrays are no longer looked for, and may be freed.
+        vars(self).update(_names=found, _arrays=[])
 
     def spares(self, name: str) -> bool:
         """Whether a parameter is left alone.

@@ -119,6 +119,8 @@ class RMSprop:
         self._native = native_by_default()
         self._exclusion = Exclusion()
         self._built = self._was_traced = self._is_assigned = False
+        # The rate, as the object it is, of the state that the assigned one was written into: see `_with_rate`.
+        self._replaced: Any = None
         self._compiled: Any = None
 
     @property
@@ -145,8 +147,10 @@ class RMSprop:
                 f"learning_rate={value!r} would not reach the steps that were traced already: "
                 "state = optimizer.set_learning_rate(state, value) does"
             )
-        self._options = replace(self._options, learning_rate=value)
-        self._is_assigned, self._compiled = True, None if callable(value) else self._compiled
+        compiled = None if callable(value) else self._compiled
+        options = replace(self._options, learning_rate=value)
+        # At once: a mark without the rate, or a rate without the mark, would be what an interrupt leaves for good.
+        vars(self).update(_options=options, _is_assigned=True, _compiled=compiled)
 
     def set_learning_rate(self, state: RMSpropState, value: Any) -> RMSpropState:
         """Give the state with another learning rate; nothing is compiled anew.
@@ -192,7 +196,8 @@ class RMSprop:
         """
         if self._built:
             raise ValueError("exclude_from_weight_decay comes before init() and before the first step")
-        self._exclusion = Exclusion(var_list, var_names)
+        # A step may have been compiled and then refused.
+        vars(self).update(_exclusion=Exclusion(var_list, var_names), _compiled=None)
 
     def init(self, params: Any) -> RMSpropState:
         """Make the state for parameters.
@@ -208,8 +213,9 @@ class RMSprop:
         """
         leaves = parameters(params)
         self._exclusion.find(params, leaves)
-        self._built, self._is_assigned = True, False
-        return start(self._options, leaves, self._first_rate())
+        made = start(self._options, leaves, self._first_rate())
+        # On the line that returns: an interrupt before it leaves the mark, after it the state.
+        return (made, vars(self).update(_built=True, _is_assigned=False))[0]
 
     def _first_rate(self) -> jax.Array | None:
         rate = self._options.learning_rate
@@ -237,11 +243,17 @@ class RMSprop:
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
         check_state(state)
-        self._built = True
-        if not _is_traced((grads, state, params)):
-            step = self._compile() if self._options.jit_compile else self._step
-            return step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
-        self._was_traced = True
+        if _is_traced((grads, state, params)):
+            return self._traced(grads, state, params)
+        step = self._compile() if self._options.jit_compile else self._step
+        new = step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
+        if self._is_assigned or not self._built:
+            replaced = state.rate if self._is_assigned else self._replaced
+            vars(self).update(_built=True, _is_assigned=False, _replaced=replaced)
+        return new
+
+    def _traced(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+        """Add a step to what is being traced."""
         if self._is_assigned:
             raise RuntimeError(
                 f"learning_rate={self._options.learning_rate!r} was assigned after init(), which a step that is being "
@@ -252,7 +264,9 @@ class RMSprop:
                 f"learning_rate={self._options.learning_rate!r} takes no step: it would be called when the step is "
                 "traced, not when it runs. Use a function of the step, or set_learning_rate"
             )
-        return self._step(grads, state, params)
+        new = self._step(grads, state, params)
+        self._built = self._was_traced = True
+        return new
 
     def _compile(self) -> Any:
         if self._compiled is None:
@@ -260,11 +274,14 @@ class RMSprop:
         return self._compiled
 
     def _with_rate(self, state: RMSpropState) -> RMSpropState:
-        """Give the state with a learning rate that was assigned, or comes from a function of nothing."""
-        rate = self._options.learning_rate
-        if not (self._is_assigned or is_called_with_nothing(rate)):
+        """Give the state with a learning rate that was assigned, or comes from a function of nothing.
+
+        Whoever comes again with the state that had the old rate, has not got the new state: the step was interrupted,
+        or failed where results were waited for.
+        """
+        old = hasattr(state.rate, "dtype") and state.rate is self._replaced
+        if not (self._is_assigned or old or is_called_with_nothing(self._options.learning_rate)):
             return state
-        self._is_assigned = False
         return state._replace(rate=self._first_rate())
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
@@ -353,7 +370,7 @@ class RMSprop:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was compiled belongs to this process.
-        return self.__dict__ | {"_compiled": None}
+        return self.__dict__ | {"_compiled": None, "_replaced": None}
 
     def __repr__(self) -> str:
         return f"RMSprop({', '.join(f'{key}={value!r}' for key, value in vars(self._options).items())})"

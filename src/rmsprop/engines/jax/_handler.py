@@ -93,8 +93,8 @@ def _stay_known() -> None:
     more entry, that is never left, keeps it known.
     """
     if not hasattr(_per_thread, "known"):
-        _per_thread.known = True
         ctypes.pythonapi.PyGILState_Ensure()
+        _per_thread.known = True
 
 
 @cache
