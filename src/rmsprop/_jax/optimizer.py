@@ -7,10 +7,10 @@ from typing import Any, Self, final
 import jax
 import jax.numpy as jnp
 
-from rmsprop._jax.arguments import is_called_with_nothing, options_of
+from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_step, options_of
 from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
-from rmsprop._jax.stepping import rate_at, step
+from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
 from rmsprop._jax.trees import parameters, rebuild
 from rmsprop._options import LearningRate, check_learning_rate, rate_function
 from rmsprop.engines._switch import native_by_default
@@ -122,6 +122,7 @@ class RMSprop:
         # The rate, as the object it is, of the state that the assigned one was written into: see `_with_rate`.
         self._replaced: Any = None
         self._compiled: Any = None
+        self._compiled_rate: Any = None
 
     @property
     def learning_rate(self) -> Any:
@@ -147,10 +148,9 @@ class RMSprop:
                 f"learning_rate={value!r} would not reach the steps that were traced already: "
                 "state = optimizer.set_learning_rate(state, value) does"
             )
-        compiled = None if callable(value) else self._compiled
-        options = replace(self._options, learning_rate=value)
+        told = {"_options": replace(self._options, learning_rate=value), "_is_assigned": True}
         # At once: a mark without the rate, or a rate without the mark, would be what an interrupt leaves for good.
-        vars(self).update(_options=options, _is_assigned=True, _compiled=compiled)
+        vars(self).update(told | ({"_compiled": None, "_compiled_rate": None} if callable(value) else {}))
 
     def set_learning_rate(self, state: RMSpropState, value: Any) -> RMSpropState:
         """Give the state with another learning rate; nothing is compiled anew.
@@ -239,12 +239,15 @@ class RMSprop:
         Raises:
             TypeError: a parameter or gradient is not of a float type, `state` is no state, or the learning rate is a
                 function of nothing and the step is being traced.
-            ValueError: trees or shapes differ, the state was made with other options, or all gradients are None.
+            ValueError: trees or shapes differ, the state was made with other options, or all gradients are None. A
+                learning rate from a function is below 0 or not finite: as far as can be seen, if it is being traced.
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
         check_state(state)
         if _is_traced((grads, state, params)):
             return self._traced(grads, state, params)
+        if self._options.jit_compile and is_called_with_the_step(self._options.learning_rate):
+            self._check_schedule(state.iterations)
         step = self._compile() if self._options.jit_compile else self._step
         new = step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
         if self._is_assigned or not self._built:
@@ -273,6 +276,19 @@ class RMSprop:
             self._compiled = jax.jit(self._step)
         return self._compiled
 
+    def _check_schedule(self, iterations: Any) -> None:
+        """Look at what a schedule gives, which nobody sees in a compiled step."""
+        options = self._options
+
+        def rate_of(iterations: Any) -> Any:
+            rate = rate_at(options, iterations)
+            check_rate_of_step(rate)
+            return rate
+
+        if self._compiled_rate is None:
+            self._compiled_rate = jax.jit(rate_of)
+        check_rate_of_step(self._compiled_rate(iterations))
+
     def _with_rate(self, state: RMSpropState) -> RMSpropState:
         """Give the state with a learning rate that was assigned, or comes from a function of nothing.
 
@@ -295,7 +311,7 @@ class RMSprop:
     def _rate_rules(self, state: RMSpropState) -> bool:
         """Whether the learning rate is that of the options, and not the state's."""
         rate = self._options.learning_rate
-        if state.rate is not None and callable(rate) and not is_called_with_nothing(rate):
+        if state.rate is not None and is_called_with_the_step(rate):
             raise ValueError(
                 f"state.rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
                 "options. state._replace(rate=None) goes on with the schedule"
@@ -370,7 +386,7 @@ class RMSprop:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was compiled belongs to this process.
-        return self.__dict__ | {"_compiled": None, "_replaced": None}
+        return self.__dict__ | {"_compiled": None, "_compiled_rate": None, "_replaced": None}
 
     def __repr__(self) -> str:
         return f"RMSprop({', '.join(f'{key}={value!r}' for key, value in vars(self._options).items())})"
