@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,16 @@ from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_st
 from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
 from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
-from rmsprop._jax.trees import parameters, rebuild
-from rmsprop._options import LearningRate, check_learning_rate, rate_function
+from rmsprop._jax.trees import parameters, rebuild, templates
+from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.jax._options import ArrayOptions
+
+#: What instances hold.
+_OWN: Final = (
+    "_options", "_native", "_exclusion", "_built", "_was_traced", "_is_assigned", "_replaced", "_compiled",
+    "_compiled_rate",
+)  # fmt: skip
 
 
 @final
@@ -187,7 +193,7 @@ class RMSprop:
         Args:
             var_list: arrays, which are looked for among those that `init` is given.
             var_names: regular expressions, searched in the parameters' names: their key paths joined by slashes, as
-                "encoder/layers/0/bias".
+                "encoder/layers/0/bias". One that is found in no name is warned of by `init`, or by the first step.
 
         Raises:
             TypeError: `var_list` is one array, or `var_names` one string.
@@ -204,15 +210,16 @@ class RMSprop:
 
         Args:
             params: any tree of arrays of float16, bfloat16, float32 or float64. What stands for no array, like None,
-                is left out.
+                is left out. A `jax.ShapeDtypeStruct` stands for zeros: what comes out is a template to restore into.
 
         Raises:
             TypeError: a parameter is not such an array.
             ValueError: `exclude_from_weight_decay` named an array that is not there, or `slot_dtype` is float64, which
                 JAX does not have as it is set up.
         """
-        leaves = parameters(params)
+        leaves = parameters(templates(params))
         self._exclusion.find(params, leaves)
+        self._exclusion.check(leaves)
         made = start(self._options, leaves, self._first_rate())
         # On the line that returns: an interrupt before it leaves the mark, after it the state.
         return (made, vars(self).update(_built=True, _is_assigned=False))[0]
@@ -244,6 +251,8 @@ class RMSprop:
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
         check_state(state)
+        if not self._built:
+            self._exclusion.check(parameters(params))
         if _is_traced((grads, state, params)):
             return self._traced(grads, state, params)
         if self._options.jit_compile and is_called_with_the_step(self._options.learning_rate):
@@ -384,9 +393,23 @@ class RMSprop:
         options = ArrayOptions.from_config(config, custom_objects)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take no attribute that would be kept and never read."""
+        if name != "learning_rate" and name not in _OWN:
+            refuse_attribute("rmsprop.jax.RMSprop", name, value)
+            raise AttributeError(
+                f"rmsprop.jax.RMSprop has no attribute {name!r} to set to {value!r}: learning_rate may be assigned, "
+                "options are given to the constructor"
+            )
+        super().__setattr__(name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         # What was compiled belongs to this process.
         return self.__dict__ | {"_compiled": None, "_compiled_rate": None, "_replaced": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # What another version wrote may lack an entry.
+        vars(self).update(vars(type(self)()) | dict(state))
 
     def __repr__(self) -> str:
         return f"RMSprop({', '.join(f'{key}={value!r}' for key, value in vars(self._options).items())})"

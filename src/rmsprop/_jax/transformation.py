@@ -10,7 +10,7 @@ import optax
 from rmsprop._jax.arguments import check_rate, options_of
 from rmsprop._jax.state import RMSpropState, check_state, start
 from rmsprop._jax.stepping import rate_at, step
-from rmsprop._jax.trees import flags, parameters, rebuild
+from rmsprop._jax.trees import flags, parameters, rebuild, templates
 
 Number = float | jax.Array
 
@@ -111,14 +111,14 @@ def rmsprop(
     check_rate(options.learning_rate)
 
     def init(params: Any) -> RMSpropState:
-        return start(options, parameters(params))
+        return start(options, parameters(templates(params)))
 
     def update(grads: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, RMSpropState]:
         if params is None and jax.tree_util.tree_leaves(grads):
             raise ValueError("params=None: pass the parameters, update(grads, state, params)")
         check_state(state)
-        leaves = parameters(params)
-        decays = [options.decays and flag for flag in flags(mask, params, leaves)]
+        leaves = parameters(grads if params is None else params)
+        decays = [options.decays and flag for flag in flags(mask, params, leaves)] if leaves.values else []
         rate = rate_at(options, state.iterations)
         values, state = step(options, grads, state, leaves, decays, learning_rate=rate, native=False)
         _check_no_rate(state)  # which a step leaves as it is: what else is wrong with a state is more to the point

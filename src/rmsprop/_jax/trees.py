@@ -48,6 +48,16 @@ def parameters(params: Any) -> Leaves:
     return Leaves(names, [_array(name, value) for name, (_, value) in zip(names, pairs, strict=True)], tree)
 
 
+def templates(params: Any) -> Any:
+    """Give a tree with zeros in the place of each `jax.ShapeDtypeStruct`, which describes an array."""
+    return jax.tree_util.tree_map(
+        lambda one: (
+            jnp.zeros(one.shape, one.dtype, device=one.sharding) if isinstance(one, jax.ShapeDtypeStruct) else one
+        ),
+        params,
+    )
+
+
 def _array(name: str, value: Any) -> jax.Array:
     try:
         array = jnp.asarray(value)
