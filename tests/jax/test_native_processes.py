@@ -58,16 +58,17 @@ def train():
 """
 
 
+HOW = {
+    "kept": "kept = train()",
+    "dropped": "train()",
+    "independent": "for _ in range(30): step(params, state)",
+    "thread": "kept = []\nthreading.Thread(target=lambda: kept.append(train())).start()",
+}
+
+
 @pytest.mark.parametrize(
-    "how",
-    [
-        "kept = train()",
-        "train()",
-        "for _ in range(30): step(params, state)",
-        "kept = []\nthreading.Thread(target=lambda: kept.append(train())).start()",
-    ],
-    ids=["kept", "dropped", "independent", "thread"],
+    "how", ["dropped", *(pytest.param(name, marks=pytest.mark.slow) for name in HOW if name != "dropped")]
 )
 def test_a_process_ends_after_the_steps_that_are_queued(how):
     """Whether somebody holds their results or not: they need the interpreter."""
-    assert processes.run(QUEUED + how + "\nprint('queued')\n", timeout=120) == "queued"
+    assert processes.run(QUEUED + HOW[how] + "\nprint('queued')\n", timeout=120) == "queued"
