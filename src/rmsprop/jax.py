@@ -1,8 +1,9 @@
 """RMSprop for JAX: a transformation for optax, and an optimizer with the methods that Keras's has."""
 
 from rmsprop._jax.optimizer import RMSprop
+from rmsprop._jax.renaming import renamed_state
 from rmsprop._jax.rows import row_sparse
 from rmsprop._jax.state import RMSpropState
 from rmsprop._jax.transformation import rmsprop
 
-__all__ = ["RMSprop", "RMSpropState", "rmsprop", "row_sparse"]
+__all__ = ["RMSprop", "RMSpropState", "renamed_state", "rmsprop", "row_sparse"]

@@ -26,10 +26,9 @@ def tree(arrays):
 def slots(state, params):
     """Slot -> name -> array, "variables" among the slots."""
     found = {"variables": params}
-    for slot in ("velocity", "momentum", "average_gradient", "average"):
-        if getattr(state, slot) is not None:
-            found[slot] = getattr(state, slot)
-    return found
+    trees = state.velocities, state.momentums, state.average_gradients, state.averages
+    found |= zip(("velocity", "momentum", "average_gradient", "average"), trees, strict=True)
+    return {slot: tree for slot, tree in found.items() if tree is not None}
 
 
 class ByOptimizer:

@@ -44,7 +44,7 @@ class TestContenders:
         for step in range(1, 7):
             ours.step()
             optax.step()
-            for contender, averages in ((ours, ours._state.average), (optax, optax._state[1])):
+            for contender, averages in ((ours, ours._state.averages), (optax, optax._state[1])):
                 same = [(one == other).all() for one, other in zip(contender.weights(), averages, strict=True)]
                 assert same == [step % 3 == 0] * len(SHAPES)
 

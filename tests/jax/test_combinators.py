@@ -120,7 +120,7 @@ def test_masked(mask):
     options = {"momentum": 0.9, "weight_decay": 0.5}
     params, state = walk(optax.chain(optax.masked(rmsprop(0.125, **options, mask={"a": True, "b": True}), mask)))
     assert_near(params["a"], walk(rmsprop(0.125, **options))[0]["a"])
-    assert isinstance(state[0].inner_state.velocity["b"], optax.MaskedNode)
+    assert isinstance(state[0].inner_state.velocities["b"], optax.MaskedNode)
     # What is masked passes a mask as it is: the gradients themselves are added.
     expected = PARAMS["b"]
     for seed in range(6):
@@ -132,10 +132,10 @@ def test_overwriting_is_exact_only_where_nothing_follows():
     last = optax.chain(optax.clip(10.0), rmsprop(0.125, use_ema=True, ema_overwrite_frequency=1))
     params, state = walk(last)
     # The difference may be rounded; measured 0.
-    assert_near(params, state[1].average, 1.2e-7)
+    assert_near(params, state[1].averages, 1.2e-7)
     followed = optax.chain(rmsprop(0.125, use_ema=True, ema_overwrite_frequency=1), optax.scale(0.5))
     params, state = walk(followed)
-    assert abs(params["a"] - state[0].average["a"]).max() > 1e-3
+    assert abs(params["a"] - state[0].averages["a"]).max() > 1e-3
 
 
 def test_extra_arguments_are_passed_by():
@@ -160,6 +160,6 @@ def test_tree_tools_see_into_the_state():
     transformation = optax.chain(optax.clip(1.0), rmsprop(0.125))
     _, state = walk(transformation, 2)
     assert optax.tree.get(state, "iterations") == 2
-    assert jax.tree.structure(optax.tree.get(state, "velocity")) == jax.tree.structure(PARAMS)
+    assert jax.tree.structure(optax.tree.get(state, "velocities")) == jax.tree.structure(PARAMS)
     zeroed = optax.tree.map_params(transformation, jnp.zeros_like, state)
-    assert not any(one.any() for one in jax.tree.leaves(optax.tree.get(zeroed, "velocity")))
+    assert not any(one.any() for one in jax.tree.leaves(optax.tree.get(zeroed, "velocities")))

@@ -42,10 +42,10 @@ def test_assigning_reaches_the_next_step():
     state = optimizer.init(w)
     optimizer.learning_rate = 0.25
     new, state = optimizer.apply_gradients(ONE, state, w)
-    assert (float(new), float(state.learning_rate), optimizer.learning_rate) == (-0.25, 0.25, 0.25)
+    assert (float(new), float(state.rate), optimizer.learning_rate) == (-0.25, 0.25, 0.25)
     new, state = optimizer.apply_gradients(ONE, optimizer.set_learning_rate(state, 2.0), w)
     assert float(new) == -2.0
-    assert float(optimizer.init(w).learning_rate) == 0.25
+    assert float(optimizer.init(w).rate) == 0.25
     assert optimizer._compiled._cache_size() == 1
 
 
@@ -84,7 +84,7 @@ def test_refused_rates(value):
 def test_a_number_does_not_replace_a_schedule():
     optimizer = RMSprop(CosineDecay(0.1, 10))
     state = optimizer.init(ONE)
-    assert state.learning_rate is None
+    assert state.rate is None
     with pytest.raises(TypeError, match=r"learning_rate=0.5 cannot be set while the schedule CosineDecay"):
         optimizer.learning_rate = 0.5
     with pytest.raises(TypeError, match=r"learning_rate=0.5 cannot be set while the schedule CosineDecay"):
@@ -99,7 +99,7 @@ def test_a_schedule_replaces_a_number():
     optimizer.learning_rate = ExponentialDecay(2.0, 1, 0.5)
     new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
     new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
-    assert (float(new), state.learning_rate) == (-1.0, None)
+    assert (float(new), state.rate) == (-1.0, None)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -108,9 +108,9 @@ def test_a_schedule_and_a_number_in_the_state_exclude_each_other(compiled):
     optimizer, w = RMSprop(lambda step: 0.25, **PLAIN), jnp.zeros(())
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     state = RMSprop(0.5, **PLAIN).init(w)
-    with pytest.raises(ValueError, match=r"state.learning_rate: the state holds one, but the schedule.*_replace"):
+    with pytest.raises(ValueError, match=r"state.rate: the state holds one, but the schedule.*_replace"):
         step(ONE, state, w)
-    assert float(step(ONE, state._replace(learning_rate=None), w)[0]) == -0.25
+    assert float(step(ONE, state._replace(rate=None), w)[0]) == -0.25
 
 
 @pytest.mark.parametrize("native", ["0", "1"])
@@ -118,7 +118,7 @@ def test_a_rate_is_one_number(native, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", native)
     w, rates = jnp.ones(2), jnp.array([0.5, 0.25])
     held, given = RMSprop(0.5), RMSprop(lambda step: rates)
-    state, transformation = held.init(w)._replace(learning_rate=rates), rmsprop(lambda step: rates)
+    state, transformation = held.init(w)._replace(rate=rates), rmsprop(lambda step: rates)
     for step in (
         lambda: held.apply_gradients(w, state, w),
         lambda: given.apply_gradients(w, given.init(w), w),
@@ -182,8 +182,8 @@ def test_a_function_of_nothing_is_not_traced():
 def test_a_rate_of_each_model():
     optimizer = RMSprop(0.5, **PLAIN)
     state = jax.vmap(optimizer.init)(jnp.zeros(3))
-    state = state._replace(learning_rate=jnp.array([1.0, 2.0, 4.0]))
+    state = state._replace(rate=jnp.array([1.0, 2.0, 4.0]))
     new, _ = jax.vmap(optimizer.apply_gradients)(jnp.ones(3), state, jnp.zeros(3))
     numpy.testing.assert_array_equal(new, [-1, -2, -4])
     state = optimizer.set_learning_rate(state, 0.5)
-    numpy.testing.assert_array_equal(state.learning_rate, [0.5, 0.5, 0.5])
+    numpy.testing.assert_array_equal(state.rate, [0.5, 0.5, 0.5])

@@ -54,9 +54,9 @@ def test_finalize_gives_the_averages(slot_dtype):
     final = optimizer.finalize_variable_values(state, params)
     assert jax.tree.structure(final) == jax.tree.structure(params)
     assert final["a"].dtype == jnp.float32
-    numpy.testing.assert_array_equal(final["a"], state.average["a"].astype(jnp.float32))
+    numpy.testing.assert_array_equal(final["a"], state.averages["a"].astype(jnp.float32))
     assert (final["a"] != params["a"]).any()
-    assert final["a"].unsafe_buffer_pointer() != state.average["a"].unsafe_buffer_pointer()
+    assert final["a"].unsafe_buffer_pointer() != state.averages["a"].unsafe_buffer_pointer()
 
 
 def test_finalize_without_averages_gives_the_parameters():

@@ -24,10 +24,10 @@ def test_donated_memory_is_used_again(options, monkeypatch):
     one, params = optimizer(monkeypatch, **options), copies(PARAMS)
     state = copies(one.init(params))
     wanted = one.apply_gradients(GRADS, state, params)
-    before = places((params, [state.velocity, state.momentum, state.average_gradient, state.average]))
+    before = places((params, [state.velocities, state.momentums, state.average_gradients, state.averages]))
     new, newer = donating(one, 0, 1)(params, state, GRADS)
     assert params["kernel"].is_deleted()
-    assert places((new, [newer.velocity, newer.momentum, newer.average_gradient, newer.average])) == before
+    assert places((new, [newer.velocities, newer.momentums, newer.average_gradients, newer.averages])) == before
     assert_same((new, newer), wanted)
 
 
@@ -69,7 +69,7 @@ def test_the_same_array_twice(monkeypatch):
     one, array = optimizer(monkeypatch, learning_rate=0.1, momentum=0.5), jnp.linspace(-1, 1, 40_000)
     state = one.init([array, array])
     # Their velocities and momenta are one array each as well.
-    state = state._replace(velocity=[state.velocity[0]] * 2, momentum=[state.momentum[0]] * 2)
+    state = state._replace(velocities=[state.velocities[0]] * 2, momentums=[state.momentums[0]] * 2)
     new, _ = jax.jit(one.apply_gradients)([array, 2 * array], state, [array, array])
     apart = copies([array, array])
     wanted, _ = one.apply_gradients(copies([array, 2 * array]), one.init(apart), apart)
@@ -79,7 +79,7 @@ def test_the_same_array_twice(monkeypatch):
 def test_state_that_starts_as_the_parameters(monkeypatch):
     """The average may be the parameter's own array: nobody copied it."""
     one, params = optimizer(monkeypatch, use_ema=True), copies(PARAMS)
-    state = one.init(params)._replace(average=params)
+    state = one.init(params)._replace(averages=params)
     step = jax.jit(one.apply_gradients)
     assert_same(step(GRADS, state, params), step(GRADS, copies(state), params))
 

@@ -1,6 +1,7 @@
 """What outlives a step: compiled steps in a cache on disk, and steps that are under way when a process ends."""
 
 import processes
+import pytest
 
 STEP = """
 import jax, jax.numpy as jnp
@@ -34,3 +35,40 @@ def test_clearing_jax_s_caches_and_ending_while_a_step_is_under_way():
     before, after, leaving = processes.run(source).splitlines()
     assert float(before) < 10
     assert (after, leaving) == (before, "leaving")
+
+
+QUEUED = """
+import threading, jax, jax.numpy as jnp
+from rmsprop.jax import RMSprop
+one, params = RMSprop(1e-3, momentum=0.9), jnp.ones((200, 200))
+state = one.init(params)
+
+@jax.jit
+def step(params, state):
+    grads = params
+    for _ in range(4): grads = grads @ params * 1e-3
+    return one.apply_gradients(grads, state, params)
+
+jax.block_until_ready(step(params, state))
+
+def train():
+    new = params, state
+    for _ in range(30): new = step(*new)
+    return new
+"""
+
+
+HOW = {
+    "kept": "kept = train()",
+    "dropped": "train()",
+    "independent": "for _ in range(30): step(params, state)",
+    "thread": "kept = []\nthreading.Thread(target=lambda: kept.append(train())).start()",
+}
+
+
+@pytest.mark.parametrize(
+    "how", ["dropped", *(pytest.param(name, marks=pytest.mark.slow) for name in HOW if name != "dropped")]
+)
+def test_a_process_ends_after_the_steps_that_are_queued(how):
+    """Whether somebody holds their results or not: they need the interpreter."""
+    assert processes.run(QUEUED + HOW[how] + "\nprint('queued')\n", timeout=120) == "queued"

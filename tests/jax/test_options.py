@@ -60,8 +60,8 @@ def test_traced_numbers_are_on_whatever_they_are(make):
         return make(momentum=value, weight_decay=value).init(jnp.ones(2))
 
     state = jax.jit(init)(0.0)
-    numpy.testing.assert_array_equal(state.momentum, 0)
-    assert make(momentum=0.0).init(jnp.ones(2)).momentum is None
+    numpy.testing.assert_array_equal(state.momentums, 0)
+    assert make(momentum=0.0).init(jnp.ones(2)).momentums is None
 
 
 @both

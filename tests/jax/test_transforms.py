@@ -136,7 +136,7 @@ def test_donated_memory_is_used_and_the_old_values_stay_without():
     expected = jax.jit(optimizer.apply_gradients)(gradients(1), state, params)
     found = step(gradients(1), state, params)
     assert params["a"].is_deleted()
-    assert state.average["a"].is_deleted()
+    assert state.averages["a"].is_deleted()
     assert_equal(found, expected)
     found = step(gradients(2), found[1], found[0])  # what was given away is not used twice
 

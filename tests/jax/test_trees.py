@@ -24,7 +24,7 @@ def run(way, grads, params=PARAMS, **options):
 @ways
 def test_the_tree_stays_what_it_is(way):
     ran = run(way, PARAMS, **EVERYTHING)
-    for tree in (ran.params, ran.state.velocity, ran.state.momentum, ran.state.average):
+    for tree in (ran.params, ran.state.velocities, ran.state.momentums, ran.state.averages):
         assert jax.tree.structure(tree) == jax.tree.structure(PARAMS)
 
 
@@ -50,7 +50,7 @@ def test_a_parameter_without_gradient_stays_as_it_is():
     with pytest.warns(UserWarning, match="left as they are: encoder/0/bias, scale"):
         params, state = optimizer.apply_gradients(grads, before, PARAMS)
     assert state.iterations == 1
-    for old, new in ((PARAMS, params), (before.velocity, state.velocity), (before.average, state.average)):
+    for old, new in ((PARAMS, params), (before.velocities, state.velocities), (before.averages, state.averages)):
         numpy.testing.assert_array_equal(old["scale"], new["scale"])
         numpy.testing.assert_array_equal(old["encoder"][0]["bias"], new["encoder"][0]["bias"])
     assert (params["encoder"][0]["kernel"] != 1).all()
@@ -107,10 +107,10 @@ def test_refused_parameters(make, value, match):
 @pytest.mark.parametrize(
     ("state", "error", "match"),
     [
-        (RMSprop(momentum=0.9).init(jnp.ones(2)), ValueError, "state.momentum: the state holds one, but the options"),
-        (RMSprop(centered=True).init(jnp.ones(2)), ValueError, "state.average_gradient: the state holds one"),
-        (RMSprop().init(jnp.ones(3)), ValueError, r"state.velocity of '' has the shape \(3,\), not \(2,\)"),
-        (RMSprop().init([jnp.ones(2)]), ValueError, "state.velocity is not the tree that params is"),
+        (RMSprop(momentum=0.9).init(jnp.ones(2)), ValueError, "state.momentums: the state holds one, but the options"),
+        (RMSprop(centered=True).init(jnp.ones(2)), ValueError, "state.average_gradients: the state holds one"),
+        (RMSprop().init(jnp.ones(3)), ValueError, r"state.velocities of '' has the shape \(3,\), not \(2,\)"),
+        (RMSprop().init([jnp.ones(2)]), ValueError, "state.velocities is not the tree that params is"),
         (
             RMSprop().init(jnp.ones(2))._replace(iterations=jnp.float32(3)),
             TypeError,
@@ -144,9 +144,9 @@ def test_the_state_is_a_documented_named_tuple():
     state = RMSprop(0.5).init(PARAMS)
     assert isinstance(state, RMSpropState)
     assert all(f"{field}:" in RMSpropState.__doc__ for field in state._fields)
-    assert (state.iterations.dtype, state.learning_rate) == (jnp.int32, 0.5)
-    assert (state.momentum, state.average_gradient, state.average) == (None, None, None)
-    assert rmsprop(0.5).init(PARAMS).learning_rate is None
+    assert (state.iterations.dtype, state.rate) == (jnp.int32, 0.5)
+    assert (state.momentums, state.average_gradients, state.averages) == (None, None, None)
+    assert rmsprop(0.5).init(PARAMS).rate is None
 
 
 def test_float64_state_needs_the_mode():

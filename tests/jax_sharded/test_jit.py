@@ -12,7 +12,7 @@ from rmsprop.jax import RMSprop, rmsprop
 CLIPS = [{}, {"clipnorm": 0.5}, {"global_clipnorm": 2.0}]
 clips = pytest.mark.parametrize("clip", CLIPS, ids=str)
 kinds = pytest.mark.parametrize("kind", ["Auto", "Explicit"])
-SLOTS = ("velocity", "momentum", "average_gradient", "average")
+SLOTS = ("velocities", "momentums", "average_gradients", "averages")
 
 
 @kinds
@@ -45,7 +45,7 @@ def test_trajectory_equals_that_on_one_device(clip, kind):
             many, state = step(meshes.sharded(grads, mesh), state, many)
         one, other = alone(grads, other, one)
         assert meshes.is_sharded_alike(many, mesh)
-        assert meshes.is_sharded_alike(state.velocity, mesh)
+        assert meshes.is_sharded_alike(state.velocities, mesh)
     # Measured 0, and with clips 5.3e-8: norms are summed in another order.
     assert meshes.difference(many, one) <= (3e-7 if clip else 0)
 

@@ -64,8 +64,8 @@ def test_init_within():
     params = meshes.sharded(meshes.arrays(), mesh)
     init = jax.shard_map(optimizer.init, mesh=mesh, in_specs=(meshes.SPECS,), out_specs=specs_of(optimizer, params))
     state = jax.jit(init)(params)
-    assert meshes.is_sharded_alike(state.velocity, mesh)
-    assert meshes.difference(state.average, params) == 0
+    assert meshes.is_sharded_alike(state.velocities, mesh)
+    assert meshes.difference(state.averages, params) == 0
 
 
 def test_without_checks_every_gradient_counts_as_sharded():

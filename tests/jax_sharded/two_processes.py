@@ -29,7 +29,7 @@ def train():
     assert not params["kernel"].is_fully_addressable
     for seed in range(1, 5):
         params, state = optimizer.apply_gradients(placed(meshes.arrays(seed)), state, params)
-    assert meshes.is_sharded_alike(state.velocity, mesh)
+    assert meshes.is_sharded_alike(state.velocities, mesh)
     return {name: process_allgather(one, tiled=True) for name, one in params.items()}
 
 

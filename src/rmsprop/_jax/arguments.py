@@ -24,6 +24,11 @@ def is_called_with_nothing(rate: Any) -> bool:
     return callable(rate) and not is_schedule(rate) and not _takes_the_step(rate)
 
 
+def is_called_with_the_step(rate: Any) -> bool:
+    """Whether a learning rate is a schedule, or a function that is told the step."""
+    return callable(rate) and not is_called_with_nothing(rate)
+
+
 def check_rate(rate: Any) -> None:
     """Refuse a learning rate that would be read once, when the step is traced, and never again."""
     if is_called_with_nothing(rate):

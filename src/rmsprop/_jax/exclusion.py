@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rmsprop._exclusion import excluded_by_name
 from rmsprop._jax.trees import Leaves
 
 
@@ -53,7 +54,13 @@ class Exclusion:
                     f"var_list[{place}], of shape {jnp.shape(array)}, is not among the parameters: pass arrays that "
                     "init(params) gets, not under jit, or use var_names"
                 )
-        self._names = {name for array in self._arrays for name in names[id(array)]}
+        found = {name for array in self._arrays for name in names[id(array)]}
+        # The arrays are no longer looked for, and may be freed.
+        vars(self).update(_names=found, _arrays=[])
+
+    def check(self, leaves: Leaves) -> None:
+        """Warn of patterns that are found in no parameter's name."""
+        excluded_by_name(self._patterns, [[name] for name in leaves.names])
 
     def spares(self, name: str) -> bool:
         """Whether a parameter is left alone.

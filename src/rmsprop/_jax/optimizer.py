@@ -2,19 +2,25 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 import jax
 import jax.numpy as jnp
 
-from rmsprop._jax.arguments import is_called_with_nothing, options_of
+from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_step, options_of
 from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
-from rmsprop._jax.stepping import rate_at, step
-from rmsprop._jax.trees import parameters, rebuild
-from rmsprop._options import LearningRate, check_learning_rate, rate_function
+from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
+from rmsprop._jax.trees import parameters, rebuild, templates
+from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.jax._options import ArrayOptions
+
+#: What instances hold.
+_OWN: Final = (
+    "_options", "_native", "_exclusion", "_built", "_was_traced", "_is_assigned", "_replaced", "_compiled",
+    "_compiled_rate",
+)  # fmt: skip
 
 
 @final
@@ -119,7 +125,10 @@ class RMSprop:
         self._native = native_by_default()
         self._exclusion = Exclusion()
         self._built = self._was_traced = self._is_assigned = False
+        # The rate, as the object it is, of the state that the assigned one was written into: see `_with_rate`.
+        self._replaced: Any = None
         self._compiled: Any = None
+        self._compiled_rate: Any = None
 
     @property
     def learning_rate(self) -> Any:
@@ -145,8 +154,9 @@ class RMSprop:
                 f"learning_rate={value!r} would not reach the steps that were traced already: "
                 "state = optimizer.set_learning_rate(state, value) does"
             )
-        self._options = replace(self._options, learning_rate=value)
-        self._is_assigned, self._compiled = True, None if callable(value) else self._compiled
+        told = {"_options": replace(self._options, learning_rate=value), "_is_assigned": True}
+        # At once: a mark without the rate, or a rate without the mark, would be what an interrupt leaves for good.
+        vars(self).update(told | ({"_compiled": None, "_compiled_rate": None} if callable(value) else {}))
 
     def set_learning_rate(self, state: RMSpropState, value: Any) -> RMSpropState:
         """Give the state with another learning rate; nothing is compiled anew.
@@ -164,16 +174,16 @@ class RMSprop:
             raise TypeError(
                 f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules"
             )
-        if state.learning_rate is None:
+        if state.rate is None:
             raise ValueError(
                 f"learning_rate={value!r} cannot be set in a state without one: it was made where a schedule ruled"
             )
         replace(self._options, learning_rate=value)  # which checks it
         if callable(value):
             raise TypeError(f"learning_rate={value!r} is not a number")
-        held = jnp.asarray(state.learning_rate)
+        held = jnp.asarray(state.rate)
         given = jnp.array(value, held.dtype, copy=True)  # whose memory may be given away with the state
-        return state._replace(learning_rate=jnp.broadcast_to(given, held.shape))
+        return state._replace(rate=jnp.broadcast_to(given, held.shape))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -183,7 +193,7 @@ class RMSprop:
         Args:
             var_list: arrays, which are looked for among those that `init` is given.
             var_names: regular expressions, searched in the parameters' names: their key paths joined by slashes, as
-                "encoder/layers/0/bias".
+                "encoder/layers/0/bias". One that is found in no name is warned of by `init`, or by the first step.
 
         Raises:
             TypeError: `var_list` is one array, or `var_names` one string.
@@ -192,24 +202,27 @@ class RMSprop:
         """
         if self._built:
             raise ValueError("exclude_from_weight_decay comes before init() and before the first step")
-        self._exclusion = Exclusion(var_list, var_names)
+        # A step may have been compiled and then refused.
+        vars(self).update(_exclusion=Exclusion(var_list, var_names), _compiled=None)
 
     def init(self, params: Any) -> RMSpropState:
         """Make the state for parameters.
 
         Args:
             params: any tree of arrays of float16, bfloat16, float32 or float64. What stands for no array, like None,
-                is left out.
+                is left out. A `jax.ShapeDtypeStruct` stands for zeros: what comes out is a template to restore into.
 
         Raises:
             TypeError: a parameter is not such an array.
             ValueError: `exclude_from_weight_decay` named an array that is not there, or `slot_dtype` is float64, which
                 JAX does not have as it is set up.
         """
-        leaves = parameters(params)
+        leaves = parameters(templates(params))
         self._exclusion.find(params, leaves)
-        self._built, self._is_assigned = True, False
-        return start(self._options, leaves, self._first_rate())
+        self._exclusion.check(leaves)
+        made = start(self._options, leaves, self._first_rate())
+        # On the line that returns: an interrupt before it leaves the mark, after it the state.
+        return (made, vars(self).update(_built=True, _is_assigned=False))[0]
 
     def _first_rate(self) -> jax.Array | None:
         rate = self._options.learning_rate
@@ -233,15 +246,26 @@ class RMSprop:
         Raises:
             TypeError: a parameter or gradient is not of a float type, `state` is no state, or the learning rate is a
                 function of nothing and the step is being traced.
-            ValueError: trees or shapes differ, the state was made with other options, or all gradients are None.
+            ValueError: trees or shapes differ, the state was made with other options, or all gradients are None. A
+                learning rate from a function is below 0 or not finite: as far as can be seen, if it is being traced.
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
         check_state(state)
-        self._built = True
-        if not _is_traced((grads, state, params)):
-            step = self._compile() if self._options.jit_compile else self._step
-            return step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
-        self._was_traced = True
+        if not self._built:
+            self._exclusion.check(parameters(params))
+        if _is_traced((grads, state, params)):
+            return self._traced(grads, state, params)
+        if self._options.jit_compile and is_called_with_the_step(self._options.learning_rate):
+            self._check_schedule(state.iterations)
+        step = self._compile() if self._options.jit_compile else self._step
+        new = step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
+        if self._is_assigned or not self._built:
+            replaced = state.rate if self._is_assigned else self._replaced
+            vars(self).update(_built=True, _is_assigned=False, _replaced=replaced)
+        return new
+
+    def _traced(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+        """Add a step to what is being traced."""
         if self._is_assigned:
             raise RuntimeError(
                 f"learning_rate={self._options.learning_rate!r} was assigned after init(), which a step that is being "
@@ -252,24 +276,42 @@ class RMSprop:
                 f"learning_rate={self._options.learning_rate!r} takes no step: it would be called when the step is "
                 "traced, not when it runs. Use a function of the step, or set_learning_rate"
             )
-        return self._step(grads, state, params)
+        new = self._step(grads, state, params)
+        self._built = self._was_traced = True
+        return new
 
     def _compile(self) -> Any:
         if self._compiled is None:
             self._compiled = jax.jit(self._step)
         return self._compiled
 
+    def _check_schedule(self, iterations: Any) -> None:
+        """Look at what a schedule gives, which nobody sees in a compiled step."""
+        options = self._options
+
+        def rate_of(iterations: Any) -> Any:
+            rate = rate_at(options, iterations)
+            check_rate_of_step(rate)
+            return rate
+
+        if self._compiled_rate is None:
+            self._compiled_rate = jax.jit(rate_of)
+        check_rate_of_step(self._compiled_rate(iterations))
+
     def _with_rate(self, state: RMSpropState) -> RMSpropState:
-        """Give the state with a learning rate that was assigned, or comes from a function of nothing."""
-        rate = self._options.learning_rate
-        if not (self._is_assigned or is_called_with_nothing(rate)):
+        """Give the state with a learning rate that was assigned, or comes from a function of nothing.
+
+        Whoever comes again with the state that had the old rate, has not got the new state: the step was interrupted,
+        or failed where results were waited for.
+        """
+        old = hasattr(state.rate, "dtype") and state.rate is self._replaced
+        if not (self._is_assigned or old or is_called_with_nothing(self._options.learning_rate)):
             return state
-        self._is_assigned = False
-        return state._replace(learning_rate=self._first_rate())
+        return state._replace(rate=self._first_rate())
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
-        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.learning_rate
+        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.rate
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
@@ -278,12 +320,12 @@ class RMSprop:
     def _rate_rules(self, state: RMSpropState) -> bool:
         """Whether the learning rate is that of the options, and not the state's."""
         rate = self._options.learning_rate
-        if state.learning_rate is not None and callable(rate) and not is_called_with_nothing(rate):
+        if state.rate is not None and is_called_with_the_step(rate):
             raise ValueError(
-                f"state.learning_rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
-                "options. state._replace(learning_rate=None) goes on with the schedule"
+                f"state.rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
+                "options. state._replace(rate=None) goes on with the schedule"
             )
-        return state.learning_rate is None
+        return state.rate is None
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False
@@ -351,9 +393,23 @@ class RMSprop:
         options = ArrayOptions.from_config(config, custom_objects)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take no attribute that would be kept and never read."""
+        if name != "learning_rate" and name not in _OWN:
+            refuse_attribute("rmsprop.jax.RMSprop", name, value)
+            raise AttributeError(
+                f"rmsprop.jax.RMSprop has no attribute {name!r} to set to {value!r}: learning_rate may be assigned, "
+                "options are given to the constructor"
+            )
+        super().__setattr__(name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         # What was compiled belongs to this process.
-        return self.__dict__ | {"_compiled": None}
+        return self.__dict__ | {"_compiled": None, "_compiled_rate": None, "_replaced": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # What another version wrote may lack an entry.
+        vars(self).update(vars(type(self)()) | dict(state))
 
     def __repr__(self) -> str:
         return f"RMSprop({', '.join(f'{key}={value!r}' for key, value in vars(self._options).items())})"

@@ -1,6 +1,6 @@
 """The state of a training: a tree of arrays, made for parameters and taken apart again at every step."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +16,32 @@ from rmsprop.engines.jax._options import ArrayOptions
 class RMSpropState(NamedTuple):
     """What RMSprop keeps between steps: a tree of arrays for JAX, and for whatever saves and restores such trees.
 
+    No attribute has the name of an argument: `optax.tree.get` and `optax.tree.set` find the hyperparameters of
+    `optax.inject_hyperparams` by name, and would find the attribute, too.
+
     Attributes:
         iterations: steps done, an int32 array without axes.
-        velocity: the averages of squared gradients, a tree like the parameters.
-        momentum: likewise; None without momentum.
-        average_gradient: the averages of gradients, likewise; None unless centered.
-        average: the averages of the parameters, likewise; None without `use_ema`.
-        learning_rate: the rate of the next step, an array without axes. None where a schedule rules, and in the
+        velocities: the averages of squared gradients, a tree like the parameters.
+        momentums: likewise; None without momentum.
+        average_gradients: the averages of gradients, likewise; None unless centered.
+        averages: the averages of the parameters, likewise; None without `use_ema`.
+        rate: the learning rate of the next step, an array without axes. None where a schedule rules, and in the
             state of the transformation `rmsprop.jax.rmsprop`, whose rate is an argument.
     """
 
+    # Pickles hold the values by position: a new one goes last and has None for a default.
     iterations: Any
-    velocity: Any
-    momentum: Any = None
-    average_gradient: Any = None
-    average: Any = None
-    learning_rate: Any = None
+    velocities: Any
+    momentums: Any = None
+    average_gradients: Any = None
+    averages: Any = None
+    rate: Any = None
+
+
+#: Slot -> attribute.
+FIELDS: Final = {
+    "velocity": "velocities", "momentum": "momentums", "average_gradient": "average_gradients", "average": "averages",
+}  # fmt: skip
 
 
 def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
@@ -43,10 +53,10 @@ def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> R
     if options.slot_dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise ValueError("slot_dtype='float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
     made = {
-        slot.name: rebuild(leaves, [_slot(options, slot, variable) for variable in leaves.values])
+        FIELDS[slot.name]: rebuild(leaves, [_slot(options, slot, variable) for variable in leaves.values])
         for slot in _slots.slots(options)
     }
-    return RMSpropState(jnp.zeros((), jnp.int32), **made, learning_rate=learning_rate)
+    return RMSpropState(jnp.zeros((), jnp.int32), **made, rate=learning_rate)
 
 
 def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.Array:
@@ -87,25 +97,25 @@ def slots_of(options: ArrayOptions, state: RMSpropState, leaves: Leaves) -> list
     """
     needed = [slot.name for slot in _slots.slots(options)]
     found: list[dict[str, jax.Array]] = [{} for _ in leaves.values]
-    for slot in ("velocity", "momentum", "average_gradient", "average") if leaves.values else ():
-        tree = getattr(state, slot)
+    for slot, field in FIELDS.items() if leaves.values else ():
+        tree = getattr(state, field)
         if (slot in needed) != (tree is not None):
             held, wanted = ("holds none", "need one") if slot in needed else ("holds one", "need none")
             raise ValueError(
-                f"state.{slot}: the state {held}, but the options {wanted}; it was made with other options"
+                f"state.{field}: the state {held}, but the options {wanted}; it was made with other options"
             )
-        for place, value in enumerate(leaves.match(tree, f"state.{slot}") if slot in needed else ()):
-            found[place][slot] = _checked(slot, leaves, place, value)
+        for place, value in enumerate(leaves.match(tree, f"state.{field}") if slot in needed else ()):
+            found[place][slot] = _checked(field, leaves, place, value)
     return found
 
 
-def _checked(slot: str, leaves: Leaves, place: int, value: Any) -> jax.Array:
+def _checked(field: str, leaves: Leaves, place: int, value: Any) -> jax.Array:
     variable = leaves.values[place]
     if is_container(value):
-        raise ValueError(f"state.{slot} is not the tree that params is: it has more at {leaves.names[place]!r}")
+        raise ValueError(f"state.{field} is not the tree that params is: it has more at {leaves.names[place]!r}")
     shape = jnp.shape(value)
     if shape != variable.shape:
-        raise ValueError(f"state.{slot} of {leaves.names[place]!r} has the shape {shape}, not {variable.shape}")
+        raise ValueError(f"state.{field} of {leaves.names[place]!r} has the shape {shape}, not {variable.shape}")
     return jnp.asarray(value)
 
 
@@ -117,5 +127,5 @@ def advanced(state: RMSpropState, leaves: Leaves, slots: list[dict[str, jax.Arra
         leaves: the parameters.
         slots: the new arrays of each.
     """
-    new = {name: rebuild(leaves, [one[name] for one in slots]) for name in slots[0]}
+    new = {FIELDS[name]: rebuild(leaves, [one[name] for one in slots]) for name in slots[0]}
     return state._replace(iterations=optax.safe_increment(jnp.asarray(state.iterations)), **new)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from rmsprop._jax.state import RMSpropState, advanced, slots_of
 from rmsprop._jax.trees import Leaves, gradients
+from rmsprop._options import check_learning_rate
 from rmsprop.engines.jax import engine
 from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
@@ -39,9 +40,10 @@ def step(
 
     Raises:
         TypeError: the learning rate is no number.
-        ValueError: it is several; trees or shapes differ, or there is no gradient.
+        ValueError: it is several, or below 0 or not finite as far as can be seen; trees or shapes differ, or there is
+            no gradient.
     """
-    _check_rate(learning_rate)
+    check_rate_of_step(learning_rate)
     slots = slots_of(options, state, leaves)
     given = gradients(grads, leaves)
     kept = [place for place, gradient in enumerate(given) if gradient is not None]
@@ -60,8 +62,11 @@ def rate_at(options: ArrayOptions, iterations: Any) -> Any:
     return rate(iterations) if callable(rate) else rate
 
 
-def _check_rate(rate: Any) -> None:
-    """Refuse what a kernel would read the first number of, and XLA would spread over a parameter's last axis."""
+def check_rate_of_step(rate: Any) -> None:
+    """Refuse what a kernel would read the first number of, and XLA would spread over a parameter's last axis.
+
+    A number is looked at unless JAX traces it, or other processes hold it.
+    """
     if not isinstance(rate, int | float) and not hasattr(rate, "dtype"):
         raise TypeError(f"learning_rate={rate!r}, which a schedule gave, is not a number")
     if jnp.shape(rate) != ():
@@ -69,3 +74,5 @@ def _check_rate(rate: Any) -> None:
             f"learning_rate has the shape {jnp.shape(rate)}, in the state or as a schedule gave it: one number is "
             "needed; a rate of each model is for vmap"
         )
+    if not isinstance(rate, jax.Array) or (not isinstance(rate, jax.core.Tracer) and rate.is_fully_addressable):
+        check_learning_rate(rate)

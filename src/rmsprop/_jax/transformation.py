@@ -10,7 +10,7 @@ import optax
 from rmsprop._jax.arguments import check_rate, options_of
 from rmsprop._jax.state import RMSpropState, check_state, start
 from rmsprop._jax.stepping import rate_at, step
-from rmsprop._jax.trees import flags, parameters, rebuild
+from rmsprop._jax.trees import flags, parameters, rebuild, templates
 
 Number = float | jax.Array
 
@@ -76,7 +76,7 @@ def rmsprop(
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's.
         mask: which parameters decay: a tree of bools, of which each stands for all below it, or a function of `params`
-            to one; None: all.
+            to one; None: all. A tree that can be called, as a network of Equinox, is taken as a tree.
         axis_name: within `jax.shard_map`, the mesh axes over which parameters are sharded: norms are summed over them.
             ``()``: the norm of each device's part on its own.
         **kwargs: none; words of other libraries raise an error that says ours.
@@ -111,20 +111,31 @@ def rmsprop(
     check_rate(options.learning_rate)
 
     def init(params: Any) -> RMSpropState:
-        return start(options, parameters(params))
+        return start(options, parameters(templates(params)))
 
     def update(grads: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, RMSpropState]:
         if params is None and jax.tree_util.tree_leaves(grads):
             raise ValueError("params=None: pass the parameters, update(grads, state, params)")
         check_state(state)
-        leaves = parameters(params)
-        decays = [options.decays and flag for flag in flags(mask, params, leaves)]
+        leaves = parameters(grads if params is None else params)
+        decays = [options.decays and flag for flag in flags(mask, params, leaves)] if leaves.values else []
         rate = rate_at(options, state.iterations)
         values, state = step(options, grads, state, leaves, decays, learning_rate=rate, native=False)
+        _check_no_rate(state)  # which a step leaves as it is: what else is wrong with a state is more to the point
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [None if new is None else _difference(new, old) for new, old in pairs]), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _check_no_rate(state: RMSpropState) -> None:
+    """Refuse a rate that somebody put into the state, which nobody would read."""
+    if state.rate is not None:
+        raise ValueError(
+            f"state.rate={state.rate!r}: the state holds a rate, but that of rmsprop.jax.rmsprop is its argument. "
+            "optax.inject_hyperparams(rmsprop)(learning_rate=...) makes one that optax.tree.set sets by that name; "
+            "state._replace(rate=None) goes on with the argument"
+        )
 
 
 def _difference(new: jax.Array, old: jax.Array) -> jax.Array:

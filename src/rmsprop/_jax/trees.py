@@ -48,6 +48,16 @@ def parameters(params: Any) -> Leaves:
     return Leaves(names, [_array(name, value) for name, (_, value) in zip(names, pairs, strict=True)], tree)
 
 
+def templates(params: Any) -> Any:
+    """Give a tree with zeros in the place of each `jax.ShapeDtypeStruct`, which describes an array."""
+    return jax.tree_util.tree_map(
+        lambda one: (
+            jnp.zeros(one.shape, one.dtype, device=one.sharding) if isinstance(one, jax.ShapeDtypeStruct) else one
+        ),
+        params,
+    )
+
+
 def _array(name: str, value: Any) -> jax.Array:
     try:
         array = jnp.asarray(value)
@@ -108,6 +118,7 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
 
     Args:
         mask: None, a bool, a tree of bools of which each stands for all below it, or a function of `params` to one.
+            A tree that can be called, as a network of Equinox, is a tree.
         params: the tree.
         leaves: its parameters.
 
@@ -117,7 +128,7 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
     """
     if mask is None:
         return [True] * len(leaves.values)
-    mask = mask(params) if callable(mask) else mask
+    mask = mask(params) if _is_function(mask) else mask
     try:
         spread = jax.tree.broadcast(mask, params)
     except ValueError as error:
@@ -127,6 +138,12 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
         if type(one).__name__ not in ("bool", "bool_"):
             raise TypeError(f"mask holds {one!r} for parameter {name!r}: True or False is needed")
     return [bool(one) for one in found]
+
+
+def _is_function(mask: Any) -> bool:
+    """Whether a mask is to be called, by optax's rule: all its leaves can be, and it has some."""
+    inner = jax.tree_util.tree_leaves(mask)
+    return callable(mask) and bool(inner) and all(map(callable, inner))
 
 
 def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:

@@ -102,6 +102,16 @@ _RESULTS: Final = Frame.results.offset
 _SIZE: Final = Buffers.size.offset
 _BUFFERS: Final = Buffers.buffers.offset
 _DATA: Final = Buffer.data.offset
+_DTYPE: Final = Buffer.dtype.offset
+_RANK: Final = Buffer.rank.offset
+_DIMS: Final = Buffer.dims.offset
+
+#: Types of numbers -> `XLA_FFI_DataType`.
+DTYPES: Final = {"int32": 4, "int64": 5, "float16": 10, "float32": 11, "float64": 12, "bfloat16": 16}
+
+#: What `read_frame` finds: another number of buffers; results that are not where arguments are; a buffer of another
+#: type, or of another number of elements.
+COUNT, PLACE, DTYPE, SIZE = 1, 2, 3, 4
 
 _jit = njit(error_model="numpy", nogil=True)
 
@@ -116,33 +126,58 @@ def _read(typing_context, address):
     return types.int64(types.int64), generate
 
 
+@intrinsic
+def _read_int(typing_context, address):
+    """Read the 32 bits at an address."""
+
+    def generate(context, builder, signature, arguments):
+        value = builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
+        return builder.sext(value, ir.IntType(64))
+
+    return types.int64(types.int64), generate
+
+
 @_jit
-def _read_buffers(buffers, addresses):
+def _read_buffers(buffers, addresses, kinds, sizes):
     if _read(buffers + _SIZE) != addresses.size:
-        return False
+        return COUNT, 0
     pointers = _read(buffers + _BUFFERS)
     for i in range(addresses.size):
-        addresses[i] = _read(_read(pointers + 8 * i) + _DATA)
-    return True
+        buffer = _read(pointers + 8 * i)
+        if _read_int(buffer + _DTYPE) != kinds[i]:
+            return DTYPE, i
+        size, dims = 1, _read(buffer + _DIMS)
+        for axis in range(_read(buffer + _RANK)):
+            size *= _read(dims + 8 * axis)
+        if size != sizes[i]:
+            return SIZE, i
+        addresses[i] = _read(buffer + _DATA)
+    return 0, 0
 
 
 @cached
 @_jit
-def read_frame(frame, inputs, outputs):
+def read_frame(frame, inputs, outputs, kinds, sizes):
     """Write down where a call's arguments and results are; the last arguments are where the results are to be.
 
     Args:
         frame: address of the call frame, int.
         inputs: int64 array, an entry an argument, to be filled.
         outputs: likewise for the results.
+        kinds: int64 array, of `DTYPES` for each argument: what a kernel takes its numbers for.
+        sizes: int64 array, how many numbers a kernel reads of each, or writes.
 
     Returns:
-        0; 1 if there are not as many as there should be; 2 if results are elsewhere.
+        0, or one of `COUNT`, `PLACE`, `DTYPE` and `SIZE`; and the first argument that is wrong.
     """
-    if not (_read_buffers(frame + _ARGUMENTS, inputs) and _read_buffers(frame + _RESULTS, outputs)):
-        return 1
     first = inputs.size - outputs.size
+    wrong, place = _read_buffers(frame + _ARGUMENTS, inputs, kinds, sizes)
+    if wrong:
+        return wrong, place
+    wrong, place = _read_buffers(frame + _RESULTS, outputs, kinds[first:], sizes[first:])
+    if wrong:
+        return wrong, first + place
     for i in range(outputs.size):
         if inputs[first + i] != outputs[i]:
-            return 2
-    return 0
+            return PLACE, first + i
+    return 0, 0

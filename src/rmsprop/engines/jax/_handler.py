@@ -13,6 +13,7 @@ from jax.ffi import pycapsule, register_ffi_target
 from jaxlib import version
 
 from rmsprop.compilers._frames import Attributes, Buffers, Frame, Metadata, NewError, Text
+from rmsprop.engines.jax._exit import wait_at_exit
 from rmsprop.engines.jax._plan import runners
 
 #: The custom call's name.
@@ -93,8 +94,8 @@ def _stay_known() -> None:
     more entry, that is never left, keeps it known.
     """
     if not hasattr(_per_thread, "known"):
-        _per_thread.known = True
         ctypes.pythonapi.PyGILState_Ensure()
+        _per_thread.known = True
 
 
 @cache
@@ -113,4 +114,5 @@ def problem() -> str | None:
         return f"XLA does not take our handler: {error}"
     # XLA has the address for as long as the process lives, also while the interpreter takes down its modules.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_handler))
+    wait_at_exit()
     return None

@@ -7,6 +7,7 @@ text says everything, and whoever reads it can make the launches.
 
 import ctypes
 import json
+import math
 from collections import deque
 from functools import lru_cache
 from itertools import accumulate
@@ -15,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop.compilers._frames import Frame, read_frame
+from rmsprop.compilers._frames import COUNT, DTYPE, DTYPES, PLACE, SIZE, Frame, read_frame
 from rmsprop.compilers._layout import Storage
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch, SquareSums
@@ -38,8 +39,10 @@ NUMBERS: Final[dict[str, Any]] = {
 
 #: What `read_frame` found.
 _WRONG: Final = {
-    1: "a step was called with other arguments than it was traced for",
-    2: "XLA did not put the results where the arguments are, as it was told",
+    COUNT: "a step was called with other arguments than it was traced for",
+    PLACE: "XLA did not put the results where the arguments are, as it was told",
+    DTYPE: "argument {place} of a step holds numbers of another type than it was traced for",
+    SIZE: "argument {place} of a step holds more or fewer numbers than it was traced for",
 }
 
 _Integers = NDArray[numpy.int64]
@@ -146,6 +149,7 @@ class _Runner:
         count, given = sum(counts), len(plan.numbers)
         self._inputs = numpy.zeros(given + count + len(plan.state) * count, numpy.int64)
         self._outputs = numpy.zeros(len(plan.state) * count, numpy.int64)
+        self._kinds, self._sizes = _expected(plan)
         self._readers = [(name, NUMBERS[dtype]) for name, dtype in plan.numbers]
         gradients = self._inputs[given : given + count]
         clips = {"clipnorm", "global_clipnorm"} & {name for name, _ in (*plan.known, *plan.numbers)}
@@ -161,7 +165,7 @@ class _Runner:
     def compile(self) -> None:
         """Compile the kernels or load them, and step nothing."""
         nothing = numpy.zeros(0, numpy.int64)
-        read_frame(ctypes.addressof(Frame()), nothing, nothing)
+        read_frame(ctypes.addressof(Frame()), nothing, nothing, nothing, nothing)
         for launch in self._launches:
             launch.compile()
         if self._norms is not None:
@@ -169,9 +173,10 @@ class _Runner:
 
     def run(self, frame: int) -> None:
         """Do the step of a call frame."""
-        wrong = read_frame(frame, self._inputs, self._outputs)
+        wrong, place = read_frame(frame, self._inputs, self._outputs, self._kinds, self._sizes)
         if wrong:
-            raise RuntimeError(_WRONG[wrong])
+            # What XLA was told, and did not do, is its failure; the rest is the caller's.
+            raise (RuntimeError if wrong == PLACE else ValueError)(_WRONG[wrong].format(place=place))
         values = self._values()
         for bucket, launch in zip(self._plan.buckets, self._launches, strict=True):
             for name in bucket.changing:
@@ -184,6 +189,9 @@ class _Runner:
         values: dict[str, Any] = dict(self._plan.known)
         for (name, kind), address in zip(self._readers, self._inputs[: len(self._readers)].tolist(), strict=True):
             values[name] = kind.from_address(address).value
+        rate = values.get("learning_rate", 0.0)
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"learning_rate={rate!r}, of this step, is not a finite number at least 0")
         frequency = values.get("ema_overwrite_frequency")
         if frequency is not None:
             values["overwrite"] = values["iterations"] % frequency == frequency - 1
@@ -192,6 +200,18 @@ class _Runner:
             find, limit = (each_scale, "clipnorm") if "clipnorm" in values else (joint_scale, "global_clipnorm")
             values["clip_scale"] = find(squares, values[limit])
         return values
+
+
+def _expected(plan: Plan) -> tuple[_Integers, _Integers]:
+    """Give the type of each argument, as XLA numbers them, and how many numbers it has."""
+    kinds, sizes = [DTYPES[dtype] for _, dtype in plan.numbers], [1] * len(plan.numbers)
+    for name in ("gradient", *plan.state):
+        for bucket in plan.buckets:
+            gradient, variable, slots, _ = bucket.storage
+            dtype = {"gradient": gradient, "variable": variable}.get(name, slots)
+            kinds += [DTYPES[dtype]] * len(bucket.sizes)
+            sizes += bucket.sizes
+    return numpy.array(kinds, numpy.int64), numpy.array(sizes, numpy.int64)
 
 
 def _launch(bucket: Bucket, addresses: dict[str, _Integers]) -> Launch:
