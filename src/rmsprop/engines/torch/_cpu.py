@@ -65,7 +65,9 @@ class Native:
         self._plan: Plan | None = None
         self._usual: Looks | None = None
         self._reaches: list[int] = []
-        self._seen: tuple[list[int], list[int]] | None = None
+        # Where they were told to be, and how many bytes their storages had.
+        self._seen: list[int] | None = None
+        self._lengths: list[int] = []
 
     def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
         """Whether memory is as it was: where it was, of the same types and order, and the state of the same tensors."""
@@ -116,18 +118,19 @@ class Native:
         except (TypeError, RuntimeError):
             return None
         storages = [*map(_storage, found)]
-        seen = [*map(_start, found)], [*map(_bytes, storages)]
-        if seen != self._seen:
+        starts, sizes = [*map(_start, found)], [*map(_bytes, storages)]
+        if starts != self._seen or sizes != self._lengths:
             touches = self._memory.touches
-            for start, size, begin, length in zip(*seen, map(_begin, storages), self._reaches, strict=True):
+            for start, size, begin, length in zip(starts, sizes, map(_begin, storages), self._reaches, strict=True):
                 end = start + length
                 if length and (start == 0 or end > begin + size or touches(start, end)):
                     return None
             # Forgotten first: an interrupt on the way must not leave addresses that nobody knows of.
             self._seen = None
             # Tensors stand for arrays here: those that are dense are not looked at.
-            self._plan.set_gradients(seen[0], found)  # type: ignore[arg-type]
-            self._seen = seen
+            self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
+            self._lengths = sizes
+            self._seen = starts
         return found
 
     def admit(self, items: Sequence[Item]) -> list[Any]:

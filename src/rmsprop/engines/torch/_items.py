@@ -58,7 +58,6 @@ class Item(NamedTuple):
         slots: slot name -> tensor that lies in memory as the parameter does; those only that the options need.
         group: its group.
         decays: whether weight decay applies.
-        name: for error texts.
     """
 
     parameter: Tensor
@@ -66,4 +65,3 @@ class Item(NamedTuple):
     slots: dict[str, Tensor]
     group: Group
     decays: bool
-    name: str

@@ -19,7 +19,7 @@ from rmsprop.engines.torch import _tensors
 from rmsprop.engines.torch._cpu import Native
 from rmsprop.engines.torch._devices import Devices, is_cuda
 from rmsprop.engines.torch._items import Gradients, Group, Item
-from rmsprop.engines.torch._moving import collect
+from rmsprop.engines.torch._moving import Known, collect
 from rmsprop.engines.torch._slots import is_plain
 from rmsprop.engines.torch._step import States, Step, keep
 
@@ -35,6 +35,7 @@ class Engine:
         # By the parameters that have a gradient: they may come and go in a few patterns, not in endless ones.
         self._natives: dict[tuple[int, ...], Native] = {}
         self._last: Step | None = None
+        self._known = Known()
         self._devices = Devices()
 
     def forget(self) -> None:
@@ -80,7 +81,7 @@ class Engine:
             found_inf: whether to skip the step: not zero.
             gradients: as for `step`.
         """
-        items = collect(groups, states, gradients)
+        items = collect(groups, states, gradients, self._known)
         self._devices.step(items, iterations, grad_scale, found_inf, begin=lambda: keep(items, states))
 
     def step(
@@ -120,7 +121,7 @@ class Engine:
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
     ) -> bool:
         self._last = None
-        items = collect(groups, states, gradients)
+        items = collect(groups, states, gradients, self._known)
         if not items:
             return False
         step = Step(groups, items, unscale is not None)
