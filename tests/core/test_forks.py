@@ -21,7 +21,7 @@ CHILDREN = """
     def fork(work):
         child = os.fork()
         if child == 0:
-            faulthandler.dump_traceback_later(60, exit=True)
+            faulthandler.dump_traceback_later(150, exit=True)
             work()
             os._exit(0)
         return child
@@ -40,7 +40,7 @@ def test_a_fork_while_another_thread_compiles(loaded):
     thread = threading.Thread(target=step)
     thread.start()
     children = []
-    while thread.is_alive() and len(children) < 3:
+    while thread.is_alive() and len(children) < 2:
         time.sleep(0.3)
         children.append(fork(step))
     found = ended(children)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
+import numpy.ma  # Numba asks for it at its first call: a child forked meanwhile would wait for it for ever
 from numpy.typing import NDArray
 
 from rmsprop._rule import SCALARS
