@@ -18,12 +18,17 @@ def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any)
     if optimizer._mesh is not None:
         return _add_sharded_slot(optimizer, slot, variable, dtype)
     with _beside(variable):
-        start = variable if slot.start is None else tf.fill(variable.shape, tf.constant(slot.start, dtype))
+        start = variable if slot.start is None else tf.fill(_shape(variable), tf.constant(slot.start, dtype))
         reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
         # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
         return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
             reference, slot.name, initial_value=tf.cast(start, dtype)
         )
+
+
+def _shape(variable: Any) -> Any:
+    """Give a variable's shape; if it is not known before there is a value, that of the value."""
+    return variable.shape if variable.shape.is_fully_defined() else tf.shape(variable)
 
 
 def _beside(variable: Any) -> AbstractContextManager[Any]:
