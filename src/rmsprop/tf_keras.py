@@ -204,7 +204,7 @@ class RMSprop(State):
         else:
             if self._engine is None:
                 native = native_by_default() if self._native is None else self._native
-                self._engine = Engine(options, native=native)
+                self._engine = Engine(options, native=native, owner=self)
             done = self._engine.step(items, rate, iterations, compiled=self.jit_compile)
         # A step that fails does not count.
         with tf.control_dependencies(done):

@@ -105,7 +105,7 @@ class Stepper:
             engine = self._engine
             if engine is None:
                 native = native_by_default() if optimizer._native is None else optimizer._native
-                engine = self._engine = Engine(options, native=native)
+                engine = self._engine = Engine(options, native=native, owner=optimizer)
             done = engine.step(items, rate, iterations, compiled=options.jit_compile and _has_gpu())
             for item, constraint in zip(items, constraints, strict=True):
                 if constraint is not None:

@@ -1,11 +1,13 @@
 """Gradients, looked at before anything moves."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
 import tensorflow as tf
 
 from rmsprop._options import FLOATS
+from rmsprop.engines.tensorflow._items import Item
 
 
 def dtype_of(variable: Any) -> Any:
@@ -32,6 +34,21 @@ def checked(gradient: Any, variable: Any) -> Any:
     if not shape.is_compatible_with(wanted):
         raise ValueError(f"the gradient of variable {variable.name!r} has the shape {shape}, not {wanted}")
     return gradient
+
+
+def check_slots(items: Sequence[Item]) -> None:
+    """Refuse state of another shape than its variable's.
+
+    Raises:
+        ValueError: there is such state.
+    """
+    for item in items:
+        for slot, owner in item.slots.items():
+            if not owner.shape.is_compatible_with(item.variable.shape):
+                raise ValueError(
+                    f"the {slot} of variable {item.variable.name!r} has the shape {owner.shape}, "
+                    f"not {item.variable.shape}"
+                )
 
 
 def _check_array(gradient: Any, variable: Any) -> None:

@@ -17,6 +17,7 @@ from rmsprop.engines._arrays import packed_address
 from rmsprop.engines._kinds import dense_layouts, row_tables
 from rmsprop.engines._scalars import clip_scales
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
+from rmsprop.engines.tensorflow._tables import ANY, Tensor
 
 _Integers = NDArray[numpy.int64]
 
@@ -44,7 +45,7 @@ class Norms:
         self._options, self._size = options, len(items)
         self._parts: list[tuple[list[int], Gradients, SquareSums]] = []
         self.tensors: list[Any] = []
-        self.inputs: list[tuple[int, str]] = []
+        self.inputs: list[Tensor] = []
 
         def kind(place: int) -> tuple[bool, str]:
             return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
@@ -90,13 +91,17 @@ class Gradients:
         self.dtype = numpy.dtype(numpy.float32) if self._sparse and self._given.itemsize == 2 else self._given
         self._shapes = [tuple(item.variable.shape) for item in items]
         names = [f"the gradient of variable {item.variable.name!r}" for item in items]
+        self.inputs = [
+            Tensor(item.gradient.dtype, (ANY, *shape[1:]) if self._sparse else shape, name)
+            for item, shape, name in zip(items, self._shapes, names, strict=True)
+        ]
         if self._sparse:
             self._indices = [numpy_dtype(item.gradient.indices.dtype) for item in items]
             self._layouts = dense_layouts(self._shapes, numpy_dtype(items[0].variable.dtype).itemsize)
-            self.inputs = [(-1, name) for name in 2 * names]
-        else:
-            sizes = [self._given.itemsize * prod(shape) for shape in self._shapes]
-            self.inputs = list(zip(sizes, names, strict=True))
+            self.inputs += [
+                Tensor(item.gradient.indices.dtype, (ANY,), f"the row numbers in {name}")
+                for item, name in zip(items, names, strict=True)
+            ]
 
     def place(self, launch: Launch | SquareSums, inputs: _Integers, sizes: _Integers) -> Any:
         """Tell a launch where they are this time; what is returned must live until it has run.

@@ -21,7 +21,8 @@ from rmsprop.compilers.numba import Launch
 from rmsprop.engines._scalars import changing, constants, storage_of
 from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
-from rmsprop.engines.tensorflow._operation import Call, Result
+from rmsprop.engines.tensorflow._operation import Call
+from rmsprop.engines.tensorflow._tables import Tensor
 
 #: Bytes of results from which a bucket is full: that much memory a step needs for a while, and a part of its time is
 #: lost between two of them.
@@ -30,8 +31,11 @@ BUCKET: Final = 256 << 20
 #: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
 STREAMED: Final = 24 << 20
 
-#: The tensors that every bucket gets first: learning rate and iterations.
-_SCALARS: Final = 2
+#: The tensors that every bucket gets first.
+_SCALARS: Final = (
+    Tensor(tf.float64, (), "the learning rate"),
+    Tensor(tf.int64, (), "the number of steps done"),
+)
 
 
 def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
@@ -49,7 +53,7 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
     norms = Norms(options, items) if options.clips_by_norm else None
     parts = _parts(options, items)
     alone = len(parts) == 1
-    given = _SCALARS if norms is None or alone else _SCALARS + 1
+    given = list(_SCALARS) if norms is None or alone else [*_SCALARS, _scales_of(items)]
     streamed = sum(item.nbytes for item in items) >= STREAMED
     buckets = [_Bucket(options, kind, places, items, given, streamed) for kind, places in parts]
     scalars = [learning_rate, iterations]
@@ -58,7 +62,7 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
         return buckets[0].step(scalars, norms)
     done: list[Any] = []
     if norms is not None:
-        scalars += _add_norms(norms, len(items)).outputs
+        scalars += _add_norms(norms, _scales_of(items)).outputs
     else:
         done = _add_check(items)
     for bucket in buckets:
@@ -68,13 +72,19 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
     return done
 
 
-def _add_norms(norms: Norms, size: int) -> Any:
-    """Add an operation that gives what each gradient is multiplied by, in float64."""
+def _scales_of(items: Sequence[Item]) -> Tensor:
+    return Tensor(tf.float64, (len(items),), "what gradients are multiplied by")
+
+
+def _add_norms(norms: Norms, scales: Tensor) -> Any:
+    """Add an operation that gives what each gradient is multiplied by."""
 
     def work(call: Call) -> None:
-        array_at(call.outputs[0], 8 * size, numpy.dtype(numpy.float64))[:] = norms.scales(call.inputs, call.lengths)
+        array_at(call.outputs[0], 8 * scales.shape[0], numpy.dtype(numpy.float64))[:] = norms.scales(
+            call.inputs, call.lengths
+        )
 
-    return Call(norms.inputs, [Result(tf.float64, (size,))], work)(norms.tensors)
+    return Call(norms.inputs, [scales], work)(norms.tensors)
 
 
 def _add_check(items: Sequence[Item]) -> list[Any]:
@@ -102,19 +112,23 @@ class _Bucket:
         kind: "_Kind",
         places: Sequence[int],
         items: Sequence[Item],
-        scalars: int,
+        scalars: Sequence[Tensor],
         streamed: bool,
     ) -> None:
-        self._options, self._places, self._scalars = options, list(places), scalars
+        self._options, self._places, self._scalars = options, list(places), len(scalars)
         self._items = [items[place] for place in places]
         self._gradients = Gradients(self._items)
         self._norms: Norms | None = None
         operands = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
         self._owners = [item.owner(name) for name in operands for item in self._items]
-        self._state = scalars + len(self._gradients.inputs)
-        results = [Result(owner.dtype, tuple(owner.shape)) for owner in self._owners]
-        state = [(owner.dtype.size * prod(owner.shape), f"variable {owner.name!r}") for owner in self._owners]
-        self.call = Call([(-1, "")] * scalars + self._gradients.inputs + state, results, self._work)
+        self._state = len(scalars) + len(self._gradients.inputs)
+        # The launch is of the variables' sizes, and of the types that the options say.
+        state = [
+            Tensor(kind.dtype_of(name), tuple(item.variable.shape), f"variable {item.owner(name).name!r}")
+            for name in operands
+            for item in self._items
+        ]
+        self.call = Call([*scalars, *self._gradients.inputs, *state], state, self._work)
         self._launch = self._make_launch(kind, operands, streamed)
 
     def _make_launch(self, kind: "_Kind", operands: Sequence[str], streamed: bool) -> Launch:
@@ -178,6 +192,9 @@ class _Kind(NamedTuple):
     storage: Storage
     decays: bool
     sparse: bool
+
+    def dtype_of(self, operand: str) -> Any:
+        return tf.as_dtype(self.storage.variable if operand == "variable" else self.storage.slots)
 
 
 def _parts(options: Options, items: Sequence[Item]) -> list[tuple[_Kind, list[int]]]:

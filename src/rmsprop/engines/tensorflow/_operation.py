@@ -9,57 +9,57 @@ The kernel never writes to its inputs, which others may hold. Its outputs are Te
 operation.
 """
 
+import atexit
+import contextlib
 import ctypes
 import itertools
 import secrets
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import prod
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Final
 
 import numpy
 import tensorflow as tf
-from numpy.typing import NDArray
+from tensorflow.python.eager import context as eager_context
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from rmsprop.compilers import _tensors
+from rmsprop.engines._arrays import address
 from rmsprop.engines._modes import exact
+from rmsprop.engines.tensorflow import _interface
+from rmsprop.engines.tensorflow._tables import Table, Tensor, fits
 
 _NAME: Final = "RmspropCall"
 
-_Integers = NDArray[numpy.int64]
-
 #: What a call does: it is told by its `inputs` and `lengths` where to read, by its `outputs` where to write.
 Work = Callable[["Call"], None]
-
-_pointer, _text = ctypes.c_void_p, ctypes.c_char_p
-_CREATE = ctypes.CFUNCTYPE(_pointer, _pointer)
-_COMPUTE = ctypes.CFUNCTYPE(None, _pointer, _pointer)
 
 #: Codes of TF_Status.
 _CODES: Final[dict[type[BaseException], int]] = {ValueError: 3, TypeError: 3, MemoryError: 8}
 _INTERNAL: Final = 13
 
 _calls: "weakref.WeakValueDictionary[int, Call]" = weakref.WeakValueDictionary()
+#: One thing for each kernel that runs.
+_running: set[object] = set()
+
+#: Seconds after which the interpreter goes though a kernel runs.
+LONGEST_WAIT: Final = 60
+
 # Not from 1: a graph that another process exported must not find a call of this one.
 _numbers = itertools.count(secrets.randbits(62))
-
-
-class Result(NamedTuple):
-    """Type and shape of an output."""
-
-    dtype: Any
-    shape: tuple[int, ...]
 
 
 class Call:
     """What one such operation computes.
 
     Args:
-        inputs: the bytes of each of its inputs, -1 if there may be any number, and what it is, for error texts.
-        results: its outputs.
+        inputs: what each of its inputs must be.
+        results: what its outputs are.
         work: computes them.
 
     Attributes:
@@ -68,31 +68,22 @@ class Call:
         outputs: where the outputs are to be.
     """
 
-    def __init__(self, inputs: Sequence[tuple[int, str]], results: Sequence[Result], work: Work) -> None:
-        self._results, self._work = results, work
-        sizes = [prod(result.shape) * result.dtype.size for result in results]
-        self._sizes = numpy.array(sizes, numpy.int64)
-        self._dtypes = numpy.array([result.dtype.as_datatype_enum for result in results], numpy.int32)
-        self._ranks = numpy.array([len(result.shape) for result in results], numpy.int32)
-        self._shapes = numpy.zeros((len(results), max([1, *self._ranks])), numpy.int64)
-        for row, result in zip(self._shapes, results, strict=True):
-            row[: len(result.shape)] = result.shape
-        self._expected = numpy.array([size for size, _ in inputs], numpy.int64)
-        self._names = [name for _, name in inputs]
-        self.inputs = numpy.zeros(len(inputs), numpy.int64)
-        self.lengths = numpy.zeros(len(inputs), numpy.int64)
-        self.outputs = numpy.zeros(len(results), numpy.int64)
-        self._out = numpy.zeros(1, numpy.int64)
+    def __init__(self, inputs: Sequence[Tensor], results: Sequence[Tensor], work: Work) -> None:
+        self._inputs, self._results, self._work = Table(inputs), Table(results), work
+        self.inputs, self.lengths, self.outputs = self._inputs.addresses, self._inputs.lengths, self._results.addresses
+        self._found = numpy.zeros(2 + _tensors.AXES, numpy.int64)
         # The same graph may run on two threads at once.
         self._lock = threading.Lock()
         self._number = next(_numbers)
         _calls[self._number] = self
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
-        """Add the operation to the graph that is being traced, and give it."""
+        """Add the operation to the graph that is being traced, and give it; eagerly, do what it would."""
+        if tf.executing_eagerly():
+            return self._run_eagerly(inputs)
         register()
         value = tf.compat.v1.AttrValue
-        types = {"Tin": [one.dtype for one in inputs], "Tout": [result.dtype for result in self._results]}
+        types = {"Tin": [one.dtype for one in inputs], "Tout": [result.dtype for result in self._results.tensors]}
         attributes = {
             name: value(list=value.ListValue(type=[dtype.as_datatype_enum for dtype in dtypes]))
             for name, dtypes in types.items()
@@ -101,46 +92,95 @@ class Call:
         operation = graph.create_op(
             _NAME, list(inputs), types["Tout"], attrs={"number": value(i=self._number), **attributes}, name="rmsprop"
         )
-        for output, result in zip(operation.outputs, self._results, strict=True):
+        for output, result in zip(operation.outputs, self._results.tensors, strict=True):
             output.set_shape(result.shape)
         self._live_with(graph)
         return operation
 
+    def _run_eagerly(self, inputs: Sequence[Any]) -> Any:
+        """Compute the outputs on this thread, and give what has them as `outputs`."""
+        arrays = [numpy.asarray(one._numpy_internal()) for one in inputs]
+        for place, (array, wanted) in enumerate(zip(arrays, self._inputs.tensors, strict=True)):
+            if array.dtype != wanted.dtype.as_numpy_dtype or not fits(array.shape, wanted.shape):
+                raise _invalid(self._inputs.error(place, array.dtype, array.shape))
+            self.inputs[place], self.lengths[place] = address(array), array.nbytes
+        outputs = [_empty(one) for one in self._results.tensors]
+        self.outputs[:] = [address(one._numpy_internal()) for one in outputs]
+        try:
+            with exact():
+                self._work(self)
+        except ValueError as error:
+            raise _invalid(error) from error
+        pairs = zip(outputs, self._results.tensors, strict=True)
+        return SimpleNamespace(outputs=[one if wanted.shape else tf.reshape(one, ()) for one, wanted in pairs])
+
     def _live_with(self, graph: Any) -> None:
         """Be there as long as the graph, or one that it is a part of, can run."""
         while hasattr(graph, "outer_graph"):
-            if not hasattr(graph, "_rmsprop_calls"):
-                graph._rmsprop_calls = []
-            graph._rmsprop_calls.append(self)
+            self._hang_on(graph)
             graph = graph.outer_graph
+        with tf.init_scope():
+            # A graph of sessions is itself what runs. Functions of eager code stand in one that is never dropped.
+            if not tf.executing_eagerly():
+                self._hang_on(graph)
+
+    def _hang_on(self, graph: Any) -> None:
+        if not hasattr(graph, "_rmsprop_calls"):
+            graph._rmsprop_calls = []
+        graph._rmsprop_calls.append(self)
 
     def run(self, context: int) -> None:
         """Compute the outputs from the inputs: the kernel."""
         with self._lock:
-            status = _status()
-            wrong = _tensors.read_inputs(context, status, self.inputs, self.lengths, self._expected, self._out)
-            if wrong >= 0:
-                raise ValueError(
-                    f"{self._names[wrong]} has {self.lengths[wrong]} bytes, not {self._expected[wrong]}: "
-                    "it is of another shape than its variable was while this was traced"
-                )
-            outputs = self.outputs, self._dtypes, self._shapes, self._ranks, self._sizes
-            if not _tensors.allocate_outputs(context, status, *outputs):
-                raise MemoryError(f"there is no memory for {self._sizes.sum() / 1e6:.3g} MB of new values")
+            self._read(context)
+            self._allocate(context)
             with exact():  # TensorFlow's threads flush subnormal numbers, also those that a kernel is told
                 self._work(self)
 
+    def _read(self, context: int) -> None:
+        table, found = self._inputs, self._found
+        wrong = _tensors.read_inputs(
+            context, _interface.status(), table.addresses, table.lengths, table.dtypes, table.shapes, table.ranks, found
+        )
+        if wrong == _tensors.OTHER_NUMBER:
+            raise ValueError(f"a step was traced with {table.ranks.size} tensors, and is run with {found[0]}")
+        if wrong >= 0:
+            raise table.error(wrong, int(found[0]), found[2 : 2 + found[1]].tolist())
 
-@_CREATE
+    def _allocate(self, context: int) -> None:
+        table = self._results
+        wrong = _tensors.allocate_outputs(
+            context, _interface.status(), table.addresses, table.dtypes, table.shapes, table.ranks, table.sizes
+        )
+        if wrong >= 0:
+            raise MemoryError(f"there is no memory for {table.sizes.sum() / 1e6:.3g} MB of new values")
+
+
+def _empty(result: Tensor) -> Any:
+    """Give a tensor of new memory; what has no axes gets one, as NumPy would copy it."""
+    return tf.raw_ops.Empty(shape=result.shape or (1,), dtype=result.dtype)
+
+
+def _invalid(error: ValueError) -> Exception:
+    """Give the error that TensorFlow raises for one in a graph."""
+    found: Exception = tf.errors.InvalidArgumentError(None, None, str(error))
+    return found
+
+
+@_interface.CREATE
 def _create(construction: int) -> int:
     number = ctypes.c_int64()
-    _functions()["TF_OpKernelConstruction_GetAttrInt64"](construction, b"number", ctypes.byref(number), _status())
+    _interface.functions()["TF_OpKernelConstruction_GetAttrInt64"](
+        construction, b"number", ctypes.byref(number), _interface.status()
+    )
     return number.value
 
 
-@_COMPUTE
+@_interface.COMPUTE
 def _compute(number: int, context: int) -> None:
+    me = object()
     try:
+        _running.add(me)
         call = _calls.get(number)
         if call is None:
             raise RuntimeError(
@@ -150,11 +190,22 @@ def _compute(number: int, context: int) -> None:
         call.run(context)
     except BaseException as error:
         _fail(context, error)
+    finally:
+        _running.discard(me)
+
+
+def _wait() -> None:
+    """Wait for what executors have still to do, and for the kernels that run: they need an interpreter to return to."""
+    with contextlib.suppress(Exception):  # what failed there is nobody's any more
+        eager_context.async_wait()
+    begun, end = set(_running), time.monotonic() + LONGEST_WAIT
+    while begun & set(_running) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def _fail(context: int, error: BaseException) -> None:
     """Let TensorFlow raise an error of its own where the graph is run."""
-    functions = _functions()
+    functions = _interface.functions()
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), _INTERNAL)
     text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
     status = functions["TF_NewStatus"]()
@@ -167,17 +218,29 @@ def _fail(context: int, error: BaseException) -> None:
 def problem() -> str | None:
     """Say why the operation cannot be had here; None if it can."""
     try:
-        _functions()
-        _tensors.bind_library(_library())
+        _interface.functions()
+        _tensors.bind_library(_interface.library())
     except (OSError, AttributeError) as error:
         return f"TensorFlow's C interface for kernels is not to be found: {error}"
     return None
 
 
-@cache
 def register() -> None:
-    """Make the operation known to TensorFlow."""
-    functions, status = _functions(), _status()
+    """Make the operation known to TensorFlow, unless it is: an interrupt may have come between the two halves."""
+    if op_def_registry.get(_NAME) is None:
+        _register_operation()
+    if not get_registered_kernels_for_op(_NAME).kernel:
+        _register_kernel()
+    _wait_at_exit()
+
+
+@cache
+def _wait_at_exit() -> None:
+    atexit.register(_wait)
+
+
+def _register_operation() -> None:
+    functions, status = _interface.functions(), _interface.status()
     definition = functions["TF_NewOpDefinitionBuilder"](_NAME.encode())
     for attribute in ("number: int", "Tin: list(type) >= 0", "Tout: list(type) >= 0"):
         functions["TF_OpDefinitionBuilderAddAttr"](definition, attribute.encode())
@@ -186,62 +249,11 @@ def register() -> None:
     # Otherwise a graph might leave it out, do it once for two, or compute it in advance.
     functions["TF_OpDefinitionBuilderSetIsStateful"](definition, True)
     functions["TF_RegisterOpDefinition"](definition, status)
-    _check(status)
+    _interface.check(status)
+
+
+def _register_kernel() -> None:
+    functions, status = _interface.functions(), _interface.status()
     kernel = functions["TF_NewKernelBuilder"](_NAME.encode(), b"CPU", _create, _compute, None)
     functions["TF_RegisterKernelBuilder"](_NAME.encode(), kernel, status)
-    _check(status)
-
-
-def _check(status: int) -> None:
-    functions = _functions()
-    if functions["TF_GetCode"](status):
-        raise RuntimeError(f"TensorFlow does not take our operation: {functions['TF_Message'](status).decode()}")
-
-
-_per_thread = threading.local()
-
-
-def _status() -> int:
-    """Give this thread's TF_Status."""
-    if not hasattr(_per_thread, "status"):
-        _per_thread.status = _functions()["TF_NewStatus"]()
-        # A thread of TensorFlow's that is new to Python becomes known, and forgotten, at every call, which takes longer
-        # than what a small call does. One more entry, that is never left, keeps it known.
-        ctypes.pythonapi.PyGILState_Ensure()
-    status: int = _per_thread.status
-    return status
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    folder = Path(tf.sysconfig.get_lib())
-    found = sorted(folder.glob("libtensorflow_framework*"))
-    if not found:
-        raise OSError(f"there is no libtensorflow_framework in {folder}")
-    return ctypes.CDLL(str(found[0]))
-
-
-@cache
-def _functions() -> dict[str, Any]:
-    signatures: dict[str, tuple[Any, ...]] = {
-        "TF_NewStatus": (_pointer,),
-        "TF_DeleteStatus": (None, _pointer),
-        "TF_SetStatus": (None, _pointer, ctypes.c_int, _text),
-        "TF_GetCode": (ctypes.c_int, _pointer),
-        "TF_Message": (_text, _pointer),
-        "TF_NewOpDefinitionBuilder": (_pointer, _text),
-        "TF_OpDefinitionBuilderAddAttr": (None, _pointer, _text),
-        "TF_OpDefinitionBuilderAddInput": (None, _pointer, _text),
-        "TF_OpDefinitionBuilderAddOutput": (None, _pointer, _text),
-        "TF_OpDefinitionBuilderSetIsStateful": (None, _pointer, ctypes.c_bool),
-        "TF_RegisterOpDefinition": (None, _pointer, _pointer),
-        "TF_NewKernelBuilder": (_pointer, _text, _text, _CREATE, _COMPUTE, _pointer),
-        "TF_RegisterKernelBuilder": (None, _text, _pointer, _pointer),
-        "TF_OpKernelConstruction_GetAttrInt64": (None, _pointer, _text, ctypes.POINTER(ctypes.c_int64), _pointer),
-        "TF_OpKernelContext_Failure": (None, _pointer, _pointer),
-    }
-    found = {}
-    for name, (result, *arguments) in signatures.items():
-        found[name] = getattr(_library(), name)
-        found[name].restype, found[name].argtypes = result, arguments
-    return found
+    _interface.check(status)

@@ -30,37 +30,50 @@ def step(
         options: the checked arguments.
         items: what is stepped.
         learning_rate: a tensor without axes of any float type.
-        iterations: steps done before, an int64 tensor without axes.
-        checks: whether row numbers are looked at before anything is assigned; under XLA nothing can be refused.
+        iterations: steps done before, an integer tensor without axes.
+        checks: whether row numbers and open shapes are looked at before anything is assigned; under XLA nothing can be
+            refused.
         constrains: whether the variables' constraints are held, too: DTensor may read a variable that is assigned in
             the same function before it is.
 
     Returns:
-        Operations and tensors without which the step has not begun.
+        Operations and tensors after which it is done: a plain graph has no other order than that of its edges.
     """
-    checked = [check for item in items if item.sparse and checks for check in _check_rows(item)]
+    checked = [check for item in items if checks for check in _check(item)]
     # It may be a function's that raises: before anything is assigned, though not everything that is needs it.
     checked.append(learning_rate)
     with tf.control_dependencies(checked):
         scales = clip_scales(options, items)
         overwrite = overwrites(options, iterations)
+        assigned = []
         for item, scale in zip(items, scales, strict=True):
-            advance(options, item, scale, learning_rate, overwrite, item.variable.constraint if constrains else None)
-    return checked
+            constraint = item.variable.constraint if constrains else None
+            assigned += advance(options, item, scale, learning_rate, overwrite, constraint)
+    return checked if tf.executing_eagerly() else [*checked, *assigned]
 
 
-def _check_rows(item: Item) -> list[Any]:
-    rows = item.gradient.indices
-    size = tf.shape(item.variable, rows.dtype)[0]
-    text = f"the gradient of variable `{item.variable.name}` has rows that are not from 0 to one less than"
-    check = tf.debugging.Assert(tf.reduce_all((rows >= 0) & (rows < size)), [text, size, rows])
-    return [] if check is None else [check]
+def _check(item: Item) -> list[Any]:
+    """Refuse rows that are not the variable's, and a shape that is not, where that was not known before."""
+    name = f"the gradient of variable `{item.variable.name}`"
+    found: list[Any] = []
+    if item.sparse:
+        rows = item.gradient.indices
+        size = tf.shape(item.variable, rows.dtype)[0]
+        text = f"{name} has rows that are not from 0 to one less than"
+        found.append(tf.debugging.Assert(tf.reduce_all((rows >= 0) & (rows < size)), [text, size, rows]))
+    given, shape = (item.gradient.values if item.sparse else item.gradient), item.variable.shape
+    if not (given.shape[1:] if item.sparse else given.shape).is_fully_defined() or not shape.is_fully_defined():
+        there, wanted = (tf.shape(one)[1:] if item.sparse else tf.shape(one) for one in (given, item.variable))
+        # Of another number of axes, they cannot be compared.
+        same = tf.cond(tf.equal(tf.size(there), tf.size(wanted)), lambda: tf.reduce_all(there == wanted), lambda: False)
+        found.append(tf.debugging.Assert(same, [f"{name} has another shape than it:", there, wanted]))
+    return [check for check in found if check is not None]
 
 
 def advance(
     options: Options, item: Item, clip_scale: Any, learning_rate: Any, overwrite: Any, constraint: Any = None
-) -> None:
-    """Step one variable.
+) -> list[Any]:
+    """Step one variable, and give the operations that assign what is new; eagerly they are None.
 
     Args:
         options: the checked arguments.
@@ -84,10 +97,14 @@ def advance(
     arguments = [tf.cast(owners[name], compute) if name in owners else None for name in _rule.STATE]
     arguments += [scalars.get(name) for name in _rule.SCALARS]
     results = tensorflow_update()(tf.cast(to_dense(item), compute), *arguments)
-    for name, value in zip(_rule.STATE, results, strict=True):
-        if name in owners:
-            new = tf.cast(value, owners[name].dtype)
-            owners[name].assign(constraint(new) if name == "variable" and constraint is not None else new)
+    new = {
+        name: tf.cast(value, owners[name].dtype)
+        for name, value in zip(_rule.STATE, results, strict=True)
+        if name in owners
+    }
+    if constraint is not None:
+        new["variable"] = constraint(new["variable"])
+    return [owners[name].assign(value, read_value=False) for name, value in new.items()]
 
 
 def _spread(condition: Any, variable: Any) -> Any:
@@ -101,7 +118,8 @@ def overwrites(options: Options, iterations: Any) -> Any:
     frequency = options.ema_overwrite_frequency
     if not options.use_ema or frequency is None:
         return None
-    return tf.equal((iterations + 1) % tf.cast(frequency, iterations.dtype), 0)
+    # A count of a small type may not hold the frequency.
+    return tf.equal((tf.cast(iterations, tf.int64) + 1) % frequency, 0)
 
 
 def clip_scales(options: Options, items: Sequence[Item]) -> list[Any]:

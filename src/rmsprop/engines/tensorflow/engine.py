@@ -1,15 +1,30 @@
 """A whole step on TensorFlow's variables: which way it goes, eagerly and in a graph."""
 
+import contextlib
+import weakref
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.ops import control_flow_util
 
 from rmsprop._options import FLOATS, Options
 from rmsprop.engines.tensorflow import _traced
+from rmsprop.engines.tensorflow._checks import check_slots
 from rmsprop.engines.tensorflow._items import Item
+
+#: Sets of variables and gradients whose eager steps an engine keeps traced. Further ones are stepped by operations one
+#: by one, which takes no longer than in tf_keras and leaves nothing behind.
+KEPT: Final = 16
+
+#: Eager steps that a set does before its step is traced, once options have been changed: they may be at every step.
+PATIENCE: Final = 8
+
+
+#: The optimizers that have, or had, an engine.
+_stepped: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 class Engine:
@@ -18,11 +33,16 @@ class Engine:
     Args:
         options: the checked arguments.
         native: whether our kernels may do it.
+        owner: the optimizer. Its options have changed if it had another engine.
     """
 
-    def __init__(self, options: Options, *, native: bool) -> None:
+    def __init__(self, options: Options, *, native: bool, owner: Any = None) -> None:
         self._options, self._native = options, native
+        self._patience = PATIENCE if owner in _stepped else 0
+        if owner is not None:
+            _stepped.add(owner)
         self._functions: dict[Any, Any] = {}
+        self._seen: dict[Any, int] = {}
 
     def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool = False) -> list[Any]:
         """Step variables, or add that to the graph that is being traced, and give operations after which it is done.
@@ -30,21 +50,47 @@ class Engine:
         Args:
             items: what is stepped; gradients are checked.
             learning_rate: a tensor without axes of any float type.
-            iterations: steps done before, an int64 tensor without axes.
+            iterations: steps done before, an integer tensor without axes.
             compiled: whether XLA compiles what our kernels do not do.
         """
-        if not tf.executing_eagerly() and (not compiled or _within_xla() or self._is_native(items)):
+        if iterations.dtype != tf.int64:
+            iterations = tf.cast(iterations, tf.int64)
+        eager = tf.executing_eagerly()
+        if not eager and (not compiled or _within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
         # Asked once: in every step it would take longer than the step of a small model.
-        key = (compiled, learning_rate.dtype, *map(_kind, items))
-        if key not in self._functions:
-            self._functions[key] = self._function(items, learning_rate.dtype, compiled)
-        self._functions[key](*_flat(items), learning_rate, iterations)
+        key = (compiled, context.is_async(), learning_rate.dtype, *map(_kind, items))
+        function = self._functions.get(key)
+        if function is None:
+            if eager and not self._may_trace(key):
+                return self._step_eagerly(items, learning_rate, iterations)
+            function = self._function(items, learning_rate.dtype, compiled)
+            if len(self._functions) < KEPT:
+                # Else the graph that is being traced keeps it.
+                self._functions[key] = function
+        function(*_flat(items), learning_rate, iterations)
+        return []
+
+    def _may_trace(self, key: Any) -> bool:
+        """Whether a set's step is to be traced now, and kept."""
+        if len(self._functions) >= KEPT:
+            return False
+        if self._patience:
+            if len(self._seen) >= 4 * KEPT:
+                self._seen.clear()
+            self._seen[key] = self._seen.get(key, 0) + 1
+            return self._seen[key] > self._patience
+        return True
+
+    def _step_eagerly(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+        """Step variables by operations one by one."""
+        with tf.device("CPU:0") if self._is_native(items) else contextlib.nullcontext():
+            self._trace(items, learning_rate, iterations)
         return []
 
     def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
-        # Eagerly only if TensorFlow was told to run functions so.
-        if not tf.executing_eagerly() and not _within_xla() and self._is_native(items):
+        check_slots(items)
+        if not _within_xla() and self._is_native(items):
             # Numba is loaded when there is a step for it.
             from rmsprop.engines.tensorflow import _native
 
@@ -62,6 +108,7 @@ class Engine:
             given = [_with_gradient(*one, flat) for one in zip(kept, sparse, strict=True)]
             self._trace(given, learning_rate, iterations)
 
+        check_slots(items)
         specs = [spec for item in items for spec in _specs(item)]
         specs += [tf.TensorSpec((), rate), tf.TensorSpec((), tf.int64)]
         by_xla = compiled and not self._is_native(items)
@@ -69,7 +116,8 @@ class Engine:
         return tf.function(step, specs, autograph=False, jit_compile=by_xla).get_concrete_function()
 
     def _is_native(self, items: Sequence[Item]) -> bool:
-        return self._native and _can_be_native(items)
+        # Whoever waits for an operation of an asynchronous executor may hold the lock that our kernel needs.
+        return self._native and not context.is_async() and _can_be_native(self._options, items)
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.
@@ -85,7 +133,8 @@ def _again(options: Options, native: bool) -> Engine:
 
 def _kind(item: Item) -> tuple[Any, ...]:
     gradient = item.gradient
-    return (id(item.variable), gradient.dtype, *([gradient.indices.dtype] if item.sparse else []))
+    owners = map(id, (item.variable, *item.slots.values()))
+    return (item.decays, gradient.dtype, gradient.indices.dtype if item.sparse else None, *owners)
 
 
 def _flat(items: Sequence[Item]) -> list[Any]:
@@ -101,7 +150,8 @@ def _specs(item: Item) -> list[Any]:
     gradient, shape = item.gradient, item.variable.shape
     if not item.sparse:
         return [tf.TensorSpec(shape, gradient.dtype)]
-    return [tf.TensorSpec([None, *shape[1:]], gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
+    rows = tf.TensorShape([None]).concatenate(shape[1:])
+    return [tf.TensorSpec(rows, gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
 
 
 def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
@@ -112,8 +162,8 @@ def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
     return item._replace(gradient=gradient)
 
 
-def _can_be_native(items: Sequence[Item]) -> bool:
-    """Whether our kernels can do it: all on this machine's CPU, of known shapes, in this process."""
+def _can_be_native(options: Options, items: Sequence[Item]) -> bool:
+    """Whether our kernels can do it: all on this machine's CPU, of known shapes and types, in this process."""
     from rmsprop.engines.tensorflow._operation import problem
 
     if problem() is not None or tf.distribute.has_strategy():
@@ -122,6 +172,9 @@ def _can_be_native(items: Sequence[Item]) -> bool:
         for owner in (item.variable, *item.slots.values()):
             if not owner.shape.is_fully_defined() or owner.dtype.name not in FLOATS or not _on_cpu(owner.device):
                 return False
+        kept = options.slot_dtype or item.variable.dtype.name
+        if any(slot.dtype.name != kept for slot in item.slots.values()):
+            return False
         if item.gradient.dtype.name not in FLOATS or (item.sparse and not prod(item.variable.shape[1:])):
             return False
     return True
