@@ -31,7 +31,10 @@ CHILDREN = """
 """
 
 
-@pytest.mark.parametrize("loaded", [True, False], ids=["compiles", "imports Numba"])
+@pytest.mark.parametrize(
+    "loaded",
+    [pytest.param(True, id="compiles"), pytest.param(False, id="imports Numba", marks=pytest.mark.slow)],
+)
 def test_a_fork_while_another_thread_compiles(loaded):
     source = CHILDREN + (
         """

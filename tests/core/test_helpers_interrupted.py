@@ -74,6 +74,7 @@ def test_an_interrupt_anywhere_leaves_helpers_that_help_and_end(first):
     assert run(source, RMSPROP_NUM_THREADS="2", timeout=120) == "done"
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_the_first_helper_starts():
     """At each line of the asking, in a process of its own: all of them come to their end."""
     source = (

@@ -35,16 +35,20 @@ _forking: dict[int, list[tuple[Any, bool]]] = {}
 def loading() -> Iterator[None]:
     """Keep other threads from forking while modules are imported that need Numba."""
     with _imports._lock:
-        _register()
+        _register_again()
         yield
 
 
 @cache
-def _register() -> None:
+def _register_again() -> None:
     # What is registered last is called first before a fork. Logging holds its lock from then on, and importing Numba
     # takes that: we have to come before.
     import logging  # noqa: F401
 
+    _register()
+
+
+def _register() -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
 
@@ -63,7 +67,7 @@ def _before() -> None:
     # The first may be what loads the others.
     mine = [(_imports, _imports._lock.acquire(timeout=_PATIENCE))]
     mine += [(owner, owner._lock.acquire(timeout=_PATIENCE)) for owner in _owners()[1:]]
-    _forking[threading.get_ident()] = mine
+    _forking.setdefault(threading.get_ident(), []).extend(mine)
 
 
 def _after() -> None:
@@ -78,3 +82,6 @@ def _after_in_child() -> None:
             owner._lock = threading.RLock()
     _after()
     _forking.clear()
+
+
+_register()
