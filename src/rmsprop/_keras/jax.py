@@ -26,9 +26,14 @@ def untraced(method: Any) -> Any:
     return method
 
 
-def building() -> AbstractContextManager[Any]:
-    """Make variables."""
+def making(copied: Any) -> AbstractContextManager[Any]:
+    """Make a variable of the state, which may start as a copy of one of the model's."""
     return nullcontext()
+
+
+def start_of(variable: Any) -> Any:
+    """Give the value that an average of a variable starts at."""
+    return keras.ops.convert_to_tensor(variable)
 
 
 def is_variable(value: Any) -> bool:

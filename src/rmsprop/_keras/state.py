@@ -34,11 +34,10 @@ class State(Arguments):
         if not variables:
             return  # Keras's reader of its older files has none, and a model may get its own later
         check_variables(variables)
-        with backend().building():
-            super().build(variables)
-            for slot, home in HOMES.items():
-                if slot != "average":
-                    setattr(self, home, self._make_slots(slot, variables))
+        super().build(variables)
+        for slot, home in HOMES.items():
+            if slot != "average":
+                setattr(self, home, self._make_slots(slot, variables))
         self._known = Known()
 
     def _make_slots(self, name: str, variables: Sequence[Any]) -> list[Any]:
@@ -56,11 +55,14 @@ class State(Arguments):
             name: that of the slot.
             initializer: how it starts, if it is no slot of ours.
         """
+        model, copied = reference_variable, None
         for slot in _slots.slots(self._options):
             if slot.name == name:
-                reference_variable, initializer = model_of(self._options, slot, reference_variable)
+                model, initializer = model_of(self._options, slot, reference_variable)
+                copied = reference_variable if slot.start is None else None
                 break
-        return super().add_variable_from_reference(reference_variable, name, initializer)
+        with backend().making(copied):
+            return super().add_variable_from_reference(model, name, initializer)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Write the averages into variables, if `use_ema`; `fit` does it at its end.
