@@ -121,7 +121,7 @@ class Arguments(keras.optimizers.Optimizer):
         if isinstance(rate, keras.Variable):
             return rate
         if isinstance(rate, Schedule):
-            return rate(self._iterations)
+            return backend().checked_rate(rate(self._iterations), self._iterations)
         return backend().rate_at(rate, self._iterations)
 
     def exclude_from_weight_decay(

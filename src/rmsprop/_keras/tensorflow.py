@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rmsprop._keras.moves import Moves
 from rmsprop._keras.rates import as_function, is_traceable
-from rmsprop._options import LearningRate
+from rmsprop._options import LearningRate, _number
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.tensorflow import _replicas, _traced, rates
 from rmsprop.engines.tensorflow._checks import checked
@@ -84,6 +84,13 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     """Give the learning rate of a step by a function or a schedule of ours, as a tensor."""
     known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
     return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+
+
+def checked_rate(rate: Any, iterations: Any) -> Any:
+    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
+    if tf.executing_eagerly() and not is_symbolic(rate):
+        _number(f"learning_rate({int(_raw(iterations))})", float(rate))
+    return rate
 
 
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:

@@ -11,9 +11,9 @@ import torch
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch import Tensor
 
-from rmsprop._keras.moves import Moves, name_of
+from rmsprop._keras.moves import KEPT, Moves, name_of
 from rmsprop._keras.rates import as_function
-from rmsprop._options import LearningRate, Options, rate_function
+from rmsprop._options import LearningRate, Options, _number, rate_function
 from rmsprop.engines.torch.engine import Engine
 
 
@@ -52,6 +52,13 @@ def is_symbolic(value: Any) -> bool:
 def rate_at(rate: LearningRate, iterations: Any) -> Any:
     """Give the learning rate of a step by a function or a schedule of ours, as a number."""
     return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+
+
+def checked_rate(rate: Any, iterations: Any) -> Any:
+    """Refuse what a schedule gives and is no learning rate, where that can be seen without waiting for a device."""
+    if not isinstance(rate, Tensor) or rate.device.type == "cpu":
+        _number(f"learning_rate({int(iterations.value)})", float(rate))
+    return rate
 
 
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
@@ -129,6 +136,8 @@ class Stepper:
             if found is None or not all(map(is_, parameters, found[0].parameters)):
                 kept = optimizer._kept(moves)
                 made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
+                if len(self._groups) >= KEPT:
+                    self._groups.pop(next(iter(self._groups)))
                 found = self._groups[moves] = _group(optimizer, moves, parameters), made
             collected = [one._value for one in optimizer._collected(moves)]
             group, states = found
