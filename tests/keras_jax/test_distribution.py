@@ -3,7 +3,6 @@
 import textwrap
 from pathlib import Path
 
-import pytest
 from processes import run
 
 SOURCE = """

@@ -1,17 +1,24 @@
 """Steps on Keras's JAX backend, by the engine for JAX arrays."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy
+from jax.experimental.sparse import BCOO, JAXSparse
 
 from rmsprop._keras.jax_steps import Steps
 from rmsprop._keras.moves import Moves, name_of
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
 from rmsprop._options import FLOATS, LearningRate, _number, rate_function
+from rmsprop._rows import RowSparse
+
+#: The method of Keras's trainer that reads the state.
+_READER: Final = "_get_jax_state"
 
 
 def untraced(method: Any) -> Any:
@@ -64,7 +71,21 @@ def checked_rate(rate: Any, iterations: Any) -> Any:
 
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
     """Write a variable's average into it, as an array of its own, since a train step may give that away."""
-    variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+    # What Keras's trainer has taken out, it does not bring back when its train step fails: there is nothing to write.
+    if average._value is not None:
+        variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+
+
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model of Keras's for variables that it is not of.
+
+    The trainer hands over values alone, which could be anybody's; it reads the state before its first step.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name != _READER:
+        frame = frame.f_back
+    if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
+        optimizer._numbers(model.trainable_variables)
 
 
 class Stepper:
@@ -119,6 +140,8 @@ def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:
 
 
 def _checked(gradient: Any, variable: Any) -> Any:
+    if isinstance(gradient, JAXSparse) and gradient.dtype.name in FLOATS:
+        gradient = _dense(gradient)
     if not isinstance(gradient, jax.Array):
         try:
             gradient = jnp.asarray(keras.ops.convert_to_tensor(gradient))
@@ -134,6 +157,20 @@ def _checked(gradient: Any, variable: Any) -> Any:
             f"the gradient of variable {name_of(variable)!r} has the shape {gradient.shape}, not {variable.shape}"
         )
     return gradient
+
+
+def _dense(gradient: Any) -> Any:
+    """Give a sparse gradient as an array; what occurs more than once is summed, of half types in float32."""
+    if isinstance(gradient, BCOO) and gradient.n_batch == 0:
+        data, indices = gradient.data, gradient.indices
+        if gradient.n_sparse == 1 and not is_symbolic(data) and not is_symbolic(indices):
+            # JAX would compile for each number of rows. Those behind the end are padding.
+            rows, values = numpy.asarray(indices)[:, 0], numpy.asarray(data)
+            there = rows < gradient.shape[0]
+            return jnp.asarray(RowSparse(rows[there], values[there], gradient.shape).to_dense())
+        if data.dtype.itemsize == 2:
+            gradient = BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
+    return gradient.todense()
 
 
 def _constrain(optimizer: Any, variables: Sequence[Any], before: Sequence[Any], calls: Any) -> None:

@@ -40,6 +40,17 @@ class State(Arguments):
                 setattr(self, home, self._make_slots(slot, variables))
         self._known = Known()
 
+    @property
+    def variables(self) -> list[Any]:
+        """The counter, the learning rate if it is a number, and the state.
+
+        Raises:
+            ValueError: on JAX, a model reads them whose variables the optimizer was not built for.
+        """
+        if self.built:
+            backend().check_reader(self)
+        return list(super().variables)
+
     def _make_slots(self, name: str, variables: Sequence[Any]) -> list[Any]:
         if all(slot.name != name for slot in _slots.slots(self._options)):
             return []

@@ -86,6 +86,10 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
 
 
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
+
+
 def checked_rate(rate: Any, iterations: Any) -> Any:
     """Refuse what a schedule gives and is no learning rate, where that can be seen."""
     if tf.executing_eagerly() and not is_symbolic(rate):

@@ -54,6 +54,10 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
 
 
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
+
+
 def checked_rate(rate: Any, iterations: Any) -> Any:
     """Refuse what a schedule gives and is no learning rate, where that can be seen without waiting for a device."""
     if not isinstance(rate, Tensor) or rate.device.type == "cpu":
