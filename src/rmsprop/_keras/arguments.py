@@ -32,6 +32,7 @@ class Arguments(keras.optimizers.Optimizer):
     _learning_rate: Any
     _loss_scale_factor: float | None
     _gradient_accumulation_steps: int | None
+    _excluded_names: tuple[str, ...] = ()
 
     rho = option("rho")
     momentum = option("momentum")
@@ -131,7 +132,8 @@ class Arguments(keras.optimizers.Optimizer):
 
         Args:
             var_list: variables.
-            var_names: regular expressions, searched in the variables' names, which are without their layers'.
+            var_names: regular expressions, searched in the variables' names and paths: "bias", "norm/", "^dense_1/".
+                One that is found in none is warned of when the state is built.
 
         Raises:
             TypeError: `var_list` is one variable, or `var_names` one string.
@@ -141,6 +143,7 @@ class Arguments(keras.optimizers.Optimizer):
         if self.built:
             raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
         super().exclude_from_weight_decay(variables, names)
+        self._excluded_names = tuple(names)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments, as values that JSON can hold; the `from_config` of Keras's own takes them too.

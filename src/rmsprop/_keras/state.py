@@ -8,6 +8,7 @@ import numpy
 
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
+from rmsprop._exclusion import excluded_by_name
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
@@ -38,7 +39,16 @@ class State(Arguments):
         for slot, home in HOMES.items():
             if slot != "average":
                 setattr(self, home, self._make_slots(slot, variables))
+        self._exclude(variables)
         self._known = Known()
+
+    def _exclude(self, variables: Sequence[Any]) -> None:
+        """Find the variables that weight decay leaves alone by their names."""
+        names = [(name_of(variable), str(variable.name)) for variable in variables]
+        for variable, excluded in zip(variables, excluded_by_name(self._excluded_names, names), strict=True):
+            if excluded:
+                # Keras's own search is in the last part of the name alone.
+                self._exclude_from_weight_decay_cache[self._var_key(variable)] = False
 
     @property
     def variables(self) -> list[Any]:
