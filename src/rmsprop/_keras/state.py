@@ -35,12 +35,26 @@ class State(Arguments):
         if not variables:
             return  # Keras's reader of its older files has none, and a model may get its own later
         check_variables(variables)
-        super().build(variables)
-        for slot, home in HOMES.items():
-            if slot != "average":
-                setattr(self, home, self._make_slots(slot, variables))
-        self._exclude(variables)
-        self._known = Known()
+        self._abandon()
+        try:
+            super().build(variables)
+            for slot, home in HOMES.items():
+                if slot != "average":
+                    setattr(self, home, self._make_slots(slot, variables))
+            self._exclude(variables)
+            self._known = Known()
+        except BaseException:
+            # Keras says so when averages are there; an interrupt may come before the others are.
+            self.built = False
+            raise
+
+    def _abandon(self) -> None:
+        """Let go of what an interrupted build has left."""
+        numbers = (self._iterations, self._learning_rate)
+        for variable in self._variables[:]:
+            if all(variable is not one for one in numbers):
+                self._untrack_variable(variable)
+        self._trainable_variables_indices.clear()
 
     def _exclude(self, variables: Sequence[Any]) -> None:
         """Find the variables that weight decay leaves alone by their names."""
