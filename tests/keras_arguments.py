@@ -156,6 +156,32 @@ class Arguments:
         with pytest.raises(ValueError, match="before"):
             optimizer.exclude_from_weight_decay(var_names=["kernel"])
 
+    @pytest.mark.parametrize(
+        ("name", "advice"),
+        [
+            ("lr", "learning_rate"),
+            ("eps", "epsilon"),
+            ("alpha", "rho"),
+            ("decay", "weight_decay"),
+            ("slot_dtype", "constructor"),
+            ("initial_velocity", "constructor"),
+            ("jit_compile", "constructor"),
+            ("native", "constructor"),
+        ],
+    )
+    def test_attributes_that_nobody_reads_are_refused(self, name, advice):
+        optimizer = RMSprop()
+        with pytest.raises(AttributeError, match=advice):
+            setattr(optimizer, name, 0.5)
+        assert not hasattr(optimizer, name)
+
+    def test_other_attributes_are_free_and_tracked(self):
+        optimizer = RMSprop()
+        optimizer.label, optimizer.rho, optimizer.epsilon, optimizer.weight_decay = "mine", 0.5, 1e-3, 0.1
+        assert (optimizer.label, optimizer.rho, optimizer.epsilon, optimizer.weight_decay) == ("mine", 0.5, 1e-3, 0.1)
+        optimizer.extra = scalar()
+        assert any(one is optimizer.extra for one in optimizer.variables)
+
     def test_gradients_that_are_missing(self):
         one, other = scalar(1, name="one"), scalar(1, name="other")
         optimizer = RMSprop(use_ema=True, weight_decay=0.5)

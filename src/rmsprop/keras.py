@@ -126,9 +126,9 @@ class RMSprop(State):
         """Do one step, or add it to what is being traced.
 
         Args:
-            grads_and_vars: pairs of a gradient and its variable. A gradient is a tensor of the variable's shape, on
-                TensorFlow also `tf.IndexedSlices`, or None, which leaves the variable and its state as they are. No
-                pair: nothing happens.
+            grads_and_vars: pairs of a gradient and its variable. A gradient is a tensor of the variable's shape, or one
+                that is sparse: `tf.IndexedSlices` on TensorFlow, `jax.experimental.sparse.BCOO` on JAX, a sparse COO
+                tensor on torch. None leaves the variable and its state as they are. No pair: nothing happens.
 
         Returns:
             The variable that counts the calls, this one included.

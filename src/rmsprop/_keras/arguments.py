@@ -11,7 +11,7 @@ from rmsprop import _slots
 from rmsprop._attributes import exclusions, option
 from rmsprop._keras.backends import backend
 from rmsprop._keras.rates import Schedule, number_of
-from rmsprop._options import LearningRate, Options, _number, check_learning_rate
+from rmsprop._options import LearningRate, Options, _number, check_learning_rate, refuse_attribute
 from rmsprop._schedule_configs import from_config, plain_number, to_config
 
 #: Arguments that Keras's own optimizer does not have; its configs are ours as long as these have their defaults.
@@ -32,6 +32,8 @@ class Arguments(keras.optimizers.Optimizer):
     _learning_rate: Any
     _loss_scale_factor: float | None
     _gradient_accumulation_steps: int | None
+    built: bool
+    _excluded_names: tuple[str, ...] = ()
 
     rho = option("rho")
     momentum = option("momentum")
@@ -44,6 +46,14 @@ class Arguments(keras.optimizers.Optimizer):
     use_ema = option("use_ema")
     ema_momentum = option("ema_momentum")
     ema_overwrite_frequency = option("ema_overwrite_frequency")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Keras's attributes and those of subclasses stay what they are; an option that nobody reads is refused.
+        if not hasattr(type(self), name):
+            if name == "native":
+                raise AttributeError(f"native={value!r} cannot be assigned: give native to the constructor")
+            refuse_attribute("rmsprop.keras.RMSprop", name, value)
+        super().__setattr__(name, value)
 
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
@@ -121,7 +131,7 @@ class Arguments(keras.optimizers.Optimizer):
         if isinstance(rate, keras.Variable):
             return rate
         if isinstance(rate, Schedule):
-            return rate(self._iterations)
+            return backend().checked_rate(rate(self._iterations), self._iterations)
         return backend().rate_at(rate, self._iterations)
 
     def exclude_from_weight_decay(
@@ -131,7 +141,8 @@ class Arguments(keras.optimizers.Optimizer):
 
         Args:
             var_list: variables.
-            var_names: regular expressions, searched in the variables' names, which are without their layers'.
+            var_names: regular expressions, searched in the variables' names and paths: "bias", "norm/", "^dense_1/".
+                One that is found in none is warned of when the state is built.
 
         Raises:
             TypeError: `var_list` is one variable, or `var_names` one string.
@@ -141,6 +152,7 @@ class Arguments(keras.optimizers.Optimizer):
         if self.built:
             raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
         super().exclude_from_weight_decay(variables, names)
+        self._excluded_names = tuple(names)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments, as values that JSON can hold; the `from_config` of Keras's own takes them too.

@@ -1,24 +1,24 @@
 """Steps on Keras's JAX backend, by the engine for JAX arrays."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy
+from jax.experimental.sparse import BCOO, JAXSparse
 
+from rmsprop._keras.jax_steps import Steps
 from rmsprop._keras.moves import Moves, name_of
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
-from rmsprop._options import FLOATS, LearningRate, Options, rate_function
-from rmsprop.engines._switch import native_by_default
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item
-from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop._options import FLOATS, LearningRate, _number, rate_function
+from rmsprop._rows import RowSparse
 
-#: New values of variables, of their state, and of what is collected of gradients.
-_New = tuple[list[Any], list[dict[str, Any]], list[Any]]
+#: The method of Keras's trainer that reads the state.
+_READER: Final = "_get_jax_state"
 
 
 def untraced(method: Any) -> Any:
@@ -26,9 +26,14 @@ def untraced(method: Any) -> Any:
     return method
 
 
-def building() -> AbstractContextManager[Any]:
-    """Make variables."""
+def making(copied: Any) -> AbstractContextManager[Any]:
+    """Make a variable of the state, which may start as a copy of one of the model's."""
     return nullcontext()
+
+
+def start_of(variable: Any) -> Any:
+    """Give the value that an average of a variable starts at."""
+    return keras.ops.convert_to_tensor(variable)
 
 
 def is_variable(value: Any) -> bool:
@@ -57,16 +62,37 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     return jax.pure_callback(call, jnp.zeros((), jnp.float32), steps)
 
 
+def checked_rate(rate: Any, iterations: Any) -> Any:
+    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
+    if not is_symbolic(rate):
+        _number(f"learning_rate({int(iterations.value)})", float(rate))
+    return rate
+
+
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
     """Write a variable's average into it, as an array of its own, since a train step may give that away."""
-    variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+    # What Keras's trainer has taken out, it does not bring back when its train step fails: there is nothing to write.
+    if average._value is not None:
+        variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+
+
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model of Keras's for variables that it is not of.
+
+    The trainer hands over values alone, which could be anybody's; it reads the state before its first step.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name != _READER:
+        frame = frame.f_back
+    if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
+        optimizer._numbers(model.trainable_variables)
 
 
 class Stepper:
     """Does an optimizer's steps."""
 
     def __init__(self) -> None:
-        self._compiled: dict[Moves, Callable[..., _New]] = {}
+        self._steps: Steps | None = None
 
     def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
         """Do a step, or add it to what is being traced.
@@ -76,21 +102,24 @@ class Stepper:
             moves: what moves.
             gradients: of `moves.variables`.
         """
+        steps = self._steps
+        if steps is None:
+            steps = self._steps = Steps(optimizer)
         variables, kept = moves.variables, optimizer._kept(moves)
         given = [_checked(*pair) for pair in zip(gradients, variables, strict=True)]
         values = [variable.value for variable in variables]
         slots = [{name: one.value for name, one in mine.items()} for mine, _ in kept]
         collected = [one.value for one in optimizer._collected(moves)]
-        calls, rate = optimizer._iterations.value, optimizer._learning_rate
-        traced = any(map(is_symbolic, (*given, *values, calls)))
-        # Schedules are computed with the rest, functions called before.
-        within = is_traceable(rate) if traced else is_compiled(rate)
-        number = None if within else jnp.asarray(optimizer.learning_rate)
-        arguments = given, values, slots, collected, number, calls
-        step = self._function(optimizer, moves, [decays for _, decays in kept])
-        if not traced:
-            step = self._compile(optimizer, moves, step)
-        new_values, new_slots, new_collected = step(*arguments)
+        calls, decays = optimizer._iterations.value, [decays for _, decays in kept]
+        if any(map(is_symbolic, (*given, *values, calls))):
+            # Schedules are computed with the rest, functions called before.
+            within = is_traceable(optimizer._learning_rate)
+            number = None if within else jnp.asarray(optimizer.learning_rate)
+            step = steps.whole(decays)
+        else:
+            number = _rate(optimizer, steps, calls)
+            step = steps.seen((moves.kinds, *(one.dtype for one in given)), decays)
+        new_values, new_slots, new_collected = step(given, values, slots, collected, number, calls)
         for variable, value in zip(variables, new_values, strict=True):
             variable.assign(value)
         for (mine, _), new in zip(kept, new_slots, strict=True):
@@ -101,52 +130,18 @@ class Stepper:
         _constrain(optimizer, variables, values, calls)
         optimizer._iterations.assign(calls + 1)
 
-    def _compile(self, optimizer: Any, moves: Moves, step: Callable[..., _New]) -> Callable[..., _New]:
-        if not optimizer._options.jit_compile:
-            return step
-        if moves not in self._compiled:
-            self._compiled[moves] = jax.jit(step)
-        return self._compiled[moves]
 
-    def _function(self, optimizer: Any, moves: Moves, decays: Sequence[bool]) -> Callable[..., _New]:
-        """Give a step as a function of arrays."""
-        options, schedule = _as_array_options(optimizer._options), optimizer._learning_rate
-        native = native_by_default() if optimizer._native is None else optimizer._native
-        scale, steps = optimizer.loss_scale_factor, optimizer.gradient_accumulation_steps
-
-        def step(gradients: Any, values: Any, slots: Any, collected: Any, number: Any, calls: Any) -> _New:
-            rate = schedule(calls) if number is None else number
-            if scale is not None:
-                gradients = [gradient / scale for gradient in gradients]
-            if not steps:
-                return (*advance(gradients, values, slots, rate, calls), [])
-
-            def step_all() -> _New:
-                means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
-                return *advance(means, values, slots, rate, calls // steps), [jnp.zeros_like(one) for one in collected]
-
-            def add() -> _New:
-                sums = [(one + new).astype(one.dtype) for one, new in zip(collected, gradients, strict=True)]
-                return values, slots, sums
-
-            new: _New = jax.lax.cond((calls + 1) % steps == 0, step_all, add)
-            return new
-
-        def advance(gradients: Any, values: Any, slots: Any, rate: Any, iterations: Any) -> tuple[Any, Any]:
-            items = [Item(*one) for one in zip(values, gradients, slots, decays, strict=True)]
-            done = engine.step(options, items, rate, iterations, native=native)
-            variables = [one["variable"] for one in done]
-            return variables, [{name: new[name] for name in mine} for mine, new in zip(slots, done, strict=True)]
-
-        return step
-
-
-def _as_array_options(options: Options) -> ArrayOptions:
-    values = {field.name: getattr(options, field.name) for field in fields(options)}
-    return ArrayOptions(**values | {"learning_rate": 0.0})
+def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:
+    """Give the learning rate of a step that is not traced."""
+    rate = optimizer._learning_rate
+    if not is_compiled(rate):
+        return jnp.asarray(optimizer.learning_rate)
+    return checked_rate(steps.rate_at(calls), optimizer._iterations)
 
 
 def _checked(gradient: Any, variable: Any) -> Any:
+    if isinstance(gradient, JAXSparse) and gradient.dtype.name in FLOATS:
+        gradient = _dense(gradient)
     if not isinstance(gradient, jax.Array):
         try:
             gradient = jnp.asarray(keras.ops.convert_to_tensor(gradient))
@@ -162,6 +157,20 @@ def _checked(gradient: Any, variable: Any) -> Any:
             f"the gradient of variable {name_of(variable)!r} has the shape {gradient.shape}, not {variable.shape}"
         )
     return gradient
+
+
+def _dense(gradient: Any) -> Any:
+    """Give a sparse gradient as an array; what occurs more than once is summed, of half types in float32."""
+    if isinstance(gradient, BCOO) and gradient.n_batch == 0:
+        data, indices = gradient.data, gradient.indices
+        if gradient.n_sparse == 1 and not is_symbolic(data) and not is_symbolic(indices):
+            # JAX would compile for each number of rows. Those behind the end are padding.
+            rows, values = numpy.asarray(indices)[:, 0], numpy.asarray(data)
+            there = rows < gradient.shape[0]
+            return jnp.asarray(RowSparse(rows[there], values[there], gradient.shape).to_dense())
+        if data.dtype.itemsize == 2:
+            gradient = BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
+    return gradient.todense()
 
 
 def _constrain(optimizer: Any, variables: Sequence[Any], before: Sequence[Any], calls: Any) -> None:

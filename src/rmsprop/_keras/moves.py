@@ -10,7 +10,7 @@ from rmsprop._keras.backends import backend
 from rmsprop._options import FLOATS
 
 #: Sets of variables that are remembered.
-_KEPT = 16
+KEPT = 64
 
 
 class Moves:
@@ -20,6 +20,7 @@ class Moves:
         places: where their gradients stand in the call's list.
         variables: they.
         numbers: their places among those of `build`.
+        kinds: their shapes and types.
         overwritten: variables that become their gradient, as Keras's float8 layers have them, and where it stands.
     """
 
@@ -29,6 +30,7 @@ class Moves:
         self.places = [place for place in order if place not in overwritten]
         self.variables = [variables[place] for place in self.places]
         self.numbers = [numbers[place] for place in self.places]
+        self.kinds = tuple((tuple(one.shape), str(one.dtype)) for one in self.variables)
         self.overwritten = [(place, variables[place]) for place in overwritten]
         # As long as they are known by their ids, nothing else may have these.
         self._given = variables
@@ -55,7 +57,7 @@ class Known:
             if len(gradients) != len(variables):
                 raise ValueError(f"there are {len(gradients)} gradients for {len(variables)} variables")
             _tell_missing(variables, missing)
-            if len(self._moves) >= _KEPT:
+            if len(self._moves) >= KEPT:
                 self._moves.pop(next(iter(self._moves)))
             moves = self._moves[key] = Moves(variables, numbers, missing)
         return moves

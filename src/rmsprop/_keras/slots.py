@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from rmsprop import _slots
+from rmsprop._keras.backends import backend
 from rmsprop._options import Options
 
 
@@ -15,7 +16,7 @@ class _CopyOf(keras.initializers.Initializer):
         self._variable = variable
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        value = keras.ops.stop_gradient(keras.ops.convert_to_tensor(self._variable))
+        value = keras.ops.stop_gradient(backend().start_of(self._variable))
         return keras.ops.copy(keras.ops.cast(value, dtype))
 
 

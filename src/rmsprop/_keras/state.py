@@ -8,6 +8,7 @@ import numpy
 
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
+from rmsprop._exclusion import excluded_by_name
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
@@ -34,12 +35,45 @@ class State(Arguments):
         if not variables:
             return  # Keras's reader of its older files has none, and a model may get its own later
         check_variables(variables)
-        with backend().building():
+        self._abandon()
+        try:
             super().build(variables)
             for slot, home in HOMES.items():
                 if slot != "average":
                     setattr(self, home, self._make_slots(slot, variables))
-        self._known = Known()
+            self._exclude(variables)
+            self._known = Known()
+        except BaseException:
+            # Keras says so when averages are there; an interrupt may come before the others are.
+            self.built = False
+            raise
+
+    def _abandon(self) -> None:
+        """Let go of what an interrupted build has left."""
+        numbers = (self._iterations, self._learning_rate)
+        for variable in self._variables[:]:
+            if all(variable is not one for one in numbers):
+                self._untrack_variable(variable)
+        self._trainable_variables_indices.clear()
+
+    def _exclude(self, variables: Sequence[Any]) -> None:
+        """Find the variables that weight decay leaves alone by their names."""
+        names = [(name_of(variable), str(variable.name)) for variable in variables]
+        for variable, excluded in zip(variables, excluded_by_name(self._excluded_names, names), strict=True):
+            if excluded:
+                # Keras's own search is in the last part of the name alone.
+                self._exclude_from_weight_decay_cache[self._var_key(variable)] = False
+
+    @property
+    def variables(self) -> list[Any]:
+        """The counter, the learning rate if it is a number, and the state.
+
+        Raises:
+            ValueError: on JAX, a model reads them whose variables the optimizer was not built for.
+        """
+        if self.built:
+            backend().check_reader(self)
+        return list(super().variables)
 
     def _make_slots(self, name: str, variables: Sequence[Any]) -> list[Any]:
         if all(slot.name != name for slot in _slots.slots(self._options)):
@@ -56,11 +90,14 @@ class State(Arguments):
             name: that of the slot.
             initializer: how it starts, if it is no slot of ours.
         """
+        model, copied = reference_variable, None
         for slot in _slots.slots(self._options):
             if slot.name == name:
-                reference_variable, initializer = model_of(self._options, slot, reference_variable)
+                model, initializer = model_of(self._options, slot, reference_variable)
+                copied = reference_variable if slot.start is None else None
                 break
-        return super().add_variable_from_reference(reference_variable, name, initializer)
+        with backend().making(copied):
+            return super().add_variable_from_reference(model, name, initializer)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Write the averages into variables, if `use_ema`; `fit` does it at its end.

@@ -1,7 +1,7 @@
 """Steps on Keras's TensorFlow backend, by the engine for TensorFlow's variables."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rmsprop._keras.moves import Moves
 from rmsprop._keras.rates import as_function, is_traceable
-from rmsprop._options import LearningRate
+from rmsprop._options import LearningRate, _number
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.tensorflow import _replicas, _traced, rates
 from rmsprop.engines.tensorflow._checks import checked
@@ -22,10 +22,52 @@ def untraced(method: Any) -> Any:
     return tf.autograph.experimental.do_not_convert(method)
 
 
-def building() -> AbstractContextManager[Any]:
-    """Make variables outside of a function that is being traced."""
+def making(copied: Any) -> AbstractContextManager[Any]:
+    """Make a variable of the state outside of a function that is being traced.
+
+    A function that makes variables gives them their values after it is traced; a copy of one of these is another one.
+
+    Args:
+        copied: a variable that this starts as a copy of, or None.
+    """
     scope: AbstractContextManager[Any] = tf.init_scope()
-    return scope
+    if copied is None or not _waits(_raw(copied)):
+        return scope
+    graph = _awaited(_raw(copied)).graph
+    # Within a loop or a branch it is not the default one.
+    return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
+
+
+def start_of(variable: Any) -> Any:
+    """Give the value that an average of a variable starts at, or the tensor that will be that value."""
+    raw = _raw(variable)
+    return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
+
+
+def _waits(variable: Any) -> bool:
+    """Whether a variable gets its value only when the function is traced that makes it."""
+    with tf.init_scope():
+        return tf.executing_eagerly() and not bool(variable.is_initialized())
+
+
+def _awaited(variable: Any) -> Any:
+    """Give the tensor that a variable will start as, of the function that is being traced.
+
+    `tf.function` adds for each variable made in it: if it has no value yet, assign it that tensor.
+
+    Raises:
+        ValueError: it was made in another function.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    while hasattr(graph, "outer_graph"):
+        for operation in graph.capture(variable.handle).consumers():
+            if operation.type in ("If", "StatelessIf") and operation.inputs[0].op.type == "VarIsInitializedOp":
+                return next(one for one in operation.inputs if one.dtype == variable.dtype)
+        graph = graph.outer_graph
+    raise ValueError(
+        f"variable {variable.name!r} has no value yet, which its average starts at: call build(var_list) of the "
+        "optimizer outside of the function that makes the variable"
+    )
 
 
 def is_variable(value: Any) -> bool:
@@ -42,6 +84,17 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     """Give the learning rate of a step by a function or a schedule of ours, as a tensor."""
     known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
     return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+
+
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
+
+
+def checked_rate(rate: Any, iterations: Any) -> Any:
+    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
+    if tf.executing_eagerly() and not is_symbolic(rate):
+        _number(f"learning_rate({int(_raw(iterations))})", float(rate))
+    return rate
 
 
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:

@@ -11,9 +11,9 @@ import torch
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch import Tensor
 
-from rmsprop._keras.moves import Moves, name_of
+from rmsprop._keras.moves import KEPT, Moves, name_of
 from rmsprop._keras.rates import as_function
-from rmsprop._options import LearningRate, Options, rate_function
+from rmsprop._options import LearningRate, Options, _number, rate_function
 from rmsprop.engines.torch.engine import Engine
 
 
@@ -29,9 +29,14 @@ def untraced(method: Callable[..., Any]) -> Any:
     return call
 
 
-def building() -> AbstractContextManager[Any]:
-    """Make variables."""
+def making(copied: Any) -> AbstractContextManager[Any]:
+    """Make a variable of the state, which may start as a copy of one of the model's."""
     return nullcontext()
+
+
+def start_of(variable: Any) -> Any:
+    """Give the value that an average of a variable starts at."""
+    return keras.ops.convert_to_tensor(variable)
 
 
 def is_variable(value: Any) -> bool:
@@ -47,6 +52,17 @@ def is_symbolic(value: Any) -> bool:
 def rate_at(rate: LearningRate, iterations: Any) -> Any:
     """Give the learning rate of a step by a function or a schedule of ours, as a number."""
     return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+
+
+def check_reader(optimizer: Any) -> None:
+    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
+
+
+def checked_rate(rate: Any, iterations: Any) -> Any:
+    """Refuse what a schedule gives and is no learning rate, where that can be seen without waiting for a device."""
+    if not isinstance(rate, Tensor) or rate.device.type == "cpu":
+        _number(f"learning_rate({int(iterations.value)})", float(rate))
+    return rate
 
 
 def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
@@ -124,6 +140,8 @@ class Stepper:
             if found is None or not all(map(is_, parameters, found[0].parameters)):
                 kept = optimizer._kept(moves)
                 made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
+                if len(self._groups) >= KEPT:
+                    self._groups.pop(next(iter(self._groups)))
                 found = self._groups[moves] = _group(optimizer, moves, parameters), made
             collected = [one._value for one in optimizer._collected(moves)]
             group, states = found

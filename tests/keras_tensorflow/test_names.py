@@ -1,0 +1,7 @@
+"""See `tests/keras_names.py`."""
+
+import keras_names
+
+
+class TestNames(keras_names.Names):
+    """As they are."""

@@ -1,0 +1,7 @@
+"""See `tests/keras_schedules.py`."""
+
+import keras_schedules
+
+
+class TestSchedules(keras_schedules.Schedules):
+    """As they are."""
