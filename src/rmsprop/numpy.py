@@ -144,8 +144,9 @@ class RMSprop:
                 f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
                 "assign another schedule, or construct the optimizer with a number"
             )
-        self._options = replace(self._options, learning_rate=value)
-        self._rate = rate_function(value)
+        options, rate = replace(self._options, learning_rate=value), rate_function(value)
+        # At once: an interrupt in between would leave one that rules and another that is shown.
+        self.__dict__.update(_options=options, _rate=rate)
 
     @property
     def iterations(self) -> int:

@@ -59,8 +59,8 @@ class Arguments(keras.optimizers.Optimizer):
         options = replace(self._options, **{name: value})
         if getattr(self, "built", False) and _slots.slots(options) != _slots.slots(self._options):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
+        self._forget()  # before the write: an interrupt in between leaves nothing that was made of the old value
         self._options = options
-        self._forget()
 
     def _forget(self) -> None:
         """Let go of what steps were made into."""
@@ -73,8 +73,9 @@ class Arguments(keras.optimizers.Optimizer):
 
     @loss_scale_factor.setter
     def loss_scale_factor(self, value: float | None) -> None:
-        self._loss_scale_factor = None if value is None else _number("loss_scale_factor", value, zero=False)
+        checked = None if value is None else _number("loss_scale_factor", value, zero=False)
         self._forget()
+        self._loss_scale_factor = checked
 
     @property
     def gradient_accumulation_steps(self) -> int | None:
@@ -92,8 +93,8 @@ class Arguments(keras.optimizers.Optimizer):
                 f"gradient_accumulation_steps={value!r} needs other state than the optimizer was built with: set it "
                 "before"
             )
-        self._gradient_accumulation_steps = None if value is None else int(value)
         self._forget()
+        self._gradient_accumulation_steps = None if value is None else int(value)
 
     @property
     def learning_rate(self) -> Any:
@@ -113,11 +114,11 @@ class Arguments(keras.optimizers.Optimizer):
             return
         checked = check_learning_rate(number_of(value))
         if callable(checked):
+            self._forget()
             self._options = replace(self._options, learning_rate=checked)
             self._learning_rate = checked
             if isinstance(rate, keras.Variable):
                 self._untrack_variable(rate)
-            self._forget()
         elif isinstance(rate, keras.Variable):
             rate.assign(checked)
         else:
