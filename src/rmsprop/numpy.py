@@ -242,7 +242,8 @@ class RMSprop:
             TypeError: a gradient or variable is not of a float type, or there is something that is no pair.
             ValueError: a shape differs, a variable is unknown, given twice or has become read-only, all gradients are
                 None, or what `build` refuses. Nothing has changed then. (Ctrl-C in the middle of a step is another
-                matter: it may leave a part of it done.)
+                matter: it may leave a part of it done, not counted, with the state that belongs to it; so may running
+                out of memory with jit_compile=False, whose temporaries are as large as a variable.)
         """
         pairs = list(grads_and_vars)
         check_pairs(pairs)

@@ -6,9 +6,9 @@ stored otherwise, or norms are summed, the kernels' are those of ``jit_compile=F
 
 import warnings
 
+import ml_dtypes
 import numpy
 import pytest
-from arrays import TYPES
 from reference import Reference
 
 from rmsprop import RMSprop, RowSparse
@@ -17,15 +17,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:variables wit
 
 STEPS = 25
 
-#: Sets of options that compile no kernel of their own come from few that do.
+#: Sets of options, each of which compiles kernels of its own: few, as each of them takes seconds.
 KERNELS = [
-    {}, {"momentum": 0.9}, {"centered": True, "clipvalue": 0.5}, {"clipnorm": 0.75}, {"weight_decay": 0.01},
+    {}, {"centered": True, "clipvalue": 0.5},
     {"momentum": 0.5, "centered": True, "weight_decay": 0.1, "global_clipnorm": 2.0, "use_ema": True},
 ]  # fmt: skip
 
+#: Types, each with how many of the sets.
+KINDS = [(numpy.float64, 3), (numpy.float32, 3), (numpy.float16, 1), (ml_dtypes.bfloat16, 1)]
 
-def options(random):
-    chosen = dict(KERNELS[random.integers(len(KERNELS))])
+
+def options(random, sets):
+    chosen = dict(KERNELS[random.integers(sets)])
     chosen |= {"rho": random.choice([0.0, 0.5, 0.9, 1.0]), "epsilon": random.choice([1e-7, 1.0, 1e-30])}
     chosen |= {"initial_velocity": random.choice([0.0, 1.0]), "learning_rate": random.choice([0.0, 0.001, 0.25])}
     if "use_ema" in chosen:
@@ -88,7 +91,8 @@ def step(optimizer, gradients, variables):
 @pytest.mark.parametrize("seed", range(60))
 def test_random_steps(seed):
     random = numpy.random.default_rng(seed)
-    chosen, dtype = options(random), TYPES[random.choice([0, 1, 2, 2, 3, 3, 3])]
+    dtype, sets = KINDS[seed % len(KINDS)]
+    chosen = options(random, sets)
     shapes = {"a": (5,), "b": (4, 6), "c": (3, 2, 4), "d": (300, 70)}
     starts = {name: random.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
     variables = {name: lying(random, w.copy()) for name, w in starts.items()}
