@@ -8,6 +8,7 @@ import jax
 import keras
 import numpy
 import pytest
+from compilations import Compilations
 
 from rmsprop.keras import RMSprop
 
@@ -23,17 +24,6 @@ _OPTIONS = [
     {"jit_compile": False},
     {"jit_compile": False, "global_clipnorm": 0.5, "gradient_accumulation_steps": 2},
 ]
-
-
-class _Compilations:
-    """How many there were since it was made."""
-
-    def __init__(self):
-        self.count = 0
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-
-    def _listen(self, event, duration, **_):
-        self.count += event == "/jax/core/compile/backend_compile_duration"
 
 
 def _variables(shapes):
@@ -66,7 +56,7 @@ def test_compiles_nothing_in_the_third_round_and_is_right(options):
     optimizer, variables = _made(RMSprop, **options)
     for number in range(2):
         _round(optimizer, variables, number)
-    compilations = _Compilations()
+    compilations = Compilations()
     _round(optimizer, variables, 2)
     assert compilations.count == 0
     theirs = {name: value for name, value in options.items() if name not in ("jit_compile", "native")}
@@ -81,7 +71,7 @@ def test_sets_of_equal_shapes_are_compiled_once():
     optimizer, (trunk, *heads) = _made(RMSprop, [3, *[5] * 30])
     step = [(_gradient(trunk, 0), trunk), (_gradient(heads[0], 0), heads[0])]
     optimizer.apply_gradients(step)
-    compilations = _Compilations()
+    compilations = Compilations()
     for head in heads:
         optimizer.apply_gradients([step[0], (step[1][0], head)])
     assert compilations.count == 0

@@ -116,8 +116,8 @@ class Stepper:
     """Does an optimizer's steps."""
 
     def __init__(self) -> None:
-        self._engine = Engine()
-        self._groups: dict[Moves, tuple[_Group, dict[Tensor, Any]]] = {}
+        # An engine each: it is fast where the step before was of the same parameters.
+        self._groups: dict[Moves, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
 
     def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
         """Do a step.
@@ -137,43 +137,44 @@ class Stepper:
                 return
             found = self._groups.get(moves)
             parameters = [variable._value for variable in moves.variables]
-            if found is None or not all(map(is_, parameters, found[0].parameters)):
+            if found is None or not all(map(is_, parameters, found[1].parameters)):
                 kept = optimizer._kept(moves)
                 made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
                 if len(self._groups) >= KEPT:
                     self._groups.pop(next(iter(self._groups)))
-                found = self._groups[moves] = _group(optimizer, moves, parameters), made
+                found = self._groups[moves] = Engine(), _group(optimizer, moves, parameters), made
             collected = [one._value for one in optimizer._collected(moves)]
-            group, states = found
-            if self._advance(optimizer, group, states, given, collected):
+            engine, group, states = found
+            if _advance(engine, optimizer, group, states, given, collected):
                 for variable in moves.variables:
                     if variable.constraint is not None:
                         variable.assign(variable.constraint(variable))
             optimizer._iterations._value.add_(1)
 
-    def _advance(
-        self,
-        optimizer: Any,
-        group: _Group,
-        states: dict[Tensor, Any],
-        gradients: list[Tensor],
-        collected: list[Tensor],
-    ) -> bool:
-        """Collect gradients or step by them; whether it was a step."""
-        scale, calls = optimizer.loss_scale_factor, optimizer._iterations.value
-        unscale = None if scale is None else 1 / scale
-        if collected:
-            steps = optimizer.gradient_accumulation_steps
-            for one, gradient in zip(collected, gradients, strict=True):
-                one.add_(gradient, alpha=1.0 if unscale is None else unscale)
-            if (int(calls) + 1) % steps:
-                return False
-            # They were unscaled when they came.
-            gradients, unscale, calls = [one / steps for one in collected], None, calls // steps
-        _step(self._engine, optimizer, group, states, gradients, unscale, calls)
-        if collected:
-            torch._foreach_zero_(collected)
-        return True
+
+def _advance(
+    engine: Engine,
+    optimizer: Any,
+    group: _Group,
+    states: dict[Tensor, Any],
+    gradients: list[Tensor],
+    collected: list[Tensor],
+) -> bool:
+    """Collect gradients or step by them; whether it was a step."""
+    scale, calls = optimizer.loss_scale_factor, optimizer._iterations.value
+    unscale = None if scale is None else 1 / scale
+    if collected:
+        steps = optimizer.gradient_accumulation_steps
+        for one, gradient in zip(collected, gradients, strict=True):
+            one.add_(gradient, alpha=1.0 if unscale is None else unscale)
+        if (int(calls) + 1) % steps:
+            return False
+        # They were unscaled when they came.
+        gradients, unscale, calls = [one / steps for one in collected], None, calls // steps
+    _step(engine, optimizer, group, states, gradients, unscale, calls)
+    if collected:
+        torch._foreach_zero_(collected)
+    return True
 
 
 def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:
@@ -217,7 +218,7 @@ def _step_in_scope(optimizer: Any, moves: Moves, gradients: list[Tensor]) -> Non
     variables = optimizer._collected(moves)
     collected = [one.value.detach().clone() for one in variables]
     group = _group(optimizer, moves, parameters)
-    moved = Stepper()._advance(optimizer, group, states, gradients, collected)
+    moved = _advance(Engine(), optimizer, group, states, gradients, collected)
     for one, value in zip(variables, collected, strict=True):
         one.assign(value)
     if moved:
