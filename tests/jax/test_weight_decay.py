@@ -29,6 +29,9 @@ def decayed(params):
         ({"dense": True, "scale": False}, ["dense/bias", "dense/kernel"]),
         ({"dense": {"kernel": True, "bias": False}, "scale": numpy.True_}, ["dense/kernel", "scale"]),
         (lambda params: jax.tree.map(lambda one: one.ndim > 1, params), []),
+        # Functions that are trees themselves, without anything in them or with an argument.
+        (jax.tree_util.Partial(lambda params: {"dense": True, "scale": False}), ["dense/bias", "dense/kernel"]),
+        (jax.tree_util.Partial(lambda scale, params: {"dense": False, "scale": scale}, True), ["scale"]),
     ],
 )
 def test_masks(mask, expected):

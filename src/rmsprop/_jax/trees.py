@@ -141,9 +141,13 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
 
 
 def _is_function(mask: Any) -> bool:
-    """Whether a mask is to be called, by optax's rule: all its leaves can be, and it has some."""
-    inner = jax.tree_util.tree_leaves(mask)
-    return callable(mask) and bool(inner) and all(map(callable, inner))
+    """Whether a mask is to be called: it is no tree, holds nothing but functions, or is one with arguments of its own.
+
+    A tree that holds nothing says nothing of any parameter.
+    """
+    if isinstance(mask, jax.tree_util.Partial):
+        return True
+    return callable(mask) and all(map(callable, jax.tree_util.tree_leaves(mask)))
 
 
 def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:
