@@ -73,6 +73,15 @@ def test_numbers_are_seen_while_a_step_is_traced(value, native):
                 jax.jit(step)(state)
 
 
+@pytest.mark.parametrize("value", [True, 1j])
+def test_what_is_no_number_is_seen_while_a_step_is_traced(value):
+    optimizer, schedules = RMSprop(0.5), RMSprop(lambda step: jnp.asarray(value))
+    state = optimizer.init(W)._replace(rate=value)
+    for one, given in ((optimizer, state), (schedules, schedules.init(W))):
+        with pytest.raises(TypeError, match="learning_rate has the type (bool|complex64).*is not a number"):
+            one.apply_gradients(W, given, W)
+
+
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("held", [True, False])
 def test_native_steps_see_rates_that_were_traced(value, held):

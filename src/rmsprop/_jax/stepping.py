@@ -69,6 +69,11 @@ def check_rate_of_step(rate: Any) -> None:
     """
     if not isinstance(rate, int | float) and not hasattr(rate, "dtype"):
         raise TypeError(f"learning_rate={rate!r}, which a schedule gave, is not a number")
+    dtype = getattr(rate, "dtype", None)
+    if dtype is not None and not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)):
+        raise TypeError(
+            f"learning_rate has the type {dtype}, in the state or as a schedule gave it, and is not a number"
+        )
     if jnp.shape(rate) != ():
         raise ValueError(
             f"learning_rate has the shape {jnp.shape(rate)}, in the state or as a schedule gave it: one number is "
