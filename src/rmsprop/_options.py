@@ -162,7 +162,9 @@ def refuse_unknown(keywords: Mapping[str, Any]) -> None:
         raise TypeError(f"RMSprop has no argument {keyword}={keywords[keyword]!r}: {advice}")
 
 
-def refuse_attribute(owner: str, name: str, value: Any) -> None:
+def refuse_attribute(
+    owner: str, name: str, value: Any, assignable: str = "learning_rate and iterations are what may be assigned"
+) -> None:
     """Raise an AttributeError if an attribute that is assigned is an option, or another library's word for one.
 
     Such an attribute would be taken and never read. A front end calls this from its `__setattr__` for the names
@@ -172,14 +174,12 @@ def refuse_attribute(owner: str, name: str, value: Any) -> None:
         owner: how users call the optimizer's class, for the error text.
         name: the attribute.
         value: what is assigned.
+        assignable: what may be, for the error text.
     """
     if name in _OTHER_WORDS:
         raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {_OTHER_WORDS[name]}")
     if name in Options.__dataclass_fields__ and name != "name":
-        raise AttributeError(
-            f"{name}={value!r} cannot be assigned: give {name} to the constructor; learning_rate and iterations are "
-            "what may be assigned"
-        )
+        raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor; {assignable}")
 
 
 def is_schedule(value: Any) -> "TypeGuard[LearningRateSchedule]":

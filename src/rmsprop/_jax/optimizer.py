@@ -396,7 +396,7 @@ class RMSprop:
     def __setattr__(self, name: str, value: Any) -> None:
         """Take no attribute that would be kept and never read."""
         if name != "learning_rate" and name not in _OWN:
-            refuse_attribute("rmsprop.jax.RMSprop", name, value)
+            refuse_attribute("rmsprop.jax.RMSprop", name, value, "learning_rate is what may be assigned")
             raise AttributeError(
                 f"rmsprop.jax.RMSprop has no attribute {name!r} to set to {value!r}: learning_rate may be assigned, "
                 "options are given to the constructor"
