@@ -26,8 +26,8 @@ from rmsprop.engines.torch._arrays import as_array, gradient_array, reach
 from rmsprop.engines.torch._items import Item
 from rmsprop.engines.torch._looks import Looks
 
-#: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
-_PLANS = 16
+#: Plans kept: gradients may come and go (None) in some patterns, not in endless ones.
+_PLANS = 64
 
 # Called through `map`, these are the cheapest ways to ask many tensors.
 _start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
