@@ -117,3 +117,24 @@ def test_with_state_every_step_counts():
         w.grad = torch.zeros_like(w)
     optimizer.step()
     assert optimizer.iterations == 2
+
+
+def test_a_refused_step_after_it_is_not_the_first():
+    model, optimizer = make(0.125, use_ema=True, ema_momentum=0.5, weight_decay=0.1, jit_compile=False)
+    get_optimizer_state_dict(model, optimizer)
+    optimizer.param_groups[0]["rho"] = 2.0
+    with pytest.raises(ValueError, match="rho"):
+        train(model, optimizer, 1)
+    optimizer.param_groups[0]["rho"] = 0.9
+    optimizer.exclude_from_weight_decay([model.bias])
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+        model.bias.fill_(3.0)
+    other, again = make(0.125, use_ema=True, ema_momentum=0.5, weight_decay=0.1, jit_compile=False)
+    again.exclude_from_weight_decay([other.bias])
+    other.load_state_dict(model.state_dict())
+    train(model, optimizer, 1)
+    train(other, again, 1)
+    for w, v in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(w, v)
+        assert torch.equal(optimizer.state[w]["average"], again.state[v]["average"])

@@ -62,6 +62,7 @@ def test_no_name_in_common_is_by_position_with_a_warning(mine, theirs):
     shown = [[repr(name) for name in names] if names else ["parameter 0", "parameter 1"] for names in (mine, theirs)]
     for one, other in zip(*shown, strict=True):
         assert f"{one} [2] <- {other} [2]" in str(caught[0].message)
+    assert caught[0].filename == __file__
     assert list(velocities(vs, optimizer).values()) == [1.0, 9.0]
     assert optimizer.param_groups[0].get("param_names") == (None if mine is None else list(mine))
 

@@ -34,7 +34,11 @@ class Stepper(State):
         """Do a step where state was made before it, for others to look at."""
         first_step.start_averages(self.state)
         self._only_has_state = False
-        self._only_has_state = not self._advance(groups, grad_scale, found_inf)
+        try:
+            self._only_has_state = not self._advance(groups, grad_scale, found_inf)
+        except (TypeError, ValueError):  # refused, before anything was written
+            self._only_has_state = True
+            raise
 
     def _advance(self, groups: list[LiveGroup], grad_scale: Tensor | None, found_inf: Tensor | None) -> bool:
         """Do a step, and tell whether there was one, as far as is known here."""

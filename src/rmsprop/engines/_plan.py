@@ -75,7 +75,7 @@ class Plan:
             storage = storage_of(member.options, member.variable.dtype, dtype)
             steps.setdefault((member.pattern(), storage, _lies_like(member.variable, kind)), []).append(place)
             if member.options.clips_by_norm:
-                compiles, flat = _compiles(member.options), _is_row_major(member.variable, kind)
+                compiles, flat = runs_kernels(member.options), _is_row_major(member.variable, kind)
                 norms.setdefault((dtype, flat, compiles), []).append(place)
         self._size = len(kinds)
         self._buckets = [
@@ -159,7 +159,7 @@ class _Bucket:
         states |= {name: [row.slots[name] for row in rows] for name in rows[0].slots}
         scalars = [*rows[0].constants(), *rows[0].changing()]
         self.launch: Launch | PlainLaunch
-        if _compiles(rows[0].options):
+        if runs_kernels(rows[0].options):
             self.launch = _launch(states, storage, scalars, threads, scattered=not flat)
         else:
             self.launch = PlainLaunch(states, storage, scalars)
@@ -222,7 +222,8 @@ def _is_row_major(variable: Array, kind: Kind) -> bool:
     return lie == FLAT or (lie == ITSELF and variable.flags.c_contiguous)
 
 
-def _compiles(options: Options) -> bool:
+def runs_kernels(options: Options) -> bool:
+    """Whether compiled kernels do the step."""
     # Numba's own switch, for debuggers and coverage, leaves nothing that could run a kernel.
     return options.jit_compile and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 

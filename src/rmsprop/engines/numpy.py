@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Gradient = Array | RowSparse
 
-#: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
-_PLANS = 16
+#: Plans kept: gradients may come and go (None) in some patterns, not in endless ones.
+_PLANS = 64
 
 
 class Target(NamedTuple):

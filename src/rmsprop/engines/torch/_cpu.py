@@ -21,13 +21,13 @@ from torch.autograd.graph import increment_version
 from rmsprop.engines._arrays import MemoryMap, first_overlap, shares_memory
 from rmsprop.engines._gradients import admit, start_of
 from rmsprop.engines._kinds import ROWS, Kind
-from rmsprop.engines._plan import Member, Plan
+from rmsprop.engines._plan import Member, Plan, runs_kernels
 from rmsprop.engines.torch._arrays import as_array, gradient_array, reach
 from rmsprop.engines.torch._items import Item
 from rmsprop.engines.torch._looks import Looks
 
-#: Plans kept: gradients may come and go (None) in a few patterns, not in endless ones.
-_PLANS = 16
+#: Plans kept: gradients may come and go (None) in some patterns, not in endless ones.
+_PLANS = 64
 
 # Called through `map`, these are the cheapest ways to ask many tensors.
 _start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
@@ -150,7 +150,7 @@ class Native:
 
     def _remember(self, gradients: Sequence[Tensor], kinds: Sequence[Kind]) -> None:
         """Write down how gradients lie, so that the next step may go the short way; a plan without kernels may not."""
-        dense = all(kind[1] != ROWS for kind in kinds) and all(member.options.jit_compile for member in self._members)
+        dense = all(kind[1] != ROWS for kind in kinds) and all(runs_kernels(member.options) for member in self._members)
         if dense and all(map(_is_as_it_lies, gradients)):
             self._reaches = [*map(reach, gradients)]
             self._usual = Looks(gradients)

@@ -9,6 +9,7 @@ state is made: how an average starts must not depend on a step that was none.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter, is_
 
 import numpy
 import torch
@@ -23,8 +24,11 @@ from rmsprop.engines.torch._moving import Known, collect
 from rmsprop.engines.torch._slots import is_plain
 from rmsprop.engines.torch._step import States, Step, keep
 
-#: Sets of parameters with a gradient that are remembered.
-_PATTERNS = 8
+#: Sets of parameters with a gradient that are remembered: the tasks of a model, say, that train in turn.
+_PATTERNS = 64
+
+# Called through `map`, this is the cheapest way to ask many tensors.
+_gradient = attrgetter("grad")
 
 
 class Engine:
@@ -32,9 +36,11 @@ class Engine:
 
     def __init__(self) -> None:
         self._native: Native | None = None
-        # By the parameters that have a gradient: they may come and go in a few patterns, not in endless ones.
-        self._natives: dict[tuple[int, ...], Native] = {}
         self._last: Step | None = None
+        # By the parameters that have a gradient, with the last step that went well: they may come and go in some
+        # patterns, not in endless ones.
+        self._natives: dict[tuple[int, ...], tuple[Native, Step | None]] = {}
+        self._parameters: list[Tensor] = []
         self._known = Known()
         self._devices = Devices()
 
@@ -42,6 +48,7 @@ class Engine:
         """Let go of what was made from groups and state; not of what a CUDA graph may use when it is replayed."""
         self._native = self._last = None
         self._natives.clear()
+        self._parameters = []
 
     def leader(self, groups: Sequence[Group], gradients: Gradients = None) -> torch.device | None:
         """Give the CUDA device that has all parameters with a gradient; None where the host leads.
@@ -107,15 +114,32 @@ class Engine:
         if flushes():  # else what a kernel is told would be flushed
             with exact():
                 return self.step(groups, states, unscale, iterations, gradients)
-        last = self._last
-        native = self._native
-        if last is not None and native is not None and last.is_like(groups, states, unscale is not None):
+        last, native = self._last, self._native
+        if last is None or not last.is_like(groups, states, unscale is not None):
+            native, last = self._recall(groups, gradients)
+            if last is not None and not last.is_like(groups, states, unscale is not None):
+                last = None
+        if last is not None and native is not None:
             usual = native.usual_gradients(gradients) if native.lies_there() else None
             if usual is not None:  # which must live until the step is done
                 self._tell_native(native, last, unscale)
                 native.run()
                 return True
         return self._step(groups, states, unscale, iterations, gradients)
+
+    def _recall(self, groups: Sequence[Group], gradients: Gradients) -> tuple[Native | None, Step | None]:
+        """Go on from the last step that moved the parameters which have a gradient now."""
+        parameters = [parameter for group in groups for parameter in group.parameters]
+        found = [*map(_gradient, parameters)] if gradients is None else gradients
+        key = tuple(id(one) for one, gradient in zip(parameters, found, strict=True) if gradient is not None)
+        known = self._natives.pop(key, None)
+        if known is None:
+            return None, None
+        self._natives[key] = known  # at the end, farthest from being dropped
+        # Forgotten first: an interrupt on the way must not leave one set's parameters with another's step.
+        self._last = None
+        self._native, self._last = known
+        return known
 
     def _step(
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
@@ -126,33 +150,43 @@ class Engine:
             return False
         step = Step(groups, items, unscale is not None)
         here = [item for item in items if _is_native(item)]
-        native = self._prepare(here, step) if here else None
+        native = self._prepare(here, step, groups) if here else None
         arrays = [] if native is None else native.admit(here)
         if native is not None and len(here) == len(items):
             self._tell_native(native, step, unscale)
             keep(items, states)
             native.run()
             step.see(states)
+            self._natives[_key(here)] = native, step
             self._last = step
         else:
             self._run_mixed(native, items, states, step, unscale, iterations)
         del arrays  # until here they must live
         return True
 
-    def _prepare(self, items: Sequence[Item], step: Step) -> Native:
+    def _prepare(self, items: Sequence[Item], step: Step, groups: Sequence[Group]) -> Native:
         scaled = [step.scales(item.group) for item in items]
-        key = tuple(id(item.parameter) for item in items)
-        native = self._natives.pop(key, None)
+        key = _key(items)
+        native, _ = self._natives.pop(key, (None, None))
         if native is not None and native.takes(items):
             native.set_options(items, scaled)
         else:
-            if native is not None or len(self._natives) >= _PATTERNS:
-                # Memory has moved, and the others would keep the old one alive.
-                self._natives.clear()
+            self._make_room(groups, is_moved=native is not None)
             native = Native(items, scaled, torch.get_num_threads())
-        self._natives[key] = native
+        self._natives[key] = native, None
         self._native = native
         return native
+
+    def _make_room(self, groups: Sequence[Group], is_moved: bool) -> None:
+        """Let go of what is known of other parameters than these, of memory that has moved, or of the oldest set."""
+        parameters = [parameter for group in groups for parameter in group.parameters]
+        same = len(parameters) == len(self._parameters) and all(map(is_, parameters, self._parameters))
+        if is_moved or not same:
+            # They would keep alive what others have put something in the place of.
+            self._natives.clear()
+            self._parameters = parameters
+        elif len(self._natives) >= _PATTERNS:
+            self._natives.pop(next(iter(self._natives)))
 
     def _tell_native(self, native: Native, step: Step, unscale: float | None) -> None:
         squares = native.square_sums() if step.clips else None
@@ -207,6 +241,10 @@ class Engine:
             self._devices.step([items[place] for place in places], count, scaling[device], squares=sums)
         if others:
             _tensors.step(others, None if scales is None else [float(scale) for scale in scales[~ours]])
+
+
+def _key(items: Sequence[Item]) -> tuple[int, ...]:
+    return tuple(id(item.parameter) for item in items)
 
 
 def _is_native(item: Item) -> bool:
