@@ -1,6 +1,5 @@
 """Sets of parameters that get gradients in turn, as the tasks of one model do."""
 
-import time
 import weakref
 
 import pytest
@@ -77,17 +76,3 @@ def test_parameters_that_were_replaced_are_freed_with_their_state():
         del old, state, new
         optimizer.step()
     assert [one() for one in gone] == [None] * len(gone)
-
-
-@pytest.mark.slow
-def test_twenty_alternating_sets_take_no_longer_than_with_torchs_own():
-    took = {}
-    for kind in (RMSprop, torch.optim.RMSprop):
-        trunk, heads = _model(20)
-        optimizer, best = kind([*trunk, *heads], lr=0.01), []
-        for turn in range(400):
-            begin = time.perf_counter()
-            _turn(optimizer, trunk, heads[turn % 20], turn)
-            best.append(time.perf_counter() - begin)
-        took[kind] = sum(sorted(best[100:])[:150])
-    assert took[RMSprop] < took[torch.optim.RMSprop]
