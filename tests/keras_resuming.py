@@ -95,6 +95,9 @@ FORMATS = [
 if runs.BACKEND == "tensorflow":
     FORMATS.append(Format("checkpoint", lambda model, path: _checkpoint(model).write(str(path)), _read))
 
+#: Those that take a trained optimizer back to its start; TensorFlow's checkpoints let its old state be.
+EARLY = [form for form in FORMATS if form.name != "checkpoint"]
+
 #: Its optimizer comes back as if new; see docs/keras.md.
 H5 = Format("model.h5", _save, _load_weights, whole=True)
 
@@ -184,7 +187,7 @@ class Resuming:
         for number, expected in enumerate(whole(way, form, step)):
             runs.assert_same(part(way, form, tmp_path, number, step), expected, 0 if way == "ours" else BOUND)
 
-    @pytest.mark.parametrize("form", FORMATS, ids=str)
+    @pytest.mark.parametrize("form", EARLY, ids=str)
     @pytest.mark.parametrize("make", [RMSprop, Own])
     def test_a_file_from_before_the_first_step(self, make, form, tmp_path):
         """Loaded into a trained model it takes all of it back to the start, and the next file holds all of it."""
@@ -203,7 +206,7 @@ class Resuming:
         step(expected, 3, 7)
         runs.assert_same(state(again), state(expected))
 
-    @pytest.mark.parametrize("form", FORMATS, ids=str)
+    @pytest.mark.parametrize("form", EARLY, ids=str)
     def test_averages_start_at_the_weights_of_an_early_file(self, form, tmp_path):
         early = runs.model(RMSprop(**OPTIONS | AVERAGES))
         form.save(early, tmp_path / form.name)
