@@ -163,6 +163,17 @@ class Saving:
         optimizer.set_weights([numpy.int32(5), numpy.float32(0.5), numpy.ones(2, "float32")])
         assert int(optimizer.iterations) == 5
 
+    @pytest.mark.parametrize("dtype", ["int16", "int32", "int64"])
+    def test_a_count_of_any_type(self, dtype):
+        """It counts in the optimizer's own, as with Keras's own; by its value steps are counted on."""
+        optimizer, named = runs.build({}, {"w": numpy.ones(2, "float32")})
+        own = optimizer.iterations.dtype
+        optimizer.set_weights([numpy.array(5, dtype), numpy.float32(0.5), numpy.ones(2, "float32")])
+        runs.step(optimizer, named, {"w": numpy.ones(2, "float32")})
+        optimizer.iterations.assign(numpy.array(int(optimizer.iterations) + 1, dtype))
+        runs.step(optimizer, named, {"w": numpy.ones(2, "float32")})
+        assert (int(optimizer.iterations), optimizer.iterations.dtype) == (8, own)
+
     def test_state_of_half_types(self, tmp_path):
         keras.config.set_dtype_policy("bfloat16")
         try:

@@ -197,6 +197,20 @@ class Training:
             runs.fit(model, epochs=1)
             assert int(optimizer.iterations) == 6
 
+    def test_a_part_that_is_frozen(self):
+        """It stays, and there are averages of the rest alone, which `fit` writes at its end."""
+        optimizer, model = RMSprop(0.01, use_ema=True, ema_overwrite_frequency=None), runs.network()
+        first = model.layers[0]
+        first.trainable = False
+        model.compile(optimizer, "mse")
+        before = [runs.array(one) for one in first.weights]
+        runs.fit(model, epochs=1)
+        runs.assert_same([runs.array(one) for one in first.weights], before)
+        trained = [runs.array(one) for one in model.trainable_variables]
+        count, _, *state = (runs.array(one) for one in optimizer.variables)
+        assert (int(count), len(state)) == (6, 4)
+        runs.assert_same(state[:2], trained)
+
     def test_an_optimizer_is_for_one_model(self):
         model = runs.model(RMSprop(0.01))
         runs.fit(model, epochs=1)

@@ -1,0 +1,7 @@
+"""See `tests/keras_resuming.py`."""
+
+import keras_resuming
+
+
+class TestResuming(keras_resuming.Resuming):
+    """As they are."""
