@@ -35,7 +35,7 @@ WAYS = {
 OPTIONS = {"learning_rate": 2.0**-7, "momentum": 0.9, "centered": True}
 AVERAGES = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3}
 
-#: Measured up to 1.2e-7 where both classes have a part.
+#: Where both classes have a part: their steps differ by rounding.
 BOUND = 1e-6
 
 
