@@ -43,7 +43,8 @@ class PlainLaunch:
             # Like the kernels, the rule takes NaN, infinities and divisions by zero as numbers.
             with numpy.errstate(all="ignore"):
                 new = _rule.update(self._wide(gradient), *map(self._wide, arrays), *scalars)
-                for array, value in zip(arrays, new, strict=True):
+                # The variable last: after an interrupt, what has moved has its state.
+                for array, value in [*zip(arrays, new, strict=True)][::-1]:
                     if array is not None:
                         array[...] = _to_odd(value) if array.dtype.name == "bfloat16" else value
         self.gradients = ()
