@@ -196,6 +196,8 @@ def test_gradients_may_be_variables_in_which_they_were_summed(native, way):
     run = runs.WAYS[way](step)
     for _ in range(3):
         run()
+    # TensorFlow's quotient by a root is an ulp off on processors with AVX-512.
+    near = {"rtol": 0, "atol": 0 if native else 5e-6}
     for variable in variables[:2]:
-        numpy.testing.assert_array_equal(variable.numpy(), 1 - (1 + 2 + 3))
-    numpy.testing.assert_array_equal(variables[2].numpy()[:, 0], [1, -5, 1, -5])
+        numpy.testing.assert_allclose(variable.numpy(), numpy.full(3, 1.0 - (1 + 2 + 3)), **near)
+    numpy.testing.assert_allclose(variables[2].numpy()[:, 0], [1, -5, 1, -5], **near)

@@ -214,4 +214,6 @@ def test_what_a_tape_gives_for_an_embedding(native, way):
     run(tf.constant([1, 1, 4]))
     run(tf.constant([0]))
     moved = numpy.array([1, 2, 0, 0, 1, 0])[:, None]
-    numpy.testing.assert_array_equal(table.numpy(), numpy.arange(12.0).reshape(6, 2) - moved)
+    # TensorFlow's quotient by a root is an ulp off on processors with AVX-512.
+    near = {"rtol": 0, "atol": 0 if native else 2e-6}
+    numpy.testing.assert_allclose(table.numpy(), numpy.arange(12.0).reshape(6, 2) - moved, **near)
