@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy
 
 from rmsprop import _checkpoint, _slots
+from rmsprop._jax.state import FIELDS
 from rmsprop._options import Options
 from rmsprop.cli._digits import Array
 from rmsprop.jax import RMSprop, RMSpropState
@@ -84,12 +85,13 @@ class JaxNetwork:
         found = _checkpoint.read(path, self._arrays())
         tensors = {slot: [found.tensors[_slots.key(slot, name)] for name in self._names] for slot in self._tensors()}
         self._params = _put(tensors.pop("variable"))
-        self._state = _put(self._state._replace(iterations=numpy.int32(found.iterations), **tensors))
+        fields = {FIELDS[slot]: values for slot, values in tensors.items()}
+        self._state = _put(self._state._replace(iterations=numpy.int32(found.iterations), **fields))
 
     def _tensors(self) -> dict[str, list[jax.Array]]:
         """Give the parameters and each kind of state, by the names that a checkpoint has for them."""
         slots = [slot.name for slot in _slots.slots(self._options)]
-        return {"variable": self._params} | {slot: getattr(self._state, slot) for slot in slots}
+        return {"variable": self._params} | {slot: getattr(self._state, FIELDS[slot]) for slot in slots}
 
     def _arrays(self) -> dict[str, Array]:
         """Give what a checkpoint holds, by the keys that it has there."""
