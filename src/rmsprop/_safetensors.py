@@ -19,9 +19,10 @@ Array = NDArray[Any]
 #: The format's own limit of a header.
 _LONGEST: Final = 100_000_000
 
-#: The types that state may have, by the format's names; other types keep those, and fit nothing.
-_NAMES: Final = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-_SIZES: Final = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+#: The types that state may have, and counters of layers beside it, by the format's names; other types keep those, and
+#: fit nothing.
+_NAMES: Final = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
+_SIZES: Final = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
 
 
 class Entry(NamedTuple):

@@ -194,7 +194,7 @@ def test_clipnorm_of_gradients_within_the_limit():
     theirs, mine, _, _ = both(options, [numpy.zeros(1000)], [given], dtype="float32")
     numpy.testing.assert_array_equal(mine[0], -given)
     ulps = abs(theirs[0] + given) / numpy.spacing(abs(given))
-    assert ulps.max() == 1
+    assert 1 <= ulps.max() <= 3  # 3 on processors with AVX-512, whose roots TensorFlow approximates
     assert (ulps > 0).sum() > 50
 
 
