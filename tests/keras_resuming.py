@@ -139,7 +139,7 @@ def part(way, form, folder, number, go_on=train):
     if number:
         model = form.load(folder / f"{number - 1}-{form.name}", kind, _options(way))
         # On torch Keras's own class makes an instance of another.
-            assert isinstance(model.optimizer, RMSprop) == (kind is RMSprop)
+        assert isinstance(model.optimizer, RMSprop) == (kind is RMSprop)
     else:
         model = runs.model(kind(**_options(way)))
         form.save(model, folder / f"before-{form.name}")
