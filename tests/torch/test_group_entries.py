@@ -1,44 +1,18 @@
 """What is in `param_groups` is for others to copy, flatten, save and compare; a schedule stays out of it, and rules."""
 
 import copy
-import io
 import pickle
 
 import pytest
 import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict, set_optimizer_state_dict
+from torch_entries import parameter, rates, saved, steps
 
 from rmsprop.schedules import CosineDecay
 from rmsprop.torch import RMSprop
 
 SCHEDULE = CosineDecay(0.5, 10)
 FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
-
-
-def parameter(value=1.0):
-    w = torch.nn.Parameter(torch.full((2,), value))
-    w.grad = torch.ones(2)
-    return w
-
-
-def saved(state_dict):
-    """Through a file, as weights only."""
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def steps(optimizer, count):
-    for _ in range(count):
-        for group in optimizer.param_groups:
-            for w in group["params"]:
-                w.grad = torch.ones_like(w)
-        optimizer.step()
-
-
-def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
 
 
 @pytest.mark.parametrize("rate", [SCHEDULE, lambda step: 0.5 / (1 + step)], ids=["schedule", "function"])

@@ -1,42 +1,16 @@
 """`ZeroRedundancyOptimizer`: it has groups of its own, copies their entries to ours and back, and saves them."""
 
-import io
 import warnings
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch_entries import parameter, rates, saved, steps
 
 from rmsprop.schedules import CosineDecay
 from rmsprop.torch import RMSprop
 
 SCHEDULE = CosineDecay(0.5, 10)
-
-
-def parameter(value=1.0):
-    w = torch.nn.Parameter(torch.full((2,), value))
-    w.grad = torch.ones(2)
-    return w
-
-
-def saved(state_dict):
-    """Through a file, as weights only."""
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def steps(optimizer, count):
-    for _ in range(count):
-        for group in optimizer.param_groups:
-            for w in group["params"]:
-                w.grad = torch.ones_like(w)
-        optimizer.step()
-
-
-def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
 
 
 @pytest.fixture
