@@ -50,6 +50,9 @@ _running: set[object] = set()
 #: Seconds after which the interpreter goes though a kernel runs.
 LONGEST_WAIT: Final = 60
 
+#: TensorFlow ends the process if one name is registered twice.
+_registering: Final = threading.Lock()
+
 # Not from 1: a graph that another process exported must not find a call of this one.
 _numbers = itertools.count(secrets.randbits(62))
 
@@ -227,11 +230,12 @@ def problem() -> str | None:
 
 def register() -> None:
     """Make the operation known to TensorFlow, unless it is: an interrupt may have come between the two halves."""
-    if op_def_registry.get(_NAME) is None:
-        _register_operation()
-    if not get_registered_kernels_for_op(_NAME).kernel:
-        _register_kernel()
-    _wait_at_exit()
+    with _registering:
+        if op_def_registry.get(_NAME) is None:
+            _register_operation()
+        if not get_registered_kernels_for_op(_NAME).kernel:
+            _register_kernel()
+        _wait_at_exit()
 
 
 @cache
