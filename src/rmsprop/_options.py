@@ -6,10 +6,12 @@ All front ends take the same arguments and hand them to `Options`, which checks 
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
+
+from rmsprop._words import OTHER_WORDS, refuse_unknown
 
 if TYPE_CHECKING:
     from rmsprop.schedules import LearningRateSchedule
@@ -20,24 +22,11 @@ LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
 #: The types of numbers that are stepped, and that state is kept in.
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
-#: Words of other libraries, and what to write instead.
-_OTHER_WORDS: Final = {
-    "lr": "use learning_rate",
-    "alpha": "use rho (torch's alpha is the same decay of the average of squares)",
-    "decay_rate": "use rho",
-    "beta": "use rho",
-    "eps": "use epsilon (it stands inside the square root here, so torch's value does not carry over)",
-    "decay": "use weight_decay, or rmsprop.schedules.InverseTimeDecay as learning_rate if it was the old decay of that",
-    "l2": "use weight_decay",
-    "nesterov": "momentum is plain here, as in Keras",
-    "initial_scale": "use initial_velocity",
-    "clip_norm": "use clipnorm",
-    "clip_value": "use clipvalue",
-    "global_clip_norm": "use global_clipnorm",
-}
-
 #: Entries that only configs of tf_keras have, and that say nothing about the update.
 _SWALLOWED: Final = ("is_legacy_optimizer",)
+
+#: What to do with a model, or with its variables, in place of a learning rate.
+_NO_MODEL: Final = ": variables and their gradients come with each step, not here"
 
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
 
@@ -130,10 +119,13 @@ class Options:
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None, others: Sequence[str] = ()
+    ) -> Self:
         """Make options from `get_config`'s result, or from a config that tf_keras wrote.
 
-        An entry that is missing has its default, as configs of earlier versions lack what came later.
+        An entry that is missing has its default, as configs of earlier versions lack what came later. `others` are
+        arguments of the front end that are no options; its config may hold them, which are not in `config`.
         """
         if not isinstance(config, Mapping):
             raise TypeError(f"config={config!r} is no mapping of arguments")
@@ -150,16 +142,9 @@ class Options:
             # tf_keras reads 0 and less as "no clip", and writes it back like that.
             if isinstance(arguments.get(clip), Real) and arguments[clip] <= 0:
                 arguments[clip] = None
-        refuse_unknown({key: value for key, value in arguments.items() if key not in cls.__dataclass_fields__})
+        known = cls.__dataclass_fields__
+        refuse_unknown({key: value for key, value in arguments.items() if key not in known}, [*known, *others])
         return cls(**arguments)
-
-
-def refuse_unknown(keywords: Mapping[str, Any]) -> None:
-    """Raise a TypeError that names the right argument if any keyword is left over."""
-    for keyword in keywords:
-        known = ", ".join(field.name for field in fields(Options))
-        advice = _OTHER_WORDS.get(keyword, f"the arguments are {known}")
-        raise TypeError(f"RMSprop has no argument {keyword}={keywords[keyword]!r}: {advice}")
 
 
 def refuse_attribute(
@@ -176,8 +161,8 @@ def refuse_attribute(
         value: what is assigned.
         assignable: what may be, for the error text.
     """
-    if name in _OTHER_WORDS:
-        raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {_OTHER_WORDS[name]}")
+    if name in OTHER_WORDS:
+        raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {OTHER_WORDS[name]}")
     if name in Options.__dataclass_fields__ and name != "name":
         raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor; {assignable}")
 
@@ -192,11 +177,16 @@ def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
     if is_schedule(value):
         return value
+    if hasattr(value, "trainable_variables") or (callable(value) and hasattr(value, "parameters")):
+        # Models can be called, but not with the step.
+        raise TypeError(f"learning_rate={value!r} is a model, not a number, or a schedule, or a function{_NO_MODEL}")
     if callable(value) and not isinstance(value, type):
         function: Callable[..., Any] = value
         _takes_the_step(function)
         return function
-    return _number("learning_rate", value, or_else=", or a schedule, or a function")
+    several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
+    advice = _NO_MODEL if several else ""
+    return _number("learning_rate", value, or_else=f", or a schedule, or a function{advice}")
 
 
 def check_iterations(value: Any) -> int:

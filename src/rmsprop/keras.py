@@ -9,8 +9,9 @@ from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import as_list
 from rmsprop._keras.rates import number_of
 from rmsprop._keras.state import State
-from rmsprop._options import LearningRate, Options, refuse_unknown
+from rmsprop._options import LearningRate, Options
 from rmsprop._variables import check_pairs
+from rmsprop._words import refuses_other_words
 
 _untraced: Any = backend().untraced
 
@@ -42,7 +43,7 @@ class RMSprop(State):
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -62,7 +63,6 @@ class RMSprop(State):
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
         native: on TensorFlow and JAX, whether our own kernels may do the step. False: a train step that is exported.
             None: as the environment variable ``RMSPROP_NATIVE`` says, 1 (the default) or 0.
-        **kwargs: none; words of other libraries raise an error that says ours.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -82,6 +82,7 @@ class RMSprop(State):
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
+    @refuses_other_words
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -104,9 +105,7 @@ class RMSprop(State):
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
         native: bool | None = None,
-        **kwargs: Any,
     ) -> None:
-        refuse_unknown(kwargs)
         if native is not None and not isinstance(native, bool):
             raise TypeError(f"native={native!r} is not True, False or None")
         self._lock = False  # Keras's sign that attributes may be set

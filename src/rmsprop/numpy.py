@@ -16,10 +16,10 @@ from rmsprop._options import (
     check_learning_rate,
     rate_function,
     refuse_attribute,
-    refuse_unknown,
 )
 from rmsprop._state import State
 from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
+from rmsprop._words import refuses_other_words
 from rmsprop.engines._modes import exact, flushes
 
 Collection = Sequence[Array] | Mapping[str, Array]
@@ -51,7 +51,7 @@ class RMSprop:
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -84,6 +84,7 @@ class RMSprop:
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
+    @refuses_other_words
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -103,9 +104,7 @@ class RMSprop:
         *,
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
-        **kwargs: Any,
     ) -> None:
-        refuse_unknown(kwargs)
         self._options = Options(
             learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
             use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype,

@@ -8,11 +8,12 @@ import numpy
 import tensorflow as tf
 import tf_keras
 
-from rmsprop._options import LearningRate, Options, refuse_unknown
+from rmsprop._options import LearningRate, Options
 from rmsprop._tf_keras.pairs import with_gradient
 from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State
 from rmsprop._variables import check_pairs
+from rmsprop._words import refuses_other_words
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.tensorflow import _replicas, _traced
 from rmsprop.engines.tensorflow._items import Item
@@ -46,7 +47,7 @@ class RMSprop(State):
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -62,7 +63,6 @@ class RMSprop(State):
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
         native: whether our own kernels may do the step. False: a train step that is exported, or reused within a
             function that XLA compiles. None: as the environment variable ``RMSPROP_NATIVE`` says, 1 (the default) or 0.
-        **kwargs: none; words of other libraries raise an error that says ours.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -84,6 +84,7 @@ class RMSprop(State):
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
+    @refuses_other_words
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -105,9 +106,7 @@ class RMSprop(State):
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
         native: bool | None = None,
-        **kwargs: Any,
     ) -> None:
-        refuse_unknown(kwargs)
         if native is not None and not isinstance(native, bool):
             raise TypeError(f"native={native!r} is not True, False or None")
         self._options = Options(

@@ -10,11 +10,12 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rmsprop import schedules
-from rmsprop._options import LearningRate, refuse_unknown
+from rmsprop._options import LearningRate
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
 from rmsprop._torch.stepper import Stepper
 from rmsprop._warnings import warn
+from rmsprop._words import refuses_other_words
 
 #: Less is no momentum that anybody means, but what another optimizer has in its place in the list of arguments.
 _LEAST_MOMENTUM: Final = 1e-3
@@ -49,7 +50,7 @@ class RMSprop(Stepper):
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -72,7 +73,6 @@ class RMSprop(Stepper):
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's. Of
             complex parameters, the type of the parts.
-        **kwargs: none; words of other libraries raise an error that says ours.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -96,6 +96,7 @@ class RMSprop(Stepper):
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
+    @refuses_other_words
     def __init__(
         self,
         params: Any,
@@ -122,9 +123,7 @@ class RMSprop(Stepper):
         differentiable: bool = False,
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
-        **kwargs: Any,
     ) -> None:
-        refuse_unknown(kwargs)
         check_ways(foreach, fused, capturable, differentiable, maximize)
         defaults = {
             "rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered, "weight_decay": weight_decay,

@@ -1,21 +1,13 @@
 """The arguments that both interfaces take."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from rmsprop._options import _takes_the_step, is_schedule, refuse_unknown
+from rmsprop._options import _takes_the_step, is_schedule
 from rmsprop.engines.jax._options import ArrayOptions
 
 
-def options_of(*arguments: Any, kwargs: Mapping[str, Any]) -> ArrayOptions:
-    """Check the arguments, in the order of `ArrayOptions`.
-
-    Args:
-        *arguments: those that are known.
-        kwargs: those that are not.
-    """
-    # `optax.inject_hyperparams` hands on the empty rest as an argument of that name.
-    refuse_unknown(kwargs.get("kwargs", kwargs) if list(kwargs) == ["kwargs"] else kwargs)
+def options_of(*arguments: Any) -> ArrayOptions:
+    """Check the arguments, in the order of `ArrayOptions`, which says what they are when they are checked."""
     return ArrayOptions(*arguments)
 
 

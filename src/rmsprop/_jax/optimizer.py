@@ -13,6 +13,7 @@ from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
 from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
 from rmsprop._jax.trees import parameters, rebuild, templates
 from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
+from rmsprop._words import refuses_other_words
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.jax._options import ArrayOptions
 
@@ -58,7 +59,7 @@ class RMSprop:
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -74,7 +75,6 @@ class RMSprop:
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's.
         axis_name: within `jax.shard_map`, the mesh axes over which parameters are sharded: norms are summed over them.
             ``()``: the norm of each device's part on its own.
-        **kwargs: none; words of other libraries raise an error that says ours.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -95,6 +95,7 @@ class RMSprop:
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
+    @refuses_other_words
     def __init__(
         self,
         learning_rate: LearningRate | jax.Array = 0.001,
@@ -115,12 +116,10 @@ class RMSprop:
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
         axis_name: str | Sequence[str] | None = None,
-        **kwargs: Any,
     ) -> None:
         self._options = options_of(
             learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
             use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype, axis_name,
-            kwargs=kwargs,
         )  # fmt: skip
         self._native = native_by_default()
         self._exclusion = Exclusion()

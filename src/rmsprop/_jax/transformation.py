@@ -11,10 +11,12 @@ from rmsprop._jax.arguments import check_rate, options_of
 from rmsprop._jax.state import RMSpropState, check_state, start
 from rmsprop._jax.stepping import rate_at, step
 from rmsprop._jax.trees import flags, parameters, rebuild, templates
+from rmsprop._words import refuses_other_words
 
 Number = float | jax.Array
 
 
+@refuses_other_words
 def rmsprop(
     learning_rate: Number | Callable[..., Any] = 0.001,
     rho: Number = 0.9,
@@ -35,7 +37,6 @@ def rmsprop(
     slot_dtype: str | None = None,
     mask: Any = None,
     axis_name: str | Sequence[str] | None = None,
-    **kwargs: Any,
 ) -> optax.GradientTransformationExtraArgs:
     r"""RMSprop as Keras 2 defines it, as a transformation for optax.
 
@@ -62,7 +63,7 @@ def rmsprop(
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
-        centered: divide by an estimate of the gradient's variance instead of its mean square.
+        centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
@@ -79,7 +80,6 @@ def rmsprop(
             to one; None: all. A tree that can be called, as a network of Equinox, is taken as a tree.
         axis_name: within `jax.shard_map`, the mesh axes over which parameters are sharded: norms are summed over them.
             ``()``: the norm of each device's part on its own.
-        **kwargs: none; words of other libraries raise an error that says ours.
 
     Returns:
         The transformation. Its state is a `RMSpropState`. Where a gradient is None, the parameter is left out with a
@@ -106,7 +106,6 @@ def rmsprop(
     options = options_of(
         learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
         use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype, axis_name,
-        kwargs=kwargs,
     )  # fmt: skip
     check_rate(options.learning_rate)
 

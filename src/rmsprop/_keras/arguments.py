@@ -192,5 +192,5 @@ class Arguments(keras.optimizers.Optimizer):
         others = {name: arguments.pop(name) for name in KERAS_ONLY if name in arguments}
         if isinstance(rate := arguments.get("learning_rate"), Mapping):
             arguments["learning_rate"] = from_config(rate, custom_objects, keras)
-        options = Options.from_config(arguments, custom_objects)
+        options = Options.from_config(arguments, custom_objects, KERAS_ONLY)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)}, **others)

@@ -165,5 +165,5 @@ class Arguments(tf_keras.optimizers.Optimizer):
         native, mesh = arguments.pop("native", None), arguments.pop("mesh", None)
         if isinstance(rate := arguments.get("learning_rate"), Mapping):
             arguments["learning_rate"] = from_config(rate, custom_objects, tf_keras)
-        options = Options.from_config(arguments, custom_objects)
+        options = Options.from_config(arguments, custom_objects, ("native", "mesh"))
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)}, native=native, mesh=mesh)

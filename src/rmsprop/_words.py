@@ -1,0 +1,101 @@
+"""Words of other libraries, and misspelt ones: the error says what to write instead."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+#: Words of other libraries, and what to write instead.
+OTHER_WORDS: Final = {
+    "lr": "use learning_rate",
+    "alpha": "use rho (torch's alpha is the same decay of the average of squares)",
+    "decay_rate": "use rho",
+    "beta": "use rho",
+    "eps": "use epsilon (it stands inside the square root here, so torch's value does not carry over)",
+    "eps_in_sqrt": "epsilon always stands inside the square root here",
+    "decay": "use rho if it is the decay of the average of squares, as in TensorFlow 1 and optax; if it is Keras's old "
+    "decay of the learning rate, use rmsprop.schedules.InverseTimeDecay as learning_rate; the decay of weights is "
+    "weight_decay",
+    "l2": "use weight_decay",
+    "decoupled_decay": "weight_decay is always decoupled here",
+    "nesterov": "momentum is plain here, as in Keras",
+    "lr_in_momentum": "the learning rate is always inside the momentum here",
+    "initial_scale": "use initial_velocity",
+    "bias_correction": "averages are not corrected for their start here, as in Keras",
+    "clip_norm": "use clipnorm",
+    "clip_value": "use clipvalue",
+    "global_clip_norm": "use global_clipnorm",
+    "max_grad_norm": "use global_clipnorm",
+    "ema_decay": "use ema_momentum, and use_ema=True",
+}
+
+#: Package -> who steps its arrays, and what they are called.
+_STEPPED: Final = {
+    "numpy": "rmsprop.RMSprop steps NumPy's arrays",
+    "torch": "rmsprop.torch.RMSprop steps torch's tensors",
+    "jax": "rmsprop.jax.RMSprop steps JAX's arrays",
+    "jaxlib": "rmsprop.jax.RMSprop steps JAX's arrays",
+    "tensorflow": "rmsprop.tf_keras.RMSprop steps TensorFlow's variables",
+    "tf_keras": "rmsprop.tf_keras.RMSprop steps TensorFlow's variables",
+    "keras": "rmsprop.keras.RMSprop steps Keras 3's variables",
+}
+
+#: How much of a keyword must be that of an argument for it to be a misspelt one; 1 is all of it.
+_LIKENESS: Final = 0.75
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def refuse_unknown(keywords: Mapping[str, Any], arguments: Iterable[str]) -> None:
+    """Raise a TypeError that names the right argument if any keyword is left over.
+
+    Args:
+        keywords: those that are no arguments, and their values.
+        arguments: the names of those that there are.
+    """
+    for keyword, value in keywords.items():
+        raise TypeError(f"RMSprop has no argument {keyword}={value!r}: {_advice(keyword, list(arguments))}")
+
+
+def _advice(keyword: str, arguments: list[str]) -> str:
+    if keyword in OTHER_WORDS:
+        return OTHER_WORDS[keyword]
+    from difflib import get_close_matches  # which most programs never need
+
+    nearest = get_close_matches(keyword, arguments, 1, _LIKENESS)
+    meant = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"{meant}the arguments are {', '.join(arguments)}"
+
+
+def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let a constructor, or a function that is one, refuse keywords in words that name the right argument.
+
+    The written signature has the arguments that there are, and no others: a type checker then finds a wrong one. At
+    run time the signature has ``**kwargs`` too, as `optax.inject_hyperparams` binds arguments by it before it calls.
+    """
+    signature = inspect.signature(function)
+    known = frozenset(signature.parameters)
+    arguments = [name for name in signature.parameters if name != "self"]
+
+    @wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if not known.issuperset(kwargs):
+            # `optax.inject_hyperparams` hands on the rest, empty or not, as an argument of that name.
+            rest: Any = kwargs.pop("kwargs", None)
+            given = kwargs | rest if isinstance(rest, dict) else kwargs if rest is None else kwargs | {"kwargs": rest}
+            refuse_unknown({name: value for name, value in given.items() if name not in known}, arguments)
+        return function(*args, **kwargs)
+
+    rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, annotation=Any)
+    shown = signature.replace(parameters=[*signature.parameters.values(), rest])
+    checked.__signature__ = shown  # type: ignore[attr-defined]
+    return checked
+
+
+def stepped_by(value: Any) -> str:
+    """Say which front end steps an array or a variable of another library; "" if none does."""
+    for kind in type(value).__mro__:
+        if found := _STEPPED.get(kind.__module__.partition(".")[0]):
+            return found
+    return ""
