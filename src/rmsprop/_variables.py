@@ -1,6 +1,6 @@
 """The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rmsprop._options import FLOATS
 from rmsprop._rows import RowSparse, is_masked
 from rmsprop._warnings import warn
+from rmsprop._words import stepped_by
 from rmsprop.engines._arrays import address, first_overlap, is_float, overlaps_itself
 
 Array = NDArray[Any]
@@ -50,6 +51,25 @@ def check_pairs(pairs: Sequence[Any]) -> None:
             )
 
 
+def refuse_swapped(pairs: Iterable[Any], is_swapped: Callable[[Any, Any], bool], error: Exception) -> None:
+    """Say of a step that was refused that the variable stands first in a pair, if that is what is wrong.
+
+    Args:
+        pairs: the pairs of the step.
+        is_swapped: whether the first of a pair, and not the second, is a variable.
+        error: why the step was refused.
+
+    Raises:
+        TypeError: a pair is swapped.
+    """
+    for number, (gradient, variable) in enumerate(pairs):
+        if is_swapped(gradient, variable):
+            raise TypeError(
+                f"grads_and_vars holds (variable, gradient) at place {number}: the gradient comes first, as in "
+                "zip(gradients, variables)"
+            ) from error
+
+
 class Variables:
     """Arrays that a step may write to.
 
@@ -89,6 +109,11 @@ class Variables:
                 "(w[...] = value) instead of making new ones"
             )
         return index
+
+    def holds(self, variable: Any) -> bool:
+        """Whether the optimizer was built for it."""
+        known = isinstance(variable, numpy.ndarray) and _memory(variable) in self._memory
+        return known or id(variable) in self._places
 
     def are(self, others: "Variables") -> bool:
         """Whether these are the same arrays in the same order, or views of exactly their memory."""
@@ -139,9 +164,9 @@ class Variables:
 
 def _check(name: str, array: Any) -> None:
     if not isinstance(array, numpy.ndarray) or is_masked(array):
+        advice = stepped_by(array, here="numpy") or "make it numpy.array(value, dtype=float)"
         raise TypeError(
-            f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: "
-            "make it numpy.array(value, dtype=float)"
+            f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: {advice}"
         )
     if not is_float(array.dtype):
         raise TypeError(f"variable {name!r} has the type {array.dtype}: it must be native {', '.join(FLOATS)}")

@@ -93,9 +93,18 @@ def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return checked
 
 
-def stepped_by(value: Any) -> str:
-    """Say which front end steps an array or a variable of another library; "" if none does."""
+def stepped_by(value: Any, here: str = "") -> str:
+    """Say which front end steps an array or a variable of another library.
+
+    Args:
+        value: the array or variable.
+        here: the package whose arrays the asking front end steps.
+
+    Returns:
+        A clause for an error text; "" if there is no such front end, or it is the asking one.
+    """
     for kind in type(value).__mro__:
-        if found := _STEPPED.get(kind.__module__.partition(".")[0]):
-            return found
+        package = kind.__module__.partition(".")[0]
+        if package in _STEPPED:
+            return "" if package == here else _STEPPED[package]
     return ""

@@ -6,11 +6,11 @@ from typing import Any, final
 import keras
 
 from rmsprop._keras.backends import backend
-from rmsprop._keras.moves import as_list
+from rmsprop._keras.moves import as_list, is_swapped
 from rmsprop._keras.rates import number_of
 from rmsprop._keras.state import State
 from rmsprop._options import LearningRate, Options
-from rmsprop._variables import check_pairs
+from rmsprop._variables import check_pairs, refuse_swapped
 from rmsprop._words import refuses_other_words
 
 _untraced: Any = backend().untraced
@@ -167,8 +167,12 @@ class RMSprop(State):
             self._apply(gradients, as_list("trainable_variables", trainable_variables))
 
     def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-        self.build(variables)
-        moves = self._known.find(self, gradients, variables)
+        try:
+            self.build(variables)
+            moves = self._known.find(self, gradients, variables)
+        except TypeError as error:
+            refuse_swapped(zip(gradients, variables, strict=False), is_swapped, error)
+            raise
         if moves.overwritten:
             self._overwrite_variables_directly_with_gradients(
                 [gradients[place] for place, _ in moves.overwritten], [variable for _, variable in moves.overwritten]

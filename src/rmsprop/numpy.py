@@ -17,8 +17,9 @@ from rmsprop._options import (
     rate_function,
     refuse_attribute,
 )
+from rmsprop._rows import RowSparse
 from rmsprop._state import State
-from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair
+from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair, refuse_swapped
 from rmsprop._words import refuses_other_words
 from rmsprop.engines._modes import exact, flushes
 
@@ -247,8 +248,19 @@ class RMSprop:
         pairs = list(grads_and_vars)
         check_pairs(pairs)
         if pairs:
-            self._step(pairs, [variable for _, variable in pairs])
+            try:
+                self._step(pairs, [variable for _, variable in pairs])
+            except (TypeError, ValueError) as error:
+                refuse_swapped(pairs, self._is_swapped, error)
+                raise
         return self._iterations
+
+    def _is_swapped(self, gradient: Any, variable: Any) -> bool:
+        """Whether the first of a pair is the variable; an optimizer that is not built takes any array for one."""
+        if self._state is None:
+            return isinstance(gradient, numpy.ndarray) and (variable is None or isinstance(variable, RowSparse))
+        known = self._state.variables
+        return known.holds(gradient) and not known.holds(variable)
 
     def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
         if flushes():

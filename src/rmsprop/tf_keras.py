@@ -9,10 +9,10 @@ import tensorflow as tf
 import tf_keras
 
 from rmsprop._options import LearningRate, Options
-from rmsprop._tf_keras.pairs import with_gradient
+from rmsprop._tf_keras.pairs import is_swapped, with_gradient
 from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State
-from rmsprop._variables import check_pairs
+from rmsprop._variables import check_pairs, refuse_swapped
 from rmsprop._words import refuses_other_words
 from rmsprop.engines._switch import native_by_default
 from rmsprop.engines.tensorflow import _replicas, _traced
@@ -159,10 +159,14 @@ class RMSprop(State):
         if not pairs:
             return self._iterations
         with tf.name_scope(name or self.name or "optimizer"):
-            self.build([variable for _, variable in pairs])
-            if self._unstarted is not None and self._unstarted.start():
-                self._unstarted = None
-            numbers = self._numbers([variable for _, variable in pairs])
+            try:
+                self.build([variable for _, variable in pairs])
+                if self._unstarted is not None and self._unstarted.start():
+                    self._unstarted = None
+                numbers = self._numbers([variable for _, variable in pairs])
+            except TypeError as error:
+                refuse_swapped(pairs, is_swapped, error)
+                raise
             # A norm is summed in the order of the variables, whatever that of the pairs.
             pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
             pairs, numbers = with_gradient(pairs, sorted(numbers))

@@ -56,6 +56,6 @@ def test_averages_have_memory_of_their_own():
 
 
 def test_variables_of_other_frameworks():
-    with pytest.raises(TypeError, match=r"rmsprop\.jax\.RMSprop steps it"):
+    with pytest.raises(TypeError, match=r"rmsprop\.jax\.RMSprop steps JAX's arrays"):
         RMSprop().build([jnp.ones(3)])
     assert keras.backend.backend() == "jax"

@@ -86,7 +86,7 @@ def test_the_other_keras():
         theirs.compile(RMSprop(), "mse")
     with pytest.raises(ValueError, match=r"a model of Keras 3 takes rmsprop\.keras\.RMSprop"):
         runs.model(rmsprop.tf_keras.RMSprop())
-    with pytest.raises(TypeError, match=r"is one of Keras 3: rmsprop\.keras\.RMSprop steps it"):
+    with pytest.raises(TypeError, match=r"is one of Keras 3: rmsprop\.keras\.RMSprop steps Keras 3's variables"):
         rmsprop.tf_keras.RMSprop().apply_gradients([(tf.ones(()), keras.Variable(1.0))])
     with pytest.raises(TypeError, match=r"learning_rate=.* is one of tf_keras's schedules: rmsprop\.tf_keras\.RMSprop"):
         RMSprop(tf_keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))

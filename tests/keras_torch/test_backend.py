@@ -65,5 +65,5 @@ def test_torch_compile():
 
 
 def test_torchs_own_parameters():
-    with pytest.raises(TypeError, match=r"rmsprop\.torch\.RMSprop steps it"):
+    with pytest.raises(TypeError, match=r"rmsprop\.torch\.RMSprop steps torch's tensors"):
         RMSprop().build([torch.nn.Parameter(torch.ones(3))])

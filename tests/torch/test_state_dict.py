@@ -194,7 +194,9 @@ def test_the_state_dict_of_another_optimizer_is_refused():
     source = torch.optim.RMSprop(model())
     run(source, 1)
     optimizer = RMSprop(model())
-    with pytest.raises(ValueError, match="not one of this optimizer: in its group 0, .*iterations"):
+    with pytest.raises(
+        ValueError, match=r"not one of this optimizer: in its group 0, alpha=0\.99.*RMSprop\.from_optimizer"
+    ):
         optimizer.load_state_dict(source.state_dict())
 
 

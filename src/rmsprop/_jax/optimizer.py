@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -46,9 +46,9 @@ class RMSprop:
     order XLA copies all of them.
 
     **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
-    ``state = optimizer.set_learning_rate(state, 0.01)``. Assigning `learning_rate` sets what `init` begins with, and
-    the next step that is not traced writes it into its state. A compiled step knows its arguments alone: once one was
-    traced, assigning is an error.
+    ``state = optimizer.set_learning_rate(state, 0.01)``, and ``optimizer.rate(state)`` is that of the next step.
+    Assigning `learning_rate` sets what `init` starts with, and the next step that is not traced writes it into its
+    state. A compiled step knows its arguments alone: once one was traced, assigning is an error.
 
     Parameters come back with a type of their own. One of a weak type, as ``jnp.asarray(10.0)`` is, makes your own
     `jax.jit` compile a second time; ``jnp.float32(10.0)`` does not.
@@ -131,7 +131,10 @@ class RMSprop:
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate that `init` begins with: a number, a schedule or a function.
+        """The learning rate that `init` starts with: a number, a schedule or a function.
+
+        It is the constructor's, or what was assigned since. `set_learning_rate` changes a state, not this;
+        `rate(state)` is the number that the next step uses.
 
         Raises:
             RuntimeError: assigned after a step was traced.
@@ -183,6 +186,38 @@ class RMSprop:
         held = jnp.asarray(state.rate)
         given = jnp.array(value, held.dtype, copy=True)  # whose memory may be given away with the state
         return state._replace(rate=jnp.broadcast_to(given, held.shape))
+
+    def rate(self, state: RMSpropState) -> jax.Array:
+        """Give the learning rate of the next step, as an array without axes; a step that is traced can do it too.
+
+        It is the number in the state, which `set_learning_rate` sets, or what the schedule or function gives for the
+        steps that are done. A function of nothing is called.
+
+        Args:
+            state: what `init` or a step returned.
+
+        Raises:
+            TypeError: `state` is no state, or the learning rate is a function of nothing and `state` is being traced.
+            ValueError: the state holds a number and a schedule rules, or the rate is below 0 or not finite, as far as
+                can be seen.
+            RuntimeError: `state` is being traced, and `learning_rate` was assigned after `init`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from rmsprop.jax import RMSprop
+            >>> optimizer = RMSprop(learning_rate=0.5)
+            >>> state = optimizer.set_learning_rate(optimizer.init(jnp.ones(3)), 0.25)
+            >>> print(optimizer.rate(state), optimizer.learning_rate)
+            0.25 0.5
+        """
+        check_state(state)
+        if _is_traced(state):
+            self._check_traceable()
+        else:
+            state = self._with_rate(state)
+        rate = self._rate_of(state)
+        check_rate_of_step(rate)
+        return rate if isinstance(rate, jax.Array) else jnp.asarray(rate, jnp.result_type(float))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -249,7 +284,7 @@ class RMSprop:
                 learning rate from a function is below 0 or not finite: as far as can be seen, if it is being traced.
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
-        check_state(state)
+        check_state(state, (grads, state, params))
         if not self._built:
             self._exclusion.check(parameters(params))
         if _is_traced((grads, state, params)):
@@ -265,6 +300,13 @@ class RMSprop:
 
     def _traced(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         """Add a step to what is being traced."""
+        self._check_traceable()
+        new = self._step(grads, state, params)
+        self._built = self._was_traced = True
+        return new
+
+    def _check_traceable(self) -> None:
+        """Refuse a learning rate that would be read while a step is traced, and not when it runs."""
         if self._is_assigned:
             raise RuntimeError(
                 f"learning_rate={self._options.learning_rate!r} was assigned after init(), which a step that is being "
@@ -275,9 +317,6 @@ class RMSprop:
                 f"learning_rate={self._options.learning_rate!r} takes no step: it would be called when the step is "
                 "traced, not when it runs. Use a function of the step, or set_learning_rate"
             )
-        new = self._step(grads, state, params)
-        self._built = self._was_traced = True
-        return new
 
     def _compile(self) -> Any:
         if self._compiled is None:
@@ -310,21 +349,21 @@ class RMSprop:
 
     def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
-        rate = rate_at(self._options, state.iterations) if self._rate_rules(state) else state.rate
+        rate = self._rate_of(state)
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
 
-    def _rate_rules(self, state: RMSpropState) -> bool:
-        """Whether the learning rate is that of the options, and not the state's."""
+    def _rate_of(self, state: RMSpropState) -> Any:
+        """Give the learning rate of a step: the state's, or that of the options if the state has none."""
         rate = self._options.learning_rate
         if state.rate is not None and is_called_with_the_step(rate):
             raise ValueError(
                 f"state.rate: the state holds one, but the schedule {rate!r} rules; it was made with other "
                 "options. state._replace(rate=None) goes on with the schedule"
             )
-        return state.rate is None
+        return rate_at(self._options, state.iterations) if state.rate is None else state.rate
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False
@@ -391,6 +430,13 @@ class RMSprop:
         """
         options = ArrayOptions.from_config(config, custom_objects)
         return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
+
+    if not TYPE_CHECKING:  # to which any attribute would be one
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what `optax.chain` and its like were given, where they look for a transformation's method."""
+            advice = ": it is no transformation of optax, which rmsprop.jax.rmsprop(...) makes"
+            raise AttributeError(f"rmsprop.jax.RMSprop has no attribute {name!r}{advice if name == 'update' else ''}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Take no attribute that would be kept and never read."""

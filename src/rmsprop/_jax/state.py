@@ -71,15 +71,21 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
     return filled
 
 
-def check_state(state: Any) -> None:
+def check_state(state: Any, arguments: tuple[Any, ...] = ()) -> None:
     """Refuse what `init` has not made, or made for several models at once.
+
+    Args:
+        state: what stands where a state belongs.
+        arguments: all of the call's, among which the state may stand elsewhere.
 
     Raises:
         TypeError: it is something else, or its counter holds no whole number.
         ValueError: it is of several models.
     """
     if not isinstance(state, RMSpropState):
-        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned")
+        swapped = any(isinstance(one, RMSpropState) for one in arguments)
+        order = ", in the order (grads, state, params)" if swapped else ""
+        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned{order}")
     if not jnp.issubdtype(jnp.result_type(state.iterations), jnp.integer):
         raise TypeError(f"state.iterations={state.iterations!r} is no whole number: init(params) makes an int32 array")
     if jnp.shape(state.iterations) != ():

@@ -115,7 +115,7 @@ def rmsprop(
     def update(grads: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, RMSpropState]:
         if params is None and jax.tree_util.tree_leaves(grads):
             raise ValueError("params=None: pass the parameters, update(grads, state, params)")
-        check_state(state)
+        check_state(state, (grads, state, params))
         leaves = parameters(grads if params is None else params)
         decays = [options.decays and flag for flag in flags(mask, params, leaves)] if leaves.values else []
         rate = rate_at(options, state.iterations)

@@ -8,6 +8,7 @@ import keras
 
 from rmsprop._keras.backends import backend
 from rmsprop._options import FLOATS
+from rmsprop._words import stepped_by
 
 #: Sets of variables that are remembered.
 KEPT = 64
@@ -109,8 +110,10 @@ def check_variables(variables: Sequence[Any]) -> None:
 
 
 def _advice(variable: Any) -> str:
-    owner = type(variable).__module__.partition(".")[0]
-    module = {"tensorflow": "tf_keras", "tf_keras": "tf_keras", "torch": "torch", "jaxlib": "jax", "jax": "jax"}
-    if owner in module:
-        return f" on its {keras.backend.backend()} backend: rmsprop.{module[owner]}.RMSprop steps it"
-    return ": rmsprop.RMSprop steps NumPy's arrays" if owner == "numpy" else ""
+    owner = stepped_by(variable)
+    return f" on its {keras.backend.backend()} backend: {owner}" if owner else ""
+
+
+def is_swapped(gradient: Any, variable: Any) -> bool:
+    """Whether the first of a pair is the variable, and the second a gradient."""
+    return isinstance(gradient, keras.Variable) and (variable is None or keras.ops.is_tensor(variable))

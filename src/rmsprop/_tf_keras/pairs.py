@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from rmsprop._options import FLOATS
+from rmsprop._words import stepped_by
 from rmsprop.engines.tensorflow._checks import checked, dtype_of
 
 
@@ -13,13 +14,20 @@ def check_variables(variables: Sequence[Any]) -> None:
     """Refuse what cannot be stepped."""
     for variable in variables:
         if not hasattr(variable, "assign"):
-            raise TypeError(f"{variable!r} is no variable")
+            owner = stepped_by(variable, here="tensorflow")
+            raise TypeError(f"{variable!r} is no variable" + (f": {owner}" if owner else ""))
         if isinstance(dtype_of(variable), str):
-            raise TypeError(f"variable {variable.name!r} is one of Keras 3: rmsprop.keras.RMSprop steps it")
+            raise TypeError(f"variable {variable.name!r} is one of Keras 3: {stepped_by(variable)}")
         if dtype_of(variable).name not in FLOATS:
             raise TypeError(
                 f"variable {variable.name!r} has the type {dtype_of(variable).name}: {', '.join(FLOATS)} is needed"
             )
+
+
+def is_swapped(gradient: Any, variable: Any) -> bool:
+    """Whether the first of a pair is the variable, and the second a gradient."""
+    is_gradient = variable is None or tf.is_tensor(variable) or isinstance(variable, tf.IndexedSlices)
+    return hasattr(gradient, "assign") and is_gradient and not hasattr(variable, "assign")
 
 
 def with_gradient(pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> tuple[list[tuple[Any, Any]], list[int]]:

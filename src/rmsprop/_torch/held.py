@@ -20,6 +20,7 @@ from rmsprop._torch.arguments import (
 )  # fmt: skip
 from rmsprop._torch.counter import Counter
 from rmsprop._torch.groups import Common, LiveGroup, is_schedule, schedules_of
+from rmsprop._torch.params import check_params
 from rmsprop.engines.torch.engine import Engine
 
 
@@ -35,6 +36,7 @@ class Held(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Any, rate: Any, defaults: dict[str, Any], jit_compile: bool, name: str) -> None:
+        check_params(params)
         make_plain(defaults)
         check_options(defaults, jit_compile, name)
         checked = check_rate(rate)
@@ -175,6 +177,7 @@ class Held(torch.optim.Optimizer):
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group={param_group!r} is not a dictionary")
+        check_params(param_group.get("params"))
         group = dict(param_group)
         done, groups = (self.iterations, self._groups()) if self.param_groups else (0, [])
         # None is "not given", as in the constructor: the group has the optimizer's.

@@ -10,6 +10,7 @@ from rmsprop._names import Named, pair
 from rmsprop._options import is_schedule
 from rmsprop._torch.arguments import DEFAULTS, make_plain
 from rmsprop._torch.checkpoint import check_loaded, keep
+from rmsprop._torch.conversion import KNOWN
 
 _WHAT: Final = "state dict"
 
@@ -24,12 +25,24 @@ def check_and_keep(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str
     """Check a state dict, after the user's own hooks have changed it, before torch takes it: a hook of `Optimizer`."""
     if missing := {"state", "param_groups"} - set(state_dict):
         raise ValueError(f"a state dict has {' and '.join(sorted(missing))}, which this one lacks")
+    _refuse_other_rmsprop(state_dict["param_groups"])
     fitting = fit(optimizer.param_groups, state_dict)
     if fitting is None:
         return None
     unsaid = [group.pop(_UNSAID) for group in fitting["param_groups"]]
     check_loaded(optimizer.param_groups, fitting, unsaid)
     return {**fitting, "state": keep(fitting["state"])}
+
+
+def _refuse_other_rmsprop(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Tell how to go on from a state dict of another RMSprop, whose groups have its word for rho."""
+    for place, group in enumerate(groups):
+        if "alpha" in group and "iterations" not in group:
+            raise ValueError(
+                f"the state dict is not one of this optimizer: in its group {place}, alpha={group['alpha']!r} is a "
+                f"word of {', '.join(KNOWN)}. Load it into such an optimizer: RMSprop.from_optimizer(other) goes on "
+                "where that is"
+            )
 
 
 def fit(groups: Sequence[Mapping[str, Any]], state_dict: Mapping[str, Any]) -> dict[str, Any] | None:

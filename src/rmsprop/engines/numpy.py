@@ -184,3 +184,5 @@ def _as_array(target: Target, gradient: Any) -> Array:
         return numpy.asarray(gradient)
     except ValueError as error:
         raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
+    except (RuntimeError, TypeError) as error:  # as torch says that a tensor is on a device, or is differentiated
+        raise TypeError(f"the gradient of variable {target.name!r} is not to be read by NumPy: {error}") from error

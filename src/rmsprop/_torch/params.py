@@ -1,0 +1,45 @@
+"""What may not stand where parameters belong, and what was meant; the rest of the checks are torch's own."""
+
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from rmsprop._options import is_schedule
+from rmsprop._words import stepped_by
+
+
+def check_params(params: Any) -> None:
+    """Refuse a learning rate, a model, an optimizer, and arrays of other libraries.
+
+    Args:
+        params: the constructor's first argument, or that of a parameter group.
+
+    Raises:
+        TypeError: it is one of these, or a list that holds one.
+    """
+    if isinstance(params, Real) or is_schedule(params):
+        raise TypeError(
+            f"params={params!r} is a learning rate: parameters come first, RMSprop(model.parameters(), {params!r})"
+        )
+    if isinstance(params, Optimizer):
+        raise TypeError(
+            f"params is an optimizer, a {type(params).__name__}: RMSprop.from_optimizer(other) goes on where it is"
+        )
+    _refuse("params is", [params])
+    if isinstance(params, list | tuple):
+        _refuse("params holds", params)
+
+
+def _refuse(what: str, values: Iterable[Any]) -> None:
+    for one in values:
+        if isinstance(one, Tensor):
+            continue
+        kind = type(one).__name__
+        if isinstance(one, Module):
+            raise TypeError(f"{what} a model, a {kind}: pass its parameters, RMSprop(model.parameters())")
+        if owner := stepped_by(one, here="torch"):
+            raise TypeError(f"{what} a {kind}, not a tensor of torch's: {owner}")
