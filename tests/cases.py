@@ -243,7 +243,7 @@ ERRORS = [
     _refused("slot_dtype", numpy.dtype("float32"), TypeError, r"dtype\('float32'\)"),
     _refused("rho", 10**400, ValueError, "10000"),
     _renamed("lr", 0.5, "learning_rate", accepted_by=("torch",)),
-    _renamed("decay", 0.5, "weight_decay", "schedule"),
+    _renamed("decay", 0.5, "rho.*InverseTimeDecay.*weight_decay"),
     _renamed("alpha", 0.99, "rho"),
     _renamed("eps", 1e-8, "epsilon"),
     _renamed("beta", 0.9),

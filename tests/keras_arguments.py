@@ -210,6 +210,8 @@ class Arguments:
             ([("x", known)], (TypeError, ValueError), "the gradient of variable 'known"),
             ([(keras.ops.ones((), "complex64"), known)], TypeError, "the gradient of variable 'known"),
             ([known], TypeError, "no pair"),
+            ([(known, ones(known))], TypeError, r"\(variable, gradient\) at place 0: the gradient comes first"),
+            ([(known, None)], TypeError, r"\(variable, gradient\) at place 0"),
         ]:
             with pytest.raises(error, match=match):
                 optimizer.apply_gradients(pairs)

@@ -1,28 +1,37 @@
 """RMSprop exactly as Keras 2 defines it, for every Python array framework.
 
 `RMSprop` here is the one for NumPy arrays. Importing this loads NumPy and nothing heavier; the submodules `schedules`
-and `recipes` are loaded when they are first used.
+and `recipes`, and the front ends `tf_keras`, `torch`, `jax` and `keras`, are loaded when they are first used.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rmsprop._extras import FRONT_ENDS, installed
 from rmsprop._rows import RowSparse
 from rmsprop.numpy import RMSprop
 
 if TYPE_CHECKING:
-    from rmsprop import recipes, schedules
+    from rmsprop import jax, keras, numpy, recipes, schedules, tf_keras, torch  # noqa: F401 - for editors and checkers
 
 __version__ = "0.1.0"
 
 __all__ = ["RMSprop", "RowSparse", "__version__", "recipes", "schedules"]
 
+#: Loaded when they are first used. Front ends are no part of ``import *``, which would load every framework.
+_LAZY = ("recipes", "schedules", *FRONT_ENDS)
 
-def __getattr__(name: str) -> Any:
-    if name in ("recipes", "schedules"):
-        return import_module(f"rmsprop.{name}")
-    raise AttributeError(f"module 'rmsprop' has no attribute {name!r}")
+
+if not TYPE_CHECKING:  # to which any name would be one of the module's
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            from importlib import import_module
+
+            return import_module(f"rmsprop.{name}")
+        raise AttributeError(f"module 'rmsprop' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # `help` and the like read all of it, which must be there then.
+    own = {name for name in globals() if name[:2] == "__"} | {*__all__, "numpy"}
+    return sorted(own | {name for name in FRONT_ENDS if installed(name)})

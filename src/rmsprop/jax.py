@@ -1,9 +1,12 @@
 """RMSprop for JAX: a transformation for optax, and an optimizer with the methods that Keras's has."""
 
-from rmsprop._jax.optimizer import RMSprop
-from rmsprop._jax.renaming import renamed_state
-from rmsprop._jax.rows import row_sparse
-from rmsprop._jax.state import RMSpropState
-from rmsprop._jax.transformation import rmsprop
+from rmsprop._extras import naming_the_extra
+
+with naming_the_extra("rmsprop.jax"):
+    from rmsprop._jax.optimizer import RMSprop
+    from rmsprop._jax.renaming import renamed_state
+    from rmsprop._jax.rows import row_sparse
+    from rmsprop._jax.state import RMSpropState
+    from rmsprop._jax.transformation import rmsprop
 
 __all__ = ["RMSprop", "RMSpropState", "renamed_state", "rmsprop", "row_sparse"]

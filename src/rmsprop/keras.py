@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-import keras
+from rmsprop._extras import naming_the_extra
+
+with naming_the_extra("rmsprop.keras"):
+    import keras
 
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import as_list, is_swapped

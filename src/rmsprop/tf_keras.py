@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any, final
 
 import numpy
-import tensorflow as tf
-import tf_keras
+
+from rmsprop._extras import naming_the_extra
+
+with naming_the_extra("rmsprop.tf_keras"):
+    import tensorflow as tf
+    import tf_keras
 
 from rmsprop._options import LearningRate, Options
 from rmsprop._tf_keras.pairs import is_swapped, with_gradient

@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Self, final, overload
 
-import torch
-from torch import Tensor
-from torch.autograd import profiler
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+from rmsprop._extras import naming_the_extra
+
+with naming_the_extra("rmsprop.torch"):
+    import torch
+    from torch import Tensor
+    from torch.autograd import profiler
+    from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rmsprop import schedules
 from rmsprop._options import LearningRate

@@ -10,8 +10,9 @@ from rmsprop import RMSprop
 
 WORDS = {
     "lr": "use learning_rate", "alpha": "use rho", "decay_rate": "use rho", "beta": "use rho", "eps": "use epsilon",
-    "decay": "use weight_decay", "l2": "use weight_decay", "nesterov": "momentum is plain", "clip_norm": "use clipnorm",
+    "decay": "use rho", "l2": "use weight_decay", "nesterov": "momentum is plain", "clip_norm": "use clipnorm",
     "initial_scale": "use initial_velocity", "clip_value": "use clipvalue", "global_clip_norm": "use global_clipnorm",
+    "max_grad_norm": "use global_clipnorm", "ema_decay": "use ema_momentum",
 }  # fmt: skip
 OPTIONS = (
     "rho", "momentum", "epsilon", "centered", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema",

@@ -363,7 +363,8 @@ class TestTheCommandLine:
                 if name.startswith("rmsprop.cli._"):
                     setattr(rmsprop.cli, name.rpartition(".")[2], module)
         captured = capsys.readouterr()
-        expected = f'rmsprop train: error: needs the package {package}: pip install "rmsprop[cli]"\n'
+        remedy = 'pip install ".[cli]" in the folder of rmsprop\'s sources'
+        expected = f"rmsprop train: error: needs the package {package}: {remedy}\n"
         assert (captured.out, captured.err) == ("", expected)
         assert list(tmp_path.iterdir()) == []
 
@@ -394,7 +395,8 @@ class TestTheCommandLine:
         """
         command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), tmp_path / "out"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        expected = f'rmsprop train: error: needs the package {module}: pip install "rmsprop[{backend}]"\n'
+        remedy = f'pip install ".[{backend}]" in the folder of rmsprop\'s sources'
+        expected = f"rmsprop train: error: needs the package {module}: {remedy}\n"
         assert (done.stdout, done.stderr) == ("2\n", expected)
         assert list(tmp_path.iterdir()) == []
 

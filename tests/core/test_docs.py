@@ -94,3 +94,13 @@ def test_tables_are_those_of_the_measurement():
     rows = json.loads((ROOT / "benchmarks" / "numpy.json").read_text())["rows"]
     for page in ("README.md", "README.zh-CN.md"):
         assert table.steps(rows, ("plain", "everything")) in (ROOT / page).read_text()
+
+
+def test_centered_is_described_alike_everywhere():
+    """The rule divides by the root of an estimated variance: the standard deviation."""
+    text = "divide by an estimate of the gradient's standard deviation instead of its root mean square"
+    package = ROOT / "src" / "rmsprop"
+    files = [package / f"{name}.py" for name in ("numpy", "tf_keras", "torch", "keras")]
+    for file in (*files, package / "_jax" / "optimizer.py", package / "_jax" / "transformation.py"):
+        assert f"centered: {text}." in file.read_text(), file.name
+    assert f"| `centered` | `False` | bool | {text} |" in (ROOT / "docs" / "specification.md").read_text()

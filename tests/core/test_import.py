@@ -1,6 +1,9 @@
 """What `import rmsprop` loads, and when Numba comes."""
 
+import pytest
 from processes import run
+
+from rmsprop._extras import EXTRAS, FRONT_ENDS
 
 HEAVY = {
     "numba", "llvmlite", "torch", "jax", "tensorflow", "tf_keras", "keras", "triton", "scipy", "sklearn", "matplotlib",
@@ -50,3 +53,76 @@ def test_numbas_own_switch_runs_the_rule_in_plain_numpy():
         print(w.round(6))
     """
     assert run(source, NUMBA_DISABLE_JIT="1") == "9.683772"
+
+
+def test_what_completes_after_the_import():
+    """The public names and nothing that the module itself needs; looking loads nothing."""
+    found = run(
+        """
+        import rmsprop, sys
+        print(*(name for name in dir(rmsprop) if name[:2] != "__"))
+        print(*{name.split(".")[0] for name in sys.modules})
+        """
+    ).splitlines()
+    assert found[0].split() == [
+        "RMSprop",
+        "RowSparse",
+        "jax",
+        "keras",
+        "numpy",
+        "recipes",
+        "schedules",
+        "tf_keras",
+        "torch",
+    ]
+    assert not HEAVY & set(found[1].split())
+
+
+@pytest.mark.parametrize("front_end", ["torch", "jax"])
+def test_a_front_end_is_loaded_when_it_is_first_used(front_end):
+    source = f"""
+        import sys, rmsprop
+        assert "{front_end}" not in sys.modules
+        assert rmsprop.{front_end}.RMSprop.__module__.startswith("rmsprop.")
+        assert rmsprop.{front_end} is sys.modules["rmsprop.{front_end}"]
+    """
+    run(source)
+
+
+def test_a_star_import_loads_no_framework():
+    run(
+        """
+        from rmsprop import *
+        import sys
+        assert recipes and schedules
+        assert not {"torch", "jax", "tensorflow", "tf_keras", "keras"} & set(sys.modules)
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    ("front_end", "package"),
+    [(name, package) for name in FRONT_ENDS for package in EXTRAS[name] if package != "jaxlib"],
+)
+def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
+    source = f"""
+        import sys, rmsprop
+
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name == "{package}":
+                    raise ModuleNotFoundError(name, name=name)
+
+        sys.meta_path.insert(0, Missing())
+        import warnings
+        warnings.simplefilter("ignore")  # those of frameworks that are loaded before the one that is missing
+        for load in (lambda: rmsprop.{front_end}, lambda: __import__("rmsprop.{front_end}")):
+            try:
+                load()
+            except ModuleNotFoundError as error:
+                print(error.name, error)
+        print("{front_end}" in dir(rmsprop))
+    """
+    remedy = f'pip install ".[{front_end}]" in the folder of rmsprop\'s sources'
+    line = f"{package} rmsprop.{front_end} needs the package {package}: {remedy}"
+    assert run(source).splitlines() == [line, line, "False"]

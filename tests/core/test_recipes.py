@@ -1,5 +1,8 @@
 """Each recipe against the update rule of its source, written down here from that source."""
 
+import pickle
+import pydoc
+
 import numpy
 import pytest
 
@@ -75,3 +78,19 @@ def test_timms_averages_are_for_evaluation(name):
 def test_recipes_are_read_only():
     with pytest.raises(TypeError):
         recipes.A2C["rho"] = 0.5
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_help_shows_a_recipes_text_and_source(name):
+    alone, together = (pydoc.render_doc(one, renderer=pydoc.plaintext) for one in (getattr(recipes, name), recipes))
+    text = getattr(recipes, name).__doc__
+    assert "Source: " in text
+    for line in text.splitlines():
+        assert line in alone
+        assert line in together
+
+
+def test_a_recipe_is_a_mapping():
+    recipe = recipes.A2C
+    assert recipe == dict(recipe) == pickle.loads(pickle.dumps(recipe))
+    assert recipe | {"rho": 0.5} == {**recipe, "rho": 0.5}

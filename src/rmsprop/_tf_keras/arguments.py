@@ -11,7 +11,7 @@ from rmsprop import _slots
 from rmsprop._attributes import exclusions, option
 from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
 from rmsprop._schedule_configs import from_config, plain_number, to_config
-from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, given, is_called, number_of
+from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, given, is_called, number_of, ruled
 from rmsprop.engines.tensorflow.engine import Engine
 
 #: Arguments that the original does not have; its configs are ours as long as these have their defaults.
@@ -88,7 +88,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
             ValueError: a number below 0 or not finite was assigned.
         """
         rate = self._learning_rate
-        return rate(self.iterations) if isinstance(rate, Schedule) else rate
+        return ruled(rate(self.iterations), given(rate)) if isinstance(rate, Schedule) else rate
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:

@@ -51,6 +51,20 @@ def as_schedule(rate: LearningRate) -> Any:
     return _Rate(rate) if callable(rate) and not isinstance(rate, Schedule) else rate
 
 
+def ruled(rate: Any, schedule: Any) -> Any:
+    """Give the tensor that a schedule made, which says so where tf_keras's callbacks would assign to it."""
+
+    def assign(value: Any, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"learning_rate={value!r} cannot be set while the schedule {schedule!r} rules: for LearningRateScheduler, "
+            "ReduceLROnPlateau and the like construct the optimizer with a number, or leave the callback out"
+        )
+
+    if tf.is_tensor(rate) and not hasattr(rate, "assign"):
+        rate.assign = assign
+    return rate
+
+
 def number_of(rate: Any) -> Any:
     """Take the number out of a tensor or variable; anything else stays what it is."""
     is_number = tf.is_tensor(rate) and not tf.is_symbolic_tensor(rate) and rate.shape.rank == 0

@@ -10,9 +10,9 @@ Exit codes: 0 done, 2 something that the user can put right, 130 stopped by Ctrl
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from rmsprop import __version__
+from rmsprop._extras import advice
 
 _DESCRIPTION = """\
 RMSprop exactly as Keras 2 defines it, in one pass over memory per step.
@@ -24,15 +24,6 @@ examples:
   rmsprop bench                 measure a step beside other optimizers
   rmsprop train --help          what can be chosen there
 """
-
-#: Extra -> what it installs, by import name.
-_EXTRAS: Final = {
-    "cli": {"autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"},
-    "jax": {"jax", "jaxlib", "optax"},
-    "keras": {"keras"},
-    "tf_keras": {"tensorflow", "tf_keras"},
-    "torch": {"torch"},
-}
 
 
 class CommandError(Exception):
@@ -62,11 +53,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except CommandError as problem:
         return _fail(options.command, str(problem))
     except ModuleNotFoundError as missing:
-        module = (missing.name or "").partition(".")[0]
-        extra = next((name for name, modules in _EXTRAS.items() if module in modules), None)
-        if extra is None:
+        text = advice(missing)
+        if not text:
             raise
-        return _fail(options.command, f'needs the package {module}: pip install "rmsprop[{extra}]"')
+        return _fail(options.command, text)
     except KeyboardInterrupt:
         print(f"rmsprop {options.command}: stopped", file=sys.stderr)
         return 130
