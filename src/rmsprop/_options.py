@@ -177,8 +177,8 @@ def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
     if is_schedule(value):
         return value
-    if hasattr(value, "trainable_variables") or (callable(value) and hasattr(value, "parameters")):
-        # Models can be called, but not with the step.
+    if callable(value) and (hasattr(type(value), "trainable_variables") or hasattr(type(value), "parameters")):
+        # Models can be called, but not with the step. Of the class, as tf_keras's raise an error before they are built.
         raise TypeError(f"learning_rate={value!r} is a model, not a number, or a schedule, or a function{_NO_MODEL}")
     if callable(value) and not isinstance(value, type):
         function: Callable[..., Any] = value
