@@ -4,6 +4,15 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+
+
+def path(*folders):
+    """Give the PYTHONPATH for a process that imports from `folders` and from this folder.
+
+    The folder above is not part of it: `tests/jax` would then be imported where JAX is not installed.
+    """
+    return os.pathsep.join(filter(None, [*map(str, folders), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 
 
 def run(source, *arguments, timeout=300, **environment):
