@@ -1,8 +1,10 @@
-"""What all folders share: no folder's tests may load another's framework."""
+"""What all folders share: no folder's tests may load another's framework, and what is not installed is not tested."""
 
 import os
 import sys
+from importlib.machinery import PathFinder
 
+import pytest
 from hypothesis import settings
 
 # A developer's runs look for new counterexamples; CI, which judges somebody's change, repeats the same examples.
@@ -23,6 +25,33 @@ ALLOWED = {
     "keras_tensorflow": {"tensorflow", "jax"}, "keras_strategies": {"tensorflow", "jax"},
     "keras_jax": FRAMEWORKS - {"torch"}, "keras_torch": FRAMEWORKS,
 }  # fmt: skip
+
+
+class Module(pytest.Module):
+    """A module of tests that is skipped where it imports a package which is not installed."""
+
+    def collect(self):
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            package = missing(error.__cause__)
+            if package is None:
+                raise
+            pytest.skip(f"{package} is not installed")
+
+
+def missing(error):
+    """Give the package whose import failed because it is not installed; None for other errors and modules of ours."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    if error is None or not error.name:
+        return None
+    package = error.name.partition(".")[0]
+    return None if package == "rmsprop" or PathFinder.find_spec(package) else package
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return Module.from_parent(parent, path=module_path)
 
 
 def pytest_sessionfinish(session, exitstatus):
