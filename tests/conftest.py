@@ -3,6 +3,8 @@
 import os
 import sys
 
+import pytest
+import quick
 from hypothesis import settings
 
 # A developer's runs look for new counterexamples; CI, which judges somebody's change, repeats the same examples.
@@ -23,6 +25,29 @@ ALLOWED = {
     "keras_tensorflow": {"tensorflow", "jax"}, "keras_strategies": {"tensorflow", "jax"},
     "keras_jax": FRAMEWORKS - {"torch"}, "keras_torch": FRAMEWORKS,
 }  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the modules, and so what they import, that `-m quick` runs no test of."""
+    if config.option.markexpr == "quick" and collection_path.match("test_*.py"):
+        return not quick.is_chosen(f"{collection_path.parent.name}/{collection_path.name}") or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items, config):
+    """Mark what `tests/quick.py` names."""
+    names = {
+        item: "::".join([f"{item.path.parent.name}/{item.path.name}", *item.nodeid.split("::")[1:]]) for item in items
+    }
+    for item, name in names.items():
+        if quick.is_chosen(name):
+            item.add_marker("quick")
+    if config.option.markexpr == "quick" and all(os.path.isdir(one) for one in config.args):
+        for folder in {item.path.parent.name for item in items}:
+            for chosen in quick.CHOSEN.get(folder, ()):
+                if not any(name.startswith(f"{folder}/{chosen}") for name in names.values()):
+                    raise pytest.UsageError(f"tests/quick.py names {folder}/{chosen}, but there is no such test")
 
 
 def pytest_sessionfinish(session, exitstatus):
