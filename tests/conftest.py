@@ -2,9 +2,9 @@
 
 import os
 import sys
-from importlib.machinery import PathFinder
 
 import pytest
+import quick
 from hypothesis import settings
 
 # A developer's runs look for new counterexamples; CI, which judges somebody's change, repeats the same examples.
@@ -28,30 +28,49 @@ ALLOWED = {
 
 
 class Module(pytest.Module):
-    """A module of tests that is skipped where it imports a package which is not installed."""
+    """A module of tests, skipped where its folder's framework or another package that it imports is not installed."""
 
     def collect(self):
+        missing = quick.missing(quick.NEEDS.get(self.path.parent.name, ()))
+        if missing:
+            pytest.skip(f"{' and '.join(missing)} not installed")
         try:
             return super().collect()
         except self.CollectError as error:
-            package = missing(error.__cause__)
-            if package is None:
+            cause = error.__cause__
+            while cause is not None and not isinstance(cause, ModuleNotFoundError):
+                cause = cause.__cause__
+            package = (getattr(cause, "name", None) or "rmsprop").partition(".")[0]
+            if package == "rmsprop" or not quick.missing([package]):
                 raise
-            pytest.skip(f"{package} is not installed")
-
-
-def missing(error):
-    """Give the package whose import failed because it is not installed; None for other errors and modules of ours."""
-    while error is not None and not isinstance(error, ModuleNotFoundError):
-        error = error.__cause__
-    if error is None or not error.name:
-        return None
-    package = error.name.partition(".")[0]
-    return None if package == "rmsprop" or PathFinder.find_spec(package) else package
+            pytest.skip(f"{package} not installed")
 
 
 def pytest_pycollect_makemodule(module_path, parent):
     return Module.from_parent(parent, path=module_path)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the modules, and so what they import, that `-m quick` runs no test of."""
+    if config.option.markexpr == "quick" and collection_path.match("test_*.py"):
+        return not quick.is_chosen(f"{collection_path.parent.name}/{collection_path.name}") or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items, config):
+    """Mark what `tests/common/quick.py` names."""
+    names = {
+        item: "::".join([f"{item.path.parent.name}/{item.path.name}", *item.nodeid.split("::")[1:]]) for item in items
+    }
+    for item, name in names.items():
+        if quick.is_chosen(name):
+            item.add_marker("quick")
+    if config.option.markexpr == "quick" and all(os.path.isdir(one) for one in config.args):
+        for folder in {item.path.parent.name for item in items}:
+            for chosen in quick.CHOSEN.get(folder, ()):
+                if not any(name.startswith(f"{folder}/{chosen}") for name in names.values()):
+                    raise pytest.UsageError(f"tests/common/quick.py names {folder}/{chosen}, but there is no such test")
 
 
 def pytest_sessionfinish(session, exitstatus):
