@@ -3,6 +3,7 @@
 import os
 import sys
 
+import oldest
 import pytest
 import quick
 from hypothesis import settings
@@ -66,6 +67,9 @@ def pytest_collection_modifyitems(items, config):
     for item, name in names.items():
         if quick.is_chosen(name):
             item.add_marker("quick")
+        if oldest.jax_is_traced() and item.path.parent.name in oldest.JAX:
+            # The first step of the process says so, in whichever test that is.
+            item.add_marker(pytest.mark.filterwarnings(f"ignore:{oldest.WARNING}:UserWarning"))
     if config.option.markexpr == "quick" and all(os.path.isdir(one) for one in config.args):
         for folder in {item.path.parent.name for item in items}:
             for chosen in quick.CHOSEN.get(folder, ()):

@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import oldest
+
 
 def path(*folders):
     """Give the PYTHONPATH for a process that imports from `folders` and from this folder.
@@ -17,8 +19,9 @@ def path(*folders):
 
 def run(source, *arguments, timeout=300, **environment):
     """Run `source` with warnings as errors and give what it printed; a failure shows what it wrote."""
+    filters = ["-W", "error", *(["-W", f"ignore:{oldest.WARNING}:UserWarning"] if oldest.jax_is_traced() else [])]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *map(str, arguments)],
+        [sys.executable, *filters, "-c", textwrap.dedent(source), *map(str, arguments)],
         env=os.environ | environment,
         capture_output=True,
         text=True,

@@ -60,6 +60,7 @@ _NAMES = {
         test_native_transformations.py
         test_numbers.py::test_trajectory[optimizer-{case}-float32]
         test_numbers.py::test_trajectory[transformation-plain-float32]
+        test_oldest.py
         test_optax.py
         test_options.py
         test_trees.py
