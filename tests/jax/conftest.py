@@ -5,7 +5,7 @@ import pytest
 
 
 def needs_native_steps(item):
-    """Whether a test is of them; those of transformations run with any, and say whether JAX can do what they ask for."""
+    """Whether a test is of them; most of those of transformations show what traced steps ask of JAX, too."""
     if item.path.name == "test_native_transformations.py":
         return item.originalname == "test_native"
     return item.path.name.startswith("test_native_")
