@@ -3,6 +3,7 @@
 # Both work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv.
 
 PYTHON ?= python3
+OLDEST_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -11,7 +12,7 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all env lint types bench clean
+.PHONY: demo test test-all test-lowest env lint types bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -22,6 +23,11 @@ test: env
 
 test-all: env
 	$(BIN)/python tests/run.py
+	$(MAKE) test-lowest
+
+# A quick selection with the lower bounds of pyproject.toml, on the oldest Python; see tests/lowest.py.
+test-lowest:
+	$(OLDEST_PYTHON) tests/lowest.py
 
 env: $(VENV)/env.stamp
 
@@ -55,4 +61,4 @@ $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	touch $@ $(VENV)/demo.stamp
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

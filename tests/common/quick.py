@@ -60,6 +60,7 @@ _NAMES = {
         test_native_transformations.py
         test_numbers.py::test_trajectory[optimizer-{case}-float32]
         test_numbers.py::test_trajectory[transformation-plain-float32]
+        test_oldest.py
         test_optax.py
         test_options.py
         test_trees.py
@@ -98,15 +99,14 @@ CHOSEN = {
 #: Folder -> what must be installed for it. Nothing runs without its framework, and is then not counted as passed.
 NEEDS = {
     "core": (),
-    "torch": ("torch",),
-    "jax": ("jax", "optax"),
-    "jax_sharded": ("jax", "optax"),
-    "tf_keras": ("tensorflow", "tf_keras"),
-    "tensorflow": ("tensorflow", "tf_keras"),
+    "torch": ("torch",), "triton": ("torch", "triton"), "triton_ptx": ("torch", "triton"), "cuda": ("torch", "triton"),
+    "clients": ("torch",),
+    "jax": ("jax", "optax"), "jax_sharded": ("jax", "optax"),
+    **dict.fromkeys(["tf_keras", "tensorflow", "tf_distribute", "tf_dtensor"], ("tensorflow", "tf_keras")),
     "keras_jax": ("keras", "jax"),
-    "keras_tensorflow": ("keras", "tensorflow", "tf_keras"),
+    **dict.fromkeys(["keras_tensorflow", "keras_strategies"], ("keras", "tensorflow", "tf_keras")),
     "keras_torch": ("keras", "torch"),
-}
+}  # fmt: skip
 
 
 def missing(packages):
