@@ -3,12 +3,13 @@
 import oldest
 import pytest
 
+#: Modules of tests of native steps in which others are told apart by their names.
+SOME = {"test_native_elsewhere.py": {"test_switch"}, "test_native_transformations.py": {"test_native"}}
+
 
 def needs_native_steps(item):
-    """Whether a test is of them; most of those of transformations show what traced steps ask of JAX, too."""
-    if item.path.name == "test_native_transformations.py":
-        return item.originalname == "test_native"
-    return item.path.name.startswith("test_native_")
+    name = item.path.name
+    return name.startswith("test_native_") and (name not in SOME or item.originalname in SOME[name])
 
 
 def pytest_collection_modifyitems(items):
