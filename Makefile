@@ -1,9 +1,15 @@
 # make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
-# environment of the suite.
-# Both work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv.
+# environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.
+# All work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv, .venv-newest and
+# .venv-lowest.
 
 PYTHON ?= python3
+OLDEST_PYTHON ?= python3.11
+# The newest that there is, none before 3.12. pyenv's commands want to be told which version is meant.
+NEWEST_PYTHON ?= $(shell for minor in 14 13 12; do \
+	PYENV_VERSION=3.$$minor python3.$$minor -c 'import sys, venv; print(sys.executable)' 2>/dev/null && break; done)
 VENV := .venv
+NEWEST := .venv-newest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(PIP) --constraint constraints.txt
@@ -11,7 +17,7 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all env lint types bench clean
+.PHONY: demo test test-all quick newest newest-python test-newest test-lowest env lint types bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -22,6 +28,31 @@ test: env
 
 test-all: env
 	$(BIN)/python tests/run.py
+	$(MAKE) test-newest
+	$(MAKE) test-lowest
+
+# A quick selection of every front end on the newest Python, with the packages of constraints-newest.txt.
+quick: $(NEWEST)/env.stamp
+	$(run-quick)
+
+# The same with the newest packages that there are, and torch as in constraints.txt.
+test-newest:
+	$(call install-newest,$(TORCH))
+	$(run-quick)
+
+# Write down which those are.
+newest:
+	$(call install-newest,$(TORCH))
+	date +"# The newest packages on %F, by make newest; torch is that of constraints.txt." > constraints-newest.txt
+	$(NEWEST)/bin/python -m pip freeze --exclude-editable >> constraints-newest.txt
+	touch $(NEWEST)/env.stamp
+
+newest-python:
+	@echo $(NEWEST_PYTHON)
+
+# A quick selection with the lower bounds of pyproject.toml, on the oldest Python; see tests/lowest.py.
+test-lowest:
+	$(OLDEST_PYTHON) tests/lowest.py
 
 env: $(VENV)/env.stamp
 
@@ -54,5 +85,23 @@ $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 		$(PIP) --no-deps --upgrade --target $(VENV)/triton-3.6 triton==3.6.0; fi
 	touch $@ $(VENV)/demo.stamp
 
+# What front ends and tests need and nothing more; $(1) says in which versions.
+define install-newest
+	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.12 or newer is needed; name one with: make NEWEST_PYTHON=..."; exit 1; }
+	$(NEWEST_PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(1) \
+		--editable '.[tf_keras,torch,jax,keras]' pytest hypothesis
+endef
+
+TORCH = $(shell grep '^torch==' constraints.txt)
+
+$(NEWEST)/env.stamp: pyproject.toml constraints-newest.txt
+	$(call install-newest,--constraint constraints-newest.txt)
+	touch $@
+
+define run-quick
+	RMSPROP_CACHE_DIR=$(CURDIR)/$(NEWEST)/kernels $(NEWEST)/bin/python tests/run.py -m quick
+endef
+
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) .venv-lowest runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

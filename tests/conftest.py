@@ -1,8 +1,11 @@
-"""What all folders share: no folder's tests may load another's framework."""
+"""What all folders share: no folder's tests may load another's framework, and what is not installed is not tested."""
 
 import os
 import sys
 
+import oldest
+import pytest
+import quick
 from hypothesis import settings
 
 # A developer's runs look for new counterexamples; CI, which judges somebody's change, repeats the same examples.
@@ -23,6 +26,55 @@ ALLOWED = {
     "keras_tensorflow": {"tensorflow", "jax"}, "keras_strategies": {"tensorflow", "jax"},
     "keras_jax": FRAMEWORKS - {"torch"}, "keras_torch": FRAMEWORKS,
 }  # fmt: skip
+
+
+class Module(pytest.Module):
+    """A module of tests, skipped where its folder's framework or another package that it imports is not installed."""
+
+    def collect(self):
+        missing = quick.missing(quick.NEEDS.get(self.path.parent.name, ()))
+        if missing:
+            pytest.skip(f"{' and '.join(missing)} not installed")
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            cause = error.__cause__
+            while cause is not None and not isinstance(cause, ModuleNotFoundError):
+                cause = cause.__cause__
+            package = (getattr(cause, "name", None) or "rmsprop").partition(".")[0]
+            if package == "rmsprop" or not quick.missing([package]):
+                raise
+            pytest.skip(f"{package} not installed")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return Module.from_parent(parent, path=module_path)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the modules, and so what they import, that `-m quick` runs no test of."""
+    if config.option.markexpr == "quick" and collection_path.match("test_*.py"):
+        return not quick.is_chosen(f"{collection_path.parent.name}/{collection_path.name}") or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items, config):
+    """Mark what `tests/common/quick.py` names."""
+    names = {
+        item: "::".join([f"{item.path.parent.name}/{item.path.name}", *item.nodeid.split("::")[1:]]) for item in items
+    }
+    for item, name in names.items():
+        if quick.is_chosen(name):
+            item.add_marker("quick")
+        if oldest.jax_is_traced() and item.path.parent.name in oldest.JAX:
+            # The first step of the process says so, in whichever test that is.
+            item.add_marker(pytest.mark.filterwarnings(f"ignore:{oldest.WARNING}:UserWarning"))
+    if config.option.markexpr == "quick" and all(os.path.isdir(one) for one in config.args):
+        for folder in {item.path.parent.name for item in items}:
+            for chosen in quick.CHOSEN.get(folder, ()):
+                if not any(name.startswith(f"{folder}/{chosen}") for name in names.values()):
+                    raise pytest.UsageError(f"tests/common/quick.py names {folder}/{chosen}, but there is no such test")
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -5,7 +5,8 @@ floating-point and logging state for the process; Triton's interpreter is chosen
 holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
 is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
 `make env` puts beside it. Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all`
-runs that too.
+runs that too. With `-m quick` only the folders of that selection are run. A folder whose framework is not installed is
+left out: a line says which.
 """
 
 import os
@@ -19,6 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+
+# In the place of this folder, whose folders have the names of frameworks and would pass for them.
+sys.path[0] = str(HERE / "common")
+
+import quick  # noqa: E402
 
 #: Those that take longest come first, so that nothing long is left for the end.
 FIRST = (
@@ -43,11 +49,21 @@ class Run(NamedTuple):
         return self.folder.name + (f" with {self.packages.name}" if self.packages else "")
 
 
-def runs() -> list[Run]:
+def runs(arguments: list[str]) -> list[Run]:
     """List what is run, in the order in which it starts."""
     found = sorted({file.parent for file in HERE.glob("*/test_*.py")})
+    if "quick" in arguments:
+        found = [folder for folder in found if folder.name in quick.CHOSEN]
+    found = [folder for folder in found if not _left_out(folder.name)]
     found.sort(key=lambda folder: FIRST.index(folder.name) if folder.name in FIRST else len(FIRST))
     return [Run(folder, packages) for folder in found for packages in (None, *AGAIN.get(folder.name, []))]
+
+
+def _left_out(folder: str) -> bool:
+    missing = quick.missing(quick.NEEDS.get(folder, ()))
+    if missing:
+        print(f"tests/{folder} is left out: {' and '.join(missing)} not installed", flush=True)
+    return bool(missing)
 
 
 def do(one: Run, arguments: list[str]) -> tuple[int, str, Counter[str]]:
@@ -73,7 +89,7 @@ def main() -> int:
     """Run all folders, the later ones also after a failure."""
     started, total, failed = time.monotonic(), Counter[str](), []
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        running = {pool.submit(do, one, sys.argv[1:]): str(one) for one in runs()}
+        running = {pool.submit(do, one, sys.argv[1:]): str(one) for one in runs(sys.argv[1:])}
         for future in as_completed(running):
             status, output, counts = future.result()
             print(f"\n=== {running[future]}\n{output}", flush=True)

@@ -7,8 +7,8 @@ from typing import Final
 
 _PACKAGE: Final = str(Path(__file__).parent)
 
-#: What stands between a decorated or overridden method of ours and its caller.
-_WRAPPERS: Final = ("tensorflow.python.", "torch.")
+#: What stands between a step of ours, or a decorated or overridden method, and the user who called for it.
+_WRAPPERS: Final = ("tensorflow.python.", "torch.", "jax.", "keras.", "tf_keras.")
 
 
 def warn(message: str, category: type[Warning] = UserWarning, through: str | None = None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 import pytest
-import torch
 
 
 def declare_operators():
@@ -17,6 +16,8 @@ def declare_operators():
     timm and torchmetrics import it, and no test here calls an operator of it. Torch comes in builds with and without
     CUDA; torchvision for the other one raises, because these two operators are not there.
     """
+    import torch
+
     (folder,) = find_spec("torchvision").submodule_search_locations
     try:
         torch.ops.load_library(Path(folder) / "_C.so")
@@ -28,9 +29,11 @@ def declare_operators():
     return None
 
 
-_library = declare_operators()
+_library = declare_operators() if find_spec("torchvision") else None
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
+    import torch
+
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""`rmsprop.RMSprop` on NumPy arrays against the oracle of `tests/reference.py`."""
+"""`rmsprop.RMSprop` on NumPy arrays against the oracle of `tests/common/reference.py`."""
 
 import cases
 import ml_dtypes

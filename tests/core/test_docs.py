@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import quick
 from processes import run
 
 import rmsprop
@@ -33,9 +34,21 @@ MODULES = [
 ]
 
 
+# What an example imports or asks Keras for, of the frameworks.
+USED = re.compile(
+    r'(?:^import |^from rmsprop\.|KERAS_BACKEND"] = ")(tensorflow|tf_keras|torch|jax|keras)\b', re.MULTILINE
+)
+
+
+def left_out(code):
+    """A mark that leaves an example out where its framework is not installed; the suite's environment has all."""
+    missing = quick.missing(USED.findall(code))
+    return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
+
+
 def examples():
     return [
-        pytest.param(code, output, id=f"{page.name}-{number}")
+        pytest.param(code, output, id=f"{page.name}-{number}", marks=left_out(code))
         for page in PAGES
         for number, (code, output) in enumerate(EXAMPLE.findall(page.read_text()))
     ]

@@ -49,7 +49,9 @@ class Tensors:
             name: [aligned(random.uniform(0.5, 2, size).astype(self.type_of(name, storage))) for size in sizes]
             for name in operands
         }
-        self.targets = {name: [aligned(array * 0) for array in self.sources[name]] for name in operands[1:]}
+        self.targets = {
+            name: [aligned(numpy.zeros_like(array)) for array in self.sources[name]] for name in operands[1:]
+        }
         self.columns = columns = {name: numpy.zeros(len(sizes), numpy.int64) for name in operands[1:]}
         targets = columns if separate else None
         self.launch = Launch(sizes, storage, operands, [*fixed, *changing(options)], 2, targets=targets, **launch)

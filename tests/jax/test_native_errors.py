@@ -9,7 +9,7 @@ import pytest
 from jax.ffi import ffi_call
 
 from rmsprop.compilers import _frames
-from rmsprop.engines.jax import _handler, _plan
+from rmsprop.engines.jax import _available, _handler, _plan
 
 GOOD = _plan.Plan((), (), ("variable",), ())
 ARRAY = jnp.ones(3)
@@ -17,7 +17,7 @@ ARRAY = jnp.ones(3)
 
 def call(text, *arguments):
     jax.devices()
-    assert _handler.problem() is None
+    assert _available.problem() is None
     out = [jax.ShapeDtypeStruct((3,), "float32")]
     attributes = {_handler.ATTRIBUTE: text} if text is not None else {}
     return jax.block_until_ready(ffi_call(_handler.NAME, out)(*arguments, **attributes))

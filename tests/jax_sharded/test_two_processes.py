@@ -8,6 +8,7 @@ from pathlib import Path
 
 import meshes
 import numpy
+from processes import path
 
 from rmsprop.jax import RMSprop
 
@@ -22,14 +23,13 @@ def free_port():
 
 def test_trajectory_equals_that_of_one_process(tmp_path):
     port = free_port()
-    path = os.pathsep.join(filter(None, [str(SCRIPT.parent), os.environ.get("PYTHONPATH")]))
     running = [
         subprocess.Popen(
             [sys.executable, SCRIPT, str(port), str(place), tmp_path / f"{place}.npz"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path()},
         )
         for place in range(2)
     ]

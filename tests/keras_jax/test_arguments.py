@@ -1,4 +1,4 @@
-"""See `tests/keras_arguments.py`."""
+"""See `tests/common/keras_arguments.py`."""
 
 import keras_arguments
 

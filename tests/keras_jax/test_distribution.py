@@ -1,13 +1,10 @@
 """`keras.distribution` on eight devices, which must be there before JAX starts: a process of its own."""
 
 import textwrap
-from pathlib import Path
 
-from processes import run
+from processes import path, run
 
 SOURCE = """
-    import os, sys
-    sys.path.insert(0, {tests!r})
     import keras, keras_runs as runs, numpy
     from rmsprop.keras import RMSprop
 
@@ -50,6 +47,6 @@ SOURCE = """
 # Takes more than ten seconds: starts a process that compiles for eight devices
 def test_distributions():
     source = "import warnings; warnings.simplefilter('default')\n"
-    source += textwrap.dedent(SOURCE).format(tests=str(Path(__file__).parent.parent))
-    found = run(source, XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    source += textwrap.dedent(SOURCE)
+    found = run(source, PYTHONPATH=path(), XLA_FLAGS="--xla_force_host_platform_device_count=8")
     assert found.split() == ["DataParallel", "ModelParallel"]

@@ -1,4 +1,4 @@
-"""See `tests/keras_interrupts.py`."""
+"""See `tests/common/keras_interrupts.py`."""
 
 import keras_interrupts
 

@@ -1,4 +1,4 @@
-"""See `tests/keras_names.py`."""
+"""See `tests/common/keras_names.py`."""
 
 import keras_names
 

@@ -1,4 +1,4 @@
-"""See `tests/keras_sparse.py`."""
+"""See `tests/common/keras_sparse.py`."""
 
 import jax
 import jax.numpy as jnp

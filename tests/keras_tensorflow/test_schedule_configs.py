@@ -1,4 +1,4 @@
-"""See `tests/schedule_configs.py`."""
+"""See `tests/common/schedule_configs.py`."""
 
 import schedule_configs
 

@@ -1,4 +1,4 @@
-"""See `tests/keras_training.py`."""
+"""See `tests/common/keras_training.py`."""
 
 from typing import ClassVar
 

@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 import numpy
+from processes import path
 
 
 # Takes more than ten seconds: starts two processes that import torch
 def test_two_processes_train_as_one(tmp_path):
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     started = []
     try:
         for rank in range(2):
             command = [sys.executable, str(here / "distributed_training.py"), str(rank), "2", str(tmp_path)]
             with (tmp_path / f"{rank}.txt").open("w") as log:
-                environment = os.environ | {"PYTHONPATH": paths}
+                environment = os.environ | {"PYTHONPATH": path()}
                 started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
         for rank, process in enumerate(started):
             assert process.wait(timeout=300) == 0, (tmp_path / f"{rank}.txt").read_text()

@@ -1,12 +1,11 @@
 """A file that is trained on one backend goes on with another: with this process's torch, and with others in theirs."""
 
-import os
 from pathlib import Path
 
 import going_on
 import numpy
 import pytest
-from processes import run
+from processes import path, run
 
 SOURCE = """
     import sys, warnings
@@ -20,8 +19,7 @@ SOURCE = """
 def folder(tmp_path_factory):
     """Holds the trainings; each backend goes on with what the one before it has begun."""
     made = tmp_path_factory.mktemp("trainings")
-    here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = path(Path(__file__).parent)
     going_on.do(made)
     run(SOURCE, made, "torch", KERAS_BACKEND="tensorflow", PYTHONPATH=paths)
     run(SOURCE, made, "tensorflow", KERAS_BACKEND="jax", PYTHONPATH=paths)

@@ -1,4 +1,4 @@
-"""See `tests/keras_resuming.py`."""
+"""See `tests/common/keras_resuming.py`."""
 
 import keras_resuming
 

@@ -1,4 +1,4 @@
-"""See `tests/keras_saving.py`."""
+"""See `tests/common/keras_saving.py`."""
 
 import keras_saving
 

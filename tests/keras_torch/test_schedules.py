@@ -1,4 +1,4 @@
-"""See `tests/keras_schedules.py`."""
+"""See `tests/common/keras_schedules.py`."""
 
 import keras_schedules
 

@@ -1,4 +1,4 @@
-"""See `tests/keras_sparse.py`."""
+"""See `tests/common/keras_sparse.py`."""
 
 import keras_sparse
 import torch

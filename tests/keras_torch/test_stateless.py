@@ -1,4 +1,4 @@
-"""See `tests/keras_stateless.py`."""
+"""See `tests/common/keras_stateless.py`."""
 
 import keras_stateless
 

@@ -1,4 +1,4 @@
-"""The oracle of `tests/reference.py` against `tf_keras.optimizers.RMSprop`: the table, then what is documented."""
+"""The oracle of `tests/common/reference.py` against `tf_keras.optimizers.RMSprop`: the table, then the documented."""
 
 from typing import NamedTuple
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from processes import path
+
 HERE = Path(__file__).parent
 
 
@@ -26,10 +28,9 @@ def addresses(number):
 
 def start(script, *arguments, **environment):
     """Start a script of this folder."""
-    found = os.pathsep.join([str(HERE), str(HERE.parent)])
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(HERE / script), *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": found} | environment,
+        env=os.environ | {"PYTHONPATH": path(HERE)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 from keras_models import BATCHES, OPTIONS, X, Y, assert_ours, assert_same, compiled, mlp, state, train
 from keras_saving import FORMATS
-from processes import run
+from processes import path, run
 
 from rmsprop.tf_keras import RMSprop
 
@@ -90,8 +90,7 @@ def test_another_process_goes_on_bit_exactly(runs, tmp_path):
     """A `.keras` file finds our class by itself; the older formats, for which it must be imported, say so."""
     one = runs["everything"]
     numpy.savez(tmp_path / "data.npz", x=X[HALF:], y=Y[HALF:])
-    here = Path(__file__).parent
-    run(FRESH, one.folder, tmp_path / "data.npz", PYTHONPATH=f"{here}:{here.parent}")
+    run(FRESH, one.folder, tmp_path / "data.npz", PYTHONPATH=path(Path(__file__).parent))
     for form in FORMATS:
         with numpy.load(f"{one.path(form)}.end.npz") as found:
             assert_same(dict(found), one.end)

@@ -24,8 +24,9 @@ READ = {
     ),
     "memoryview": lambda variable: numpy.asarray(memoryview(variable.read_value())),
     "asarray": lambda variable: numpy.asarray(variable.read_value()),
-    "numpy.from_dlpack": lambda variable: numpy.from_dlpack(variable.read_value()),
 }
+if hasattr(tf.__internal__.EagerTensor, "__dlpack__"):  # not in TensorFlow 2.18
+    READ["numpy.from_dlpack"] = lambda variable: numpy.from_dlpack(variable.read_value())
 
 EVERYTHING = {
     "momentum": 0.9, "centered": True, "weight_decay": 0.01, "global_clipnorm": 1.0, "use_ema": True,

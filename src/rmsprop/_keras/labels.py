@@ -1,16 +1,20 @@
 """What the arrays of a Keras file are, which go there by number: files of ours say it, files of Keras's own do not.
 
 A label is a list of kinds in the order of the arrays, "iteration", "learning_rate", or a slot's. In an HDF5 file it is
-an attribute of the group that holds them, where Keras's own optimizer does not stumble over it.
+an attribute of the group that holds them, where Keras's own optimizer does not stumble over it. Keras has no public
+name for that group; where it is not found, arrays go by number alone, as in Keras's own files, after a warning.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 from typing import Any, Final
 
+import keras
 import numpy
 
 from rmsprop._attributes import HOMES
+from rmsprop._warnings import warn
 
 _ATTRIBUTE: Final = "rmsprop_state"
 
@@ -32,16 +36,21 @@ def of(optimizer: Any) -> list[tuple[str, Any]]:
 
 
 def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
-    """Note a label in a file, if it is one that takes notes and does not have it yet."""
+    """Note a label in a file, if it does not have it yet; warn once if files take no notes."""
     notes = _notes(store)
-    if notes is not None and _ATTRIBUTE not in notes:
+    if notes is None:
+        _warn()
+    elif _ATTRIBUTE not in notes:
         notes[_ATTRIBUTE] = ",".join(f"{len(list(run))} {kind}" for kind, run in groupby(kind for kind, _ in label))
 
 
 def read(store: Any) -> list[str] | None:
-    """Give the kinds that a file notes, or None."""
+    """Give the kinds that a file notes, or None; warn once if files take no notes."""
     notes = _notes(store)
-    text = None if notes is None else notes.get(_ATTRIBUTE)
+    if notes is None:
+        _warn()
+        return None
+    text = notes.get(_ATTRIBUTE)
     if text is None:
         return None
     runs = (run.split(" ") for run in str(text).split(","))
@@ -59,7 +68,20 @@ def numbers_alone(store: Any) -> list[str] | None:
 
 
 def _notes(store: Any) -> Any:
-    return getattr(getattr(store, "_h5_entry_group", None), "attrs", None)
+    """Give the attributes of the group that holds the arrays; None if there is no such thing."""
+    group = getattr(store, "_h5_entry_group", None)
+    # A dictionary is what Keras has for a file, or one of several, without arrays of the optimizer.
+    return {} if isinstance(group, dict) else getattr(group, "attrs", None)
+
+
+@cache
+def _warn() -> None:
+    warn(
+        f"Keras {keras.__version__} has no place in its files where rmsprop could note which state an array is: a file "
+        "of other state, with as many arrays of the same shapes, is loaded without an error. Construct the optimizer "
+        "with the same momentum, centered, use_ema and gradient_accumulation_steps as when the file was saved",
+        through="keras",
+    )
 
 
 def match(label: list[tuple[str, Any]], noted: list[str] | None, keys: Iterable[str]) -> list[tuple[Any, str]]:

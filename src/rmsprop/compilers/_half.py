@@ -1,29 +1,39 @@
 """float16 and bfloat16 as 16 bits: exact widening to float32 and rounding back, as LLVM instructions.
 
 Numba has no arithmetic on half types, and none is wanted: they are storage. Rounding is to nearest, ties to even,
-with subnormals, infinities and NaN (quieted) kept. float16 uses the processor's conversions where it has them and
-integer arithmetic elsewhere; both give the same bits, which a test compares over all of them.
+with subnormals, infinities and NaN (quieted) kept. float16 uses the conversions of the processor that Numba compiles
+for where it has them, and integer arithmetic elsewhere; both give the same bits, which a test compares over all.
 """
 
 import platform
+from functools import cache
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
+from numba.core.registry import cpu_target
 
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 
-#: Whether LLVM can convert float16 without calling a runtime library that Numba does not link.
-native_float16: bool = platform.machine().lower() in ("arm64", "aarch64") or bool(
-    binding.get_host_cpu_features().get("f16c", False)
-)
+
+@cache
+def native_float16() -> bool:
+    """Whether LLVM can convert float16 without calling a runtime library that Numba does not link.
+
+    Numba's target decides, not this machine: ``NUMBA_CPU_NAME`` names another processor, for a cache that machines
+    share.
+    """
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    *_, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+f16c" in features.split(",")
 
 
 def widen(builder: Any, storage: str, bits: Any) -> Any:
     """Turn the 16 bits of a stored number into the float32 of the same value."""
     if storage == "bfloat16":
         return builder.bitcast(builder.shl(builder.zext(bits, _I32), _I32(16)), _FLOAT)
-    if native_float16:
+    if native_float16():
         return builder.fpext(builder.bitcast(bits, _HALF), _FLOAT)
     wide = builder.zext(bits, _I32)
     sign = builder.shl(builder.and_(wide, _I32(0x8000)), _I32(16))
@@ -42,7 +52,7 @@ def narrow(builder: Any, storage: str, value: Any) -> Any:
         value = _round_to_odd(builder, value)
     if storage == "bfloat16":
         return _narrow_bfloat16(builder, value)
-    if native_float16:
+    if native_float16():
         return builder.bitcast(builder.fptrunc(value, _HALF), _I16)
     return _narrow_float16(builder, value)
 

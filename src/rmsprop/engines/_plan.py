@@ -4,7 +4,6 @@ A bucket is what one kernel call serves: the same storage types, the same option
 not. A plan is made for one pattern of gradients and used for every step that has it.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,9 @@ from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order, packed_address
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
+from rmsprop.engines._loss import is_lost, kernels
 from rmsprop.engines._scalars import changing, constants, storage_of
+from rmsprop.engines._switch import native_by_default
 
 if TYPE_CHECKING:
     from rmsprop.compilers.numba import Launch, SquareSums
@@ -223,9 +224,15 @@ def _is_row_major(variable: Array, kind: Kind) -> bool:
 
 
 def runs_kernels(options: Options) -> bool:
-    """Whether compiled kernels do the step."""
-    # Numba's own switch, for debuggers and coverage, leaves nothing that could run a kernel.
-    return options.jit_compile and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    """Whether compiled kernels do the step.
+
+    Warns:
+        UserWarning: they should, and cannot; see `rmsprop.engines._loss`.
+    """
+    if not options.jit_compile:
+        return False
+    reason = kernels()
+    return reason is None or (native_by_default() and not is_lost(reason))
 
 
 def _launch(

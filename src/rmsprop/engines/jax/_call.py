@@ -45,15 +45,28 @@ def _step(
     places = [place for bucket in buckets for place in bucket.places]
     kept = [items[place].owners()[name] for name in state for place in places]
     operands = [*numbers.values(), *(items[place].gradient for place in places), *kept]
-    results = ffi_call(
-        NAME,
-        [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in kept],
-        input_output_aliases={len(operands) - len(kept) + number: number for number in range(len(kept))},
-    )(*operands, **{ATTRIBUTE: text})
+    results = call(text, operands, len(kept))
     found: list[dict[str, jax.Array]] = [{} for _ in items]
     for number, result in enumerate(results):
         found[places[number % len(places)]][state[number // len(places)]] = result
     return found
+
+
+def call(plan: str, operands: Sequence[Any], kept: int) -> Sequence[jax.Array]:
+    """Add one call to what is being traced.
+
+    Args:
+        plan: what it is to do.
+        operands: what it gets.
+        kept: how many of them, at the end, its results take the place of.
+    """
+    first = len(operands) - kept
+    results: Sequence[jax.Array] = ffi_call(
+        NAME,
+        [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in operands[first:]],
+        input_output_aliases={first + number: number for number in range(kept)},
+    )(*operands, **{ATTRIBUTE: plan})
+    return results
 
 
 def _changing(options: ArrayOptions, learning_rate: Any, iterations: Any) -> dict[str, Any]:

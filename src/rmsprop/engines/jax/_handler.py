@@ -6,13 +6,13 @@ as its attribute.
 
 import ctypes
 import threading
-from functools import cache
 from typing import Final
 
 from jax.ffi import pycapsule, register_ffi_target
 from jaxlib import version
 
 from rmsprop.compilers._frames import Attributes, Buffers, Frame, Metadata, NewError, Text
+from rmsprop.engines._loss import Refused
 from rmsprop.engines.jax._exit import wait_at_exit
 from rmsprop.engines.jax._plan import runners
 
@@ -98,21 +98,19 @@ def _stay_known() -> None:
         _per_thread.known = True
 
 
-@cache
-def problem() -> str | None:
-    """Make the handler known to XLA; if that cannot be, say why.
+def register() -> None:
+    """Make the handler known to XLA, which says at once if it does not take it.
 
-    JAX has devices when this is called: what is made known earlier is tried when they are looked for, and takes them
-    all along where it fails.
+    Raises:
+        Refused: the installed jaxlib would end the process, or does not take it.
     """
     if version.__version_info__ < _JAXLIB:
-        return f"jaxlib {version.__version__} is older than {'.'.join(map(str, _JAXLIB))}"
+        raise Refused(f"jaxlib {version.__version__} is older than {'.'.join(map(str, _JAXLIB))}")
     try:
         address = ctypes.cast(_handler, ctypes.c_void_p).value
         register_ffi_target(NAME, pycapsule(address), platform="cpu")
     except (AttributeError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        return f"XLA does not take our handler: {error}"
+        raise Refused(f"XLA does not take our handler: {error}") from error
     # XLA has the address for as long as the process lives, also while the interpreter takes down its modules.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_handler))
     wait_at_exit()
-    return None

@@ -8,50 +8,16 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
 
-import jax.ffi
+import jax
 import jax.numpy as jnp
 
-from rmsprop._options import FLOATS
-from rmsprop.engines.jax import _operation, _traced
-from rmsprop.engines.jax._items import Item, numpy_slot_dtype
+from rmsprop.engines.jax import _call, _operation, _traced
+from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
 from rmsprop.engines.jax._rows import to_dense
 
 #: Options that no step asks for.
 _APART: Final = ("learning_rate", "initial_velocity", "jit_compile", "name")
-
-
-def can(options: ArrayOptions, items: Sequence[Item]) -> bool:
-    """Whether a step can go by our kernels: all devices there are is one CPU, and XLA takes our function.
-
-    Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.
-    """
-    if not items or not options.jit_compile or jax.device_count() != 1 or jax.devices()[0].platform != "cpu":
-        return False
-    if not all(_is_ours(options, item) for item in items):
-        return False
-    if options.clips_by_norm and (options.axis_name is not None or any(map(_varies, items))):
-        return False
-    # Numba is loaded when there is a step for it.
-    from rmsprop.engines.jax import _handler
-
-    return _handler.problem() is None
-
-
-def _is_ours(options: ArrayOptions, item: Item) -> bool:
-    """Whether types and shapes are those that a kernel takes them for: it would read past the end of others."""
-    variable, slot = item.variable, numpy_slot_dtype(options, item.variable)
-    return (
-        jnp.dtype(variable.dtype).name in FLOATS
-        and jnp.dtype(item.gradient.dtype).name in FLOATS
-        and item.gradient.shape == variable.shape
-        and all(one.dtype == slot and one.shape == variable.shape for one in item.slots.values())
-    )
-
-
-def _varies(item: Item) -> bool:
-    """Whether a gradient is one of several parts within a `shard_map`."""
-    return any(getattr(jax.typeof(part), "vma", ()) for part in jax.tree.leaves(item.gradient))
 
 
 def step(
@@ -97,8 +63,6 @@ class _Step(NamedTuple):
 
     def native(self, *operands: Any) -> list[jax.Array]:
         """Give the results by a custom call."""
-        from rmsprop.engines.jax import _call
-
         new = _call.step(*self._arguments(operands))
         return [one[name] for name in self.state for one in new]
 

@@ -90,7 +90,7 @@ def _map(operands: Sequence[Any], axes: Sequence[int | None], *, meaning: Meanin
 def _lower_for_cpu(context: Any, *operands: Any, meaning: Meaning) -> Any:
     module = context.module_context
     # An exported step may run in a process without us.
-    exported = getattr(module.lowering_parameters, "for_export", False)
+    exported = module.lowering_parameters.for_export
     alone = getattr(module.axis_context, "num_devices", None) == 1
     return _lower(meaning.native if alone and not exported else meaning.traced, context, operands)
 

@@ -1,14 +1,16 @@
 """A whole step on JAX arrays: which way it goes."""
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from rmsprop._options import FLOATS
+from rmsprop.engines._loss import is_lost
 from rmsprop.engines.jax import _traced
-from rmsprop.engines.jax._items import Item
+from rmsprop.engines.jax._available import problem
+from rmsprop.engines.jax._items import Item, numpy_slot_dtype
 from rmsprop.engines.jax._options import ArrayOptions
 
 
@@ -26,20 +28,41 @@ def step(
 
     Returns:
         For each item its new arrays: "variable", and each of its slots by name.
+
+    Warns:
+        UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._loss`.
     """
-    kernels = _native() if native else None
-    if kernels is not None and kernels.can(options, items):
-        done: list[dict[str, jax.Array]] = kernels.step(options, items, learning_rate, iterations)
-        return done
+    if native and _is_for_kernels(options, items) and not is_lost(problem()):
+        # Numba is loaded when there is a step for it.
+        from rmsprop.engines.jax import _native
+
+        return _native.step(options, items, learning_rate, iterations)
     return _traced.step(options, items, learning_rate, iterations)
 
 
-@cache
-def _native() -> Any:
-    """Give the module of native steps; None where the installed JAX lacks what it needs."""
-    try:
-        return import_module("rmsprop.engines.jax._native")
-    except ImportError as error:
-        if not (error.name or "").startswith("jax"):
-            raise
-        return None
+def _is_for_kernels(options: ArrayOptions, items: Sequence[Item]) -> bool:
+    """Whether a step is one for our kernels: all devices there are is one CPU.
+
+    Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.
+    """
+    if not items or not options.jit_compile or jax.device_count() != 1 or jax.devices()[0].platform != "cpu":
+        return False
+    if not all(_is_ours(options, item) for item in items):
+        return False
+    return not options.clips_by_norm or (options.axis_name is None and not any(map(_varies, items)))
+
+
+def _is_ours(options: ArrayOptions, item: Item) -> bool:
+    """Whether types and shapes are those that a kernel takes them for: it would read past the end of others."""
+    variable, slot = item.variable, numpy_slot_dtype(options, item.variable)
+    return (
+        jnp.dtype(variable.dtype).name in FLOATS
+        and jnp.dtype(item.gradient.dtype).name in FLOATS
+        and item.gradient.shape == variable.shape
+        and all(one.dtype == slot and one.shape == variable.shape for one in item.slots.values())
+    )
+
+
+def _varies(item: Item) -> bool:
+    """Whether a gradient is one of several parts within a `shard_map`."""
+    return any(getattr(jax.typeof(part), "vma", ()) for part in jax.tree.leaves(item.gradient))

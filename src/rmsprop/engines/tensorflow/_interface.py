@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from rmsprop.engines._loss import Refused
+
 _pointer, _text = ctypes.c_void_p, ctypes.c_char_p
 
 #: Makes a kernel, and runs it.
@@ -16,9 +18,9 @@ COMPUTE = ctypes.CFUNCTYPE(None, _pointer, _pointer)
 
 
 def check(code: int) -> None:
-    """Raise a RuntimeError if a TF_Status holds an error."""
+    """Raise `Refused` if a TF_Status holds an error."""
     if functions()["TF_GetCode"](code):
-        raise RuntimeError(f"TensorFlow does not take our operation: {functions()['TF_Message'](code).decode()}")
+        raise Refused(f"TensorFlow does not take our operation: {functions()['TF_Message'](code).decode()}")
 
 
 _per_thread = threading.local()

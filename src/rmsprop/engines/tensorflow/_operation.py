@@ -24,12 +24,13 @@ from typing import Any, Final
 
 import numpy
 import tensorflow as tf
-from tensorflow.python.eager import context as eager_context
+from tensorflow.python.eager.context import async_wait
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from rmsprop.compilers import _tensors
 from rmsprop.engines._arrays import address
+from rmsprop.engines._loss import Refused
 from rmsprop.engines._modes import exact
 from rmsprop.engines.tensorflow import _interface
 from rmsprop.engines.tensorflow._tables import Table, Tensor, fits
@@ -84,7 +85,6 @@ class Call:
         """Add the operation to the graph that is being traced, and give it; eagerly, do what it would."""
         if tf.executing_eagerly():
             return self._run_eagerly(inputs)
-        register()
         value = tf.compat.v1.AttrValue
         types = {"Tin": [one.dtype for one in inputs], "Tout": [result.dtype for result in self._results.tensors]}
         attributes = {
@@ -200,7 +200,7 @@ def _compute(number: int, context: int) -> None:
 def _wait() -> None:
     """Wait for what executors have still to do, and for the kernels that run: they need an interpreter to return to."""
     with contextlib.suppress(Exception):  # what failed there is nobody's any more
-        eager_context.async_wait()
+        async_wait()
     begun, end = set(_running), time.monotonic() + LONGEST_WAIT
     while begun & set(_running) and time.monotonic() < end:
         time.sleep(0.001)
@@ -217,24 +217,21 @@ def _fail(context: int, error: BaseException) -> None:
     functions["TF_DeleteStatus"](status)
 
 
-@cache
-def problem() -> str | None:
-    """Say why the operation cannot be had here; None if it can."""
-    try:
-        _interface.functions()
-        _tensors.bind_library(_interface.library())
-    except (OSError, AttributeError) as error:
-        return f"TensorFlow's C interface for kernels is not to be found: {error}"
-    return None
-
-
 def register() -> None:
-    """Make the operation known to TensorFlow, unless it is: an interrupt may have come between the two halves."""
+    """Make the operation known to TensorFlow, unless it is: an interrupt may have come between the two halves.
+
+    Raises:
+        Refused: TensorFlow does not take it.
+        OSError, AttributeError: its C interface, or a function of that, is not there.
+    """
+    _tensors.bind_library(_interface.library())
     with _registering:
         if op_def_registry.get(_NAME) is None:
             _register_operation()
         if not get_registered_kernels_for_op(_NAME).kernel:
             _register_kernel()
+        if op_def_registry.get(_NAME) is None or not get_registered_kernels_for_op(_NAME).kernel:
+            raise Refused("TensorFlow does not find our operation")
         _wait_at_exit()
 
 

@@ -7,11 +7,11 @@ from math import prod
 from typing import Any, Final
 
 import tensorflow as tf
-from tensorflow.python.eager import context
-from tensorflow.python.ops import control_flow_util
 
 from rmsprop._options import FLOATS, Options
+from rmsprop.engines._loss import is_lost
 from rmsprop.engines.tensorflow import _traced
+from rmsprop.engines.tensorflow._available import problem, within_xla
 from rmsprop.engines.tensorflow._checks import check_slots
 from rmsprop.engines.tensorflow._items import Item
 
@@ -52,14 +52,17 @@ class Engine:
             learning_rate: a tensor without axes of any float type.
             iterations: steps done before, an integer tensor without axes.
             compiled: whether XLA compiles what our kernels do not do.
+
+        Warns:
+            UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._loss`.
         """
         if iterations.dtype != tf.int64:
             iterations = tf.cast(iterations, tf.int64)
         eager = tf.executing_eagerly()
-        if not eager and (not compiled or _within_xla() or self._is_native(items)):
+        if not eager and (not compiled or within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
         # Asked once: in every step it would take longer than the step of a small model.
-        key = (compiled, context.is_async(), learning_rate.dtype, *map(_kind, items))
+        key = (compiled, _is_async(), learning_rate.dtype, *map(_kind, items))
         function = self._functions.get(key)
         if function is None:
             if eager and not self._may_trace(key):
@@ -90,12 +93,12 @@ class Engine:
 
     def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
         check_slots(items)
-        if not _within_xla() and self._is_native(items):
+        if not within_xla() and self._is_native(items):
             # Numba is loaded when there is a step for it.
             from rmsprop.engines.tensorflow import _native
 
             return _native.step(self._options, items, tf.cast(learning_rate, tf.float64), iterations)
-        return _traced.step(self._options, items, learning_rate, iterations, checks=not _within_xla())
+        return _traced.step(self._options, items, learning_rate, iterations, checks=not within_xla())
 
     def _function(self, items: Sequence[Item], rate: Any, compiled: bool) -> Any:
         """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
@@ -117,7 +120,8 @@ class Engine:
 
     def _is_native(self, items: Sequence[Item]) -> bool:
         # Whoever waits for an operation of an asynchronous executor may hold the lock that our kernel needs.
-        return self._native and not context.is_async() and _can_be_native(self._options, items)
+        mine = self._native and not _is_async() and _is_for_kernels(self._options, items)
+        return mine and not is_lost(problem())
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.
@@ -162,11 +166,13 @@ def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
     return item._replace(gradient=gradient)
 
 
-def _can_be_native(options: Options, items: Sequence[Item]) -> bool:
-    """Whether our kernels can do it: all on this machine's CPU, of known shapes and types, in this process."""
-    from rmsprop.engines.tensorflow._operation import problem
+def _is_async() -> bool:
+    return not tf.config.experimental.get_synchronous_execution()
 
-    if problem() is not None or tf.distribute.has_strategy():
+
+def _is_for_kernels(options: Options, items: Sequence[Item]) -> bool:
+    """Whether a step is one for our kernels: all on this machine's CPU, of known shapes and types, in this process."""
+    if tf.distribute.has_strategy():
         return False
     for item in items:
         for owner in (item.variable, *item.slots.values()):
@@ -182,8 +188,3 @@ def _can_be_native(options: Options, items: Sequence[Item]) -> bool:
 
 def _on_cpu(device: str | None) -> bool:
     return not device or ("CPU" in device.upper() and "/job:localhost" in device)
-
-
-def _within_xla() -> bool:
-    """Whether XLA will compile the graph that is being traced."""
-    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))

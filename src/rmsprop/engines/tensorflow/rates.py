@@ -3,9 +3,9 @@
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from rmsprop._options import LearningRate, rate_function
+from rmsprop.engines.tensorflow._available import within_xla
 from rmsprop.schedules._base import Formula
 
 
@@ -25,7 +25,7 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     function = rate_function(rate)
     if not tf.is_symbolic_tensor(steps):
         return tf.constant(function(int(steps)), tf.float32)
-    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+    if within_xla():
         raise NotImplementedError(
             f"learning_rate={rate!r} is a Python function, which a step compiled by XLA cannot call: "
             "use a schedule of rmsprop.schedules or of tf_keras"

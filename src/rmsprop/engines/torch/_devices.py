@@ -1,8 +1,9 @@
 """What is on CUDA devices: who goes there, in which form, and one engine a device."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy
 import torch
@@ -10,14 +11,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rmsprop._options import Options
+from rmsprop._warnings import warn
 from rmsprop.engines.torch._items import Item
 from rmsprop.engines.torch._slots import is_plain
+
+#: The oldest Triton whose kernels keep subnormal numbers on CUDA devices: older ones replace them by 0 without a word.
+OLDEST_TRITON: Final = (3, 6)
 
 
 @cache
 def _cuda() -> Any:
-    """Give the module of the CUDA engine; None where Triton is not there or cannot be loaded."""
+    """Give the module of the CUDA engine; None where Triton is not there, cannot be loaded or is too old."""
     try:
+        import triton
+
+        found = re.match(r"(\d+)\.(\d+)", triton.__version__)
+        if found and tuple(map(int, found.groups())) < OLDEST_TRITON:
+            oldest = ".".join(map(str, OLDEST_TRITON))
+            warn(
+                f"Triton {triton.__version__} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's "
+                f"own operations, which are slower. The native step needs Triton {oldest} or newer"
+            )
+            return None
         from rmsprop.engines.torch import _cuda
     except ImportError:
         return None

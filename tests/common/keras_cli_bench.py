@@ -15,7 +15,7 @@ from rmsprop.cli.bench.workloads import WORKLOADS, make_fit_task
 
 BACKEND = keras.backend.backend()
 PACKAGES = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
-TABLE = Path(__file__).parents[1] / "benchmarks" / "table.py"
+TABLE = Path(__file__).parents[2] / "benchmarks" / "table.py"
 LAYERS = [(6, 16), (16,), (16, 4), (4,)]
 
 #: The kinds of work with little of it.

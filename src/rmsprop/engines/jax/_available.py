@@ -1,0 +1,52 @@
+"""What native steps need of JAX and XLA, of which little is promised: tried here, before a step goes that way."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rmsprop.engines._loss import Refused, attempt, kernels
+
+
+def problem() -> str | None:
+    """Say why no step of this process can be native; None if steps can.
+
+    JAX has devices when this is called: a handler that is made known earlier is tried when they are looked for, and
+    takes them all along where it fails.
+    """
+    return kernels() or _jax()
+
+
+@cache
+def _jax() -> str | None:
+    return attempt(f"JAX {jax.__version__} does not have what they need", _try)
+
+
+def _try() -> None:
+    from rmsprop.engines.jax import _handler, _native, _operation
+
+    assert _native  # all that a step is made of
+    _handler.register()
+    # Nothing is compiled, and the kernels not yet.
+    with jax.disable_jit(False):
+        lowered = jax.jit(lambda one: _operation.bind([one], _Trial())).lower(jax.ShapeDtypeStruct((), jnp.float32))
+    if _handler.NAME not in lowered.as_text():
+        raise Refused(f"JAX {jax.__version__} does not lower a step for one CPU to a call of ours")
+
+
+class _Trial(NamedTuple):
+    """A step of one number, for JAX to lower as it would any: see `rmsprop.engines.jax._operation.Meaning`."""
+
+    kept: int = 1
+
+    def traced(self, *operands: Any) -> Sequence[Any]:
+        """Give the results by operations of JAX's."""
+        return operands
+
+    def native(self, *operands: Any) -> Sequence[Any]:
+        """Give them by a custom call."""
+        from rmsprop.engines.jax import _call
+
+        return _call.call("", operands, self.kept)

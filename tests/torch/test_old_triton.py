@@ -1,0 +1,48 @@
+"""Triton before 3.6 flushes subnormal numbers on CUDA devices, so its kernels are not used."""
+
+import sys
+import types
+
+import pytest
+import torch
+
+from rmsprop._options import Options
+from rmsprop.engines.torch import _devices
+
+
+@pytest.fixture
+def with_triton(monkeypatch):
+    """Gives a function that puts a version of Triton, and a CUDA engine which can be loaded, in the place of both."""
+
+    def install(version):
+        engine = types.ModuleType("rmsprop.engines.torch._cuda")
+        monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__=version))
+        monkeypatch.setitem(sys.modules, engine.__name__, engine)
+        monkeypatch.setattr("rmsprop.engines.torch._cuda", engine, raising=False)
+        return engine
+
+    _devices._cuda.cache_clear()
+    yield install
+    _devices._cuda.cache_clear()
+
+
+def goes_to_the_kernels(monkeypatch):
+    monkeypatch.setattr(_devices, "is_plain", lambda tensor: True)
+    there = types.SimpleNamespace(device=torch.device("cuda"))
+    return _devices.is_cuda(there, there, Options())
+
+
+@pytest.mark.parametrize("version", ["3.5.1", "3.5.0+git7416ffcb", "2.9", "3.2.0"])
+def test_an_older_triton_is_not_used_and_that_is_said_once(with_triton, monkeypatch, version):
+    with_triton(version)
+    match = f"Triton {version.partition('+')[0]}.*subnormal.*torch's own operations.*3.6 or newer"
+    with pytest.warns(UserWarning, match=match):
+        assert not goes_to_the_kernels(monkeypatch)
+    assert not goes_to_the_kernels(monkeypatch)
+
+
+@pytest.mark.parametrize("version", ["3.6.0", "3.10.0", "4.0.0+git1", "of one's own"])
+def test_others_are(with_triton, monkeypatch, version):
+    engine = with_triton(version)
+    assert goes_to_the_kernels(monkeypatch)
+    assert _devices._cuda() is engine
