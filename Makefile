@@ -11,7 +11,7 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all env lint types bench clean
+.PHONY: demo test test-all env lint types bench bench-check clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -34,6 +34,10 @@ types: env
 
 bench: env
 	$(BIN)/rmsprop bench
+
+# What has changed since the figures of the documentation were measured.
+bench-check:
+	$(PYTHON) benchmarks/check.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

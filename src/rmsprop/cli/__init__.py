@@ -15,7 +15,7 @@ from typing import Final
 from rmsprop import __version__
 
 _DESCRIPTION = """\
-RMSprop exactly as Keras 2 defines it, in one pass over memory per step.
+RMSprop exactly as Keras 2 defines it.
 """
 
 _EPILOG = """\
