@@ -17,7 +17,7 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all quick newest newest-python test-newest test-lowest env lint types bench clean
+.PHONY: demo test test-all quick newest newest-python test-newest test-lowest env lint types bench bench-check clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -65,6 +65,10 @@ types: env
 
 bench: env
 	$(BIN)/rmsprop bench
+
+# What has changed since the figures of the documentation were measured.
+bench-check:
+	$(PYTHON) benchmarks/check.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""RMSprop exactly as Keras 2 defines it, for every Python array framework.
+"""RMSprop exactly as Keras 2 defines it, for NumPy, tf_keras, PyTorch, JAX and Keras 3.
 
 `RMSprop` here is the one for NumPy arrays. Importing this loads NumPy and nothing heavier; the submodules `schedules`
 and `recipes`, and the front ends `tf_keras`, `torch`, `jax` and `keras`, are loaded when they are first used.

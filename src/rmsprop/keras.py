@@ -22,7 +22,7 @@ _untraced: Any = backend().untraced
 @final
 @keras.saving.register_keras_serializable(package="rmsprop")
 class RMSprop(State):
-    r"""RMSprop as Keras 2 defines it, for Keras 3 on any of its backends, in one pass over memory.
+    r"""RMSprop as Keras 2 defines it, for Keras 3 on TensorFlow, JAX and PyTorch.
 
     With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
     :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
@@ -51,10 +51,11 @@ class RMSprop(State):
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
-        use_ema: keep an exponential moving average of each variable, starting at its initial value.
+        use_ema: keep an exponential moving average of each variable, starting at its initial value. By default it
+            overwrites the variable every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
-        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: only by
-            `finalize_variable_values`, which `fit` calls at its end.
+        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: a passive
+            average, written only by `finalize_variable_values`, which `fit` calls at its end.
         jit_compile: let XLA compile what our own kernels do not do where steps are not traced: on JAX, and on
             TensorFlow if there is a GPU. With torch, False runs the rule by plain operations.
         name: kept in the config, and the scope of the state's names; None: one that Keras makes up.

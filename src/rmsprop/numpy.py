@@ -57,10 +57,11 @@ class RMSprop:
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
-        use_ema: keep an exponential moving average of each variable, starting at its initial value.
+        use_ema: keep an exponential moving average of each variable, starting at its initial value. By default it
+            overwrites the variable every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
-        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: only by
-            `finalize_variable_values`.
+        ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: a passive
+            average, written only by `finalize_variable_values`.
         jit_compile: True runs one compiled kernel; False the same rule in plain NumPy, with the same bits.
         name: kept in the config.
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.

@@ -16,6 +16,7 @@ from rmsprop import schedules
 from rmsprop._options import LearningRate
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.stepper import Stepper
 from rmsprop._warnings import warn
 from rmsprop._words import refuses_other_words
@@ -26,7 +27,7 @@ _LEAST_MOMENTUM: Final = 1e-3
 
 @final
 class RMSprop(Stepper):
-    r"""RMSprop as Keras 2 defines it, for PyTorch, in one pass over memory.
+    r"""RMSprop as Keras 2 defines it, for PyTorch.
 
     With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
     :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
@@ -60,9 +61,10 @@ class RMSprop(Stepper):
         global_clipnorm: upper limit > 0 for the norm of all gradients together, of all groups that have such a limit.
             At most one of the three clips.
         use_ema: keep an exponential moving average of each parameter, starting at its value before its first step.
+            By default it overwrites the parameter every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
-        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: only by
-            `finalize_variable_values`.
+        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: a passive
+            average, written only by `finalize_variable_values`.
         jit_compile: True runs compiled kernels, on the CPU and on CUDA devices; False the same rule in plain NumPy,
             with the same bits, and on CUDA by torch's operations.
         name: kept as an attribute.
@@ -83,6 +85,8 @@ class RMSprop(Stepper):
 
     Warns:
         UserWarning: `momentum` is above 0 and below 1e-3, as where arguments are in the order of another optimizer.
+        RuntimeWarning: TensorFlow was imported before Triton, which ends the process when torch imports Triton, with
+            the first optimizer: `import triton` first.
 
     Example:
         >>> import torch
@@ -135,6 +139,7 @@ class RMSprop(Stepper):
             "initial_velocity": initial_velocity, "slot_dtype": slot_dtype, "maximize": maximize,
             "capturable": capturable, "foreach": foreach, "fused": fused, "differentiable": differentiable,
         }  # fmt: skip
+        warn_of_import_order()
         super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
         if 0 < momentum < _LEAST_MOMENTUM:
             warn(

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import pkgutil
 import re
+from codeop import compile_command
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def examples():
 def test_an_example_prints_what_stands_below_it(code, output, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(OF_KERAS * ("\nimport keras\n" in code) + code) == output.strip()
+
+
+@pytest.mark.parametrize(("code", "output"), examples())
+def test_an_example_can_be_pasted_into_an_interpreter(code, output):
+    """Line by line, as a shell gets it: a blank line ends a compound statement, and nothing else does."""
+    lines = []
+    for line in [*code.splitlines(), ""]:
+        lines.append(line)
+        if compile_command("\n".join(lines)) is not None:
+            lines = []
+    assert lines == []
 
 
 def test_both_languages_have_the_same_examples():

@@ -65,10 +65,11 @@ class RMSprop:
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips. Norms
             are taken in float64 where JAX is set up for it, else in float32.
-        use_ema: keep an exponential moving average of each parameter, starting at its initial value.
+        use_ema: keep an exponential moving average of each parameter, starting at its initial value. By default it
+            overwrites the parameter every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
-        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: only by
-            `finalize_variable_values`.
+        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: a passive
+            average, written only by `finalize_variable_values`.
         jit_compile: True compiles what is not traced already; False does it by one operation of JAX's after the other.
         name: kept in the config.
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.

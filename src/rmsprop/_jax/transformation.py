@@ -69,9 +69,11 @@ def rmsprop(
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips. Norms
             are taken in float64 where JAX is set up for it, else in float32.
-        use_ema: keep an exponential moving average of each parameter, starting at its initial value.
+        use_ema: keep an exponential moving average of each parameter, starting at its initial value. By default it
+            overwrites the parameter every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
-        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: never.
+        ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: never, it is a
+            passive average.
         jit_compile: taken, as every front end has it; `jax.jit` around the caller's step decides.
         name: taken likewise.
         initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.

@@ -13,6 +13,7 @@ from rmsprop._torch.counter import Counter
 from rmsprop._torch.exclusion import Exclusion
 from rmsprop._torch.groups import Common, LiveGroup
 from rmsprop._torch.held import Held
+from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.loading import check_and_keep, complete
 from rmsprop.engines.torch.engine import Engine
 
@@ -117,6 +118,7 @@ class State(Held):
         state = dict(state)
         self._only_has_state = False
         if "defaults" in state:
+            warn_of_import_order()
             self._unpickle(state)
         complete(state["param_groups"])
         adopt(state["state"], state["param_groups"])

@@ -15,7 +15,7 @@ from rmsprop import __version__
 from rmsprop._extras import advice
 
 _DESCRIPTION = """\
-RMSprop exactly as Keras 2 defines it, in one pass over memory per step.
+RMSprop exactly as Keras 2 defines it.
 """
 
 _EPILOG = """\

@@ -1,7 +1,8 @@
-"""On which machine, and with which versions, the figures were measured."""
+"""On which machine, at which commit and with which versions the figures were measured."""
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterable
 from importlib import metadata
@@ -20,13 +21,18 @@ _SETTINGS: Final = (
 
 
 def describe_machine(packages: Iterable[str], threads: int) -> dict[str, Any]:
-    """Give processor, cores, threads, system, settings, and the versions of Python, rmsprop and those packages."""
+    """Give processor, cores, threads, system, settings, commit, and the versions of Python, rmsprop and those packages.
+
+    The commit is that of the checkout from which rmsprop is imported, with "-dirty" behind it where tracked files were
+    changed; None where it is installed otherwise, and its version says what there is to say.
+    """
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
         "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+        "commit": _commit(Path(__file__)),
         "versions": {"Python": platform.python_version(), "rmsprop": __version__, **_versions(packages)},
     }
 
@@ -65,6 +71,21 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _commit(file: Path) -> str | None:
+    """Give the commit that a source file of ours is checked out from; None where it is in no checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(file.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # A package that is installed in some other repository's folder is not tracked there.
+        git("ls-files", "--error-unmatch", file.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _processor() -> str:

@@ -89,6 +89,7 @@ def show_machine(report: Report, console: Console) -> None:
     """Print where this was measured, with what, and what is missing."""
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    versions += f", commit {machine['commit']}" if machine.get("commit") else ""  # older files do not say
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
     where += f", {machine['device']}" if "device" in machine else ""
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]

@@ -1,0 +1,72 @@
+"""Print which sources of a step have changed since each measurement: ``make bench-check``.
+
+It is no test: a change need not change the speed. But figures that are older than what they measure are to be measured
+again before they are quoted.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+#: What a step is made of.
+SOURCES = ("src/rmsprop/_rule.py", "src/rmsprop/compilers", "src/rmsprop/engines")
+
+#: Parts of it that one framework alone uses, and the framework.
+ALONE = {
+    "src/rmsprop/compilers/triton.py": "torch",
+    "src/rmsprop/compilers/_triton_*": "torch",
+    "src/rmsprop/compilers/xla.py": "jax",
+    "src/rmsprop/engines/torch": "torch",
+    "src/rmsprop/engines/jax": "jax",
+    "src/rmsprop/engines/tensorflow": "tensorflow",
+}
+
+
+def framework(measurement: dict[str, Any]) -> str:
+    """Name the framework whose arrays were stepped."""
+    frontend = next((row["frontend"] for row in measurement["rows"] if "frontend" in row), "numpy")
+    if frontend == "keras":
+        return str(measurement["machine"]["settings"]["KERAS_BACKEND"])
+    return {"tf_keras": "tensorflow"}.get(frontend, frontend)
+
+
+def changed(commit: str, used: str, root: Path = ROOT) -> Counter[str]:
+    """Count the commits since `commit` in which each source that a framework's step uses was changed."""
+    others = [f":(exclude,glob){path}" for path, alone in ALONE.items() if alone != used]
+    others += [f":(exclude,glob){path}/**" for path, alone in ALONE.items() if alone != used]
+    log = ["git", "log", "--no-merges", "--format=", "--name-only", f"{commit}..HEAD", "--", *SOURCES, *others]
+    done = subprocess.run(log, cwd=root, capture_output=True, text=True, check=True)
+    return Counter(filter(None, done.stdout.splitlines()))
+
+
+def report(file: Path, root: Path = ROOT) -> list[str]:
+    """Give the lines about one measurement."""
+    measurement = json.loads(file.read_text(encoding="utf-8"))
+    commit = measurement["machine"].get("commit")
+    if not commit:
+        return [f"{file.name}: does not say at which commit it was measured"]
+    known = commit.removesuffix("-dirty")
+    try:
+        found = changed(known, framework(measurement), root)
+    except subprocess.CalledProcessError as problem:
+        return [f"{file.name}: measured at {commit}, of which git says: {problem.stderr.strip()}"]
+    lines = [f"{file.name}: measured at {known[:10]}{commit[len(known) :]}, {len(found)} sources changed since"]
+    for path, count in sorted(found.items()):
+        gone = "" if (root / path).exists() else ", not there any more"
+        lines.append(f"  {path}: {count} commit{'s' if count > 1 else ''}{gone}")
+    return lines
+
+
+def main() -> None:
+    """Print all of them, or those of the files that are named."""
+    files = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "benchmarks").glob("*.json"))
+    print(*(line for file in files for line in report(file)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
