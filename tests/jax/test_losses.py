@@ -52,7 +52,7 @@ _frames.Buffers = type("Buffers", (_frames.Buffers,), {"_fields_": [("more", cty
     (
         """
 from jax._src.interpreters import mlir
-mlir.LoweringParameters.for_export = property(lambda self: self.no_such_thing)
+mlir.LoweringParameters.for_export = property(lambda self: self.no_such_thing, lambda self, value: None)
 """,
         "does not have what they need: AttributeError: ",
     ),

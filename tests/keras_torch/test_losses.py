@@ -1,0 +1,18 @@
+"""Keras on torch where native steps cannot be had."""
+
+import losses
+
+KERAS = """
+import keras
+
+def step(native):
+    from rmsprop.keras import RMSprop
+    w, optimizer = keras.Variable(start), RMSprop(**options, jit_compile=native is None)
+    for _ in range(steps):
+        optimizer.apply([keras.ops.copy(w.value)], [w])
+    return keras.ops.convert_to_numpy(w.value)
+"""
+
+
+def test_without_numba():
+    losses.check(KERAS, [("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: ")])
