@@ -82,8 +82,8 @@ class State(Arguments):
             }
             self._made = self._no_dependency((keys, before, made))
         except BaseException:
-            # An interrupt, too, leaves no slots that nobody knows.
-            self._variables = before
+            # An interrupt, too, leaves no slots that nobody knows, nor any that are known and gone.
+            self._made, self._variables = None, before
             self._sharded_variable_builders.clear()
             raise
         return made

@@ -23,7 +23,7 @@ KEPT: Final = 16
 PATIENCE: Final = 8
 
 
-#: The optimizers that have, or had, an engine.
+#: The optimizers that have done an eager step.
 _stepped: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -33,14 +33,13 @@ class Engine:
     Args:
         options: the checked arguments.
         native: whether our kernels may do it.
-        owner: the optimizer. Its options have changed if it had another engine.
+        owner: the optimizer. Its options have changed if it has stepped by another engine.
     """
 
     def __init__(self, options: Options, *, native: bool, owner: Any = None) -> None:
         self._options, self._native = options, native
         self._patience = PATIENCE if owner in _stepped else 0
-        if owner is not None:
-            _stepped.add(owner)
+        self._owner = None if owner is None else weakref.ref(owner)
         self._functions: dict[Any, Any] = {}
         self._seen: dict[Any, int] = {}
 
@@ -72,6 +71,10 @@ class Engine:
                 # Else the graph that is being traced keeps it.
                 self._functions[key] = function
         function(*_flat(items), learning_rate, iterations)
+        if eager and self._owner is not None:
+            # Only now: after an interrupt before, options are as they were.
+            _stepped.add(self._owner())
+            self._owner = None
         return []
 
     def _may_trace(self, key: Any) -> bool:
