@@ -169,6 +169,8 @@ class RMSprop(State):
 
     def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         self.build(variables)
+        if self._follows:
+            self._leave()
         moves = self._known.find(self, gradients, variables)
         if moves.overwritten:
             self._overwrite_variables_directly_with_gradients(
