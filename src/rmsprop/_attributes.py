@@ -12,6 +12,9 @@ HOMES: Final = {
     "average_gradient": "_average_gradients",
 }
 
+#: Where Keras 3 collects gradients.
+COLLECTED: Final = "_accumulated_gradients"
+
 
 def option(name: str) -> Any:
     """Make the attribute by which users read an argument of `_options`, and may change it."""

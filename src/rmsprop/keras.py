@@ -173,6 +173,8 @@ class RMSprop(State):
     def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         try:
             self.build(variables)
+            if self._follows:
+                self._leave()
             moves = self._known.find(self, gradients, variables)
         except TypeError as error:
             refuse_swapped(zip(gradients, variables, strict=False), is_swapped, error)

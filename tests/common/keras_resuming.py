@@ -95,9 +95,6 @@ FORMATS = [
 if runs.BACKEND == "tensorflow":
     FORMATS.append(Format("checkpoint", lambda model, path: _checkpoint(model).write(str(path)), _read))
 
-#: Those that take a trained optimizer back to its start; TensorFlow's checkpoints let its old state be.
-EARLY = [form for form in FORMATS if form.name != "checkpoint"]
-
 #: Its optimizer comes back as if new; see docs/keras.md.
 H5 = Format("model.h5", _save, _load_weights, whole=True)
 
@@ -169,6 +166,36 @@ def main(folder, number):
         numpy.savez(place / f"{form.name}.npz", *part(way, form, place, int(number)))
 
 
+class Early(keras.Model):
+    """A model whose optimizer Keras's reader of files comes to before it comes to the layer."""
+
+    def __init__(self, seed, constraint=None):
+        super().__init__()
+        keras.utils.set_random_seed(seed)
+        self.layer = keras.layers.Dense(1, kernel_constraint=constraint)
+        self.layer.build((None, 8))
+        self.built = True
+        self.a_first_optimizer = RMSprop(**OPTIONS | AVERAGES | {"ema_overwrite_frequency": None})
+
+    def call(self, x):
+        """Give what the layer gives."""
+        return self.layer(x)
+
+    def step(self):
+        """Step by gradients that are all 1, and give weights and state."""
+        variables = self.layer.trainable_variables
+        self.a_first_optimizer.apply([keras.ops.ones(one.shape) for one in variables], variables)
+        return self.arrays()
+
+    def arrays(self):
+        """Give weights and state."""
+        return [runs.array(one) for one in (*self.layer.trainable_variables, *self.a_first_optimizer.variables)]
+
+    def averages(self):
+        """Give the averages of the weights."""
+        return [runs.array(one) for one in self.a_first_optimizer.variables if one.name.endswith("average")]
+
+
 class Resuming:
     """It goes on as if it had never stopped."""
 
@@ -188,7 +215,7 @@ class Resuming:
         for number, expected in enumerate(whole(way, form, step)):
             runs.assert_same(part(way, form, tmp_path, number, step), expected, 0 if way == "ours" else BOUND)
 
-    @pytest.mark.parametrize("form", EARLY, ids=str)
+    @pytest.mark.parametrize("form", FORMATS, ids=str)
     @pytest.mark.parametrize("make", [RMSprop, Own])
     def test_a_file_from_before_the_first_step(self, make, form, tmp_path):
         """Loaded into a trained model it takes all of it back to the start, and the next file holds all of it."""
@@ -207,7 +234,7 @@ class Resuming:
         step(expected, 3, 7)
         runs.assert_same(state(again), state(expected))
 
-    @pytest.mark.parametrize("form", EARLY, ids=str)
+    @pytest.mark.parametrize("form", FORMATS, ids=str)
     def test_averages_start_at_the_weights_of_an_early_file(self, form, tmp_path):
         early = runs.model(RMSprop(**OPTIONS | AVERAGES))
         form.save(early, tmp_path / form.name)
@@ -216,4 +243,41 @@ class Resuming:
         form.restore(model, tmp_path / form.name)
         for one in (model, early):
             step(one, 2, 6)
+        runs.assert_same(state(model), state(early))
+
+    @pytest.mark.parametrize("constraint", [None, keras.constraints.NonNeg()], ids=["free", "constrained"])
+    def test_weights_that_are_read_after_the_optimizer(self, constraint, tmp_path):
+        """Averages start at them; a file with state has its own."""
+        early, model = (Early(seed, constraint) for seed in (1, 2))
+        early.save_weights(tmp_path / "early.weights.h5")
+        expected = [early.step(), early.step()]
+        early.save_weights(tmp_path / "late.weights.h5")
+        model.step()
+        for _ in range(2):
+            model.load_weights(tmp_path / "early.weights.h5")
+            runs.assert_same(model.averages(), runs.weights(model.layer))
+            for arrays in expected:
+                runs.assert_same(model.step(), arrays)
+            model.load_weights(tmp_path / "late.weights.h5")
+            runs.assert_same(model.arrays(), expected[-1])
+
+    def test_weights_that_are_assigned_after_a_step_are_no_start(self, tmp_path):
+        early = Early(1)
+        early.save_weights(tmp_path / "early.weights.h5")
+        early.step()
+        early.load_weights(tmp_path / "early.weights.h5")
+        early.step()
+        expected = early.averages()
+        for variable in early.layer.trainable_variables:
+            variable.assign(keras.ops.zeros(variable.shape))
+        runs.assert_same(early.averages(), expected)
+
+    def test_keras_trains_by_weights_that_are_read_before_the_optimizer(self, tmp_path):
+        """What its train step brings back is the state, whatever averages wait for."""
+        early, model = (runs.model(RMSprop(**OPTIONS | AVERAGES), seed=seed) for seed in (3, 4))
+        early.save_weights(tmp_path / "early.weights.h5")
+        train(model, 0, 2)
+        model.load_weights(tmp_path / "early.weights.h5")
+        for one in (early, model):
+            train(one, 2, 6)
         runs.assert_same(state(model), state(early))

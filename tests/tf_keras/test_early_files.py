@@ -129,3 +129,38 @@ def test_averages_start_where_the_file_ends_and_only_there():
     assert average.numpy() == 4
     w.assign([5.0])
     assert average.numpy() == 4
+
+
+def early_checkpoint(folder, **parts):
+    return tf.train.Checkpoint(**parts).write(str(folder / "early"))
+
+
+def test_several_optimizers_in_one_checkpoint(tmp_path):
+    def parts():
+        variables = [tf.Variable([1.0]) for _ in range(3)]
+        return variables, {f"optimizer{number}": RMSprop(momentum=0.5) for number in range(3)}
+
+    path = early_checkpoint(tmp_path, **parts()[1])
+    variables, optimizers = parts()
+    for variable, optimizer in zip(variables, optimizers.values(), strict=True):
+        optimizer.apply_gradients([(tf.constant([1.0]), variable)])
+    tf.train.Checkpoint(**optimizers).read(path)
+    for optimizer in optimizers.values():
+        assert not any(numpy.any(one) for one in arrays(optimizer.variables))
+
+
+@pytest.mark.parametrize("order", ["ov", "vo"])
+def test_what_a_checkpoint_knows_after_it_is_read(order, tmp_path):
+    """Averages start at variables that come late, unless a step comes before."""
+    path = early_checkpoint(tmp_path, o=RMSprop(use_ema=True), v=tf.Variable([1.0]))
+    for steps in (0, 1):
+        optimizer, variable = RMSprop(use_ema=True), tf.Variable([5.0])
+        optimizer.apply_gradients([(tf.constant([1.0]), variable)])
+        checkpoint = tf.train.Checkpoint()
+        checkpoint.read(path)
+        for name in order:
+            setattr(checkpoint, name, {"o": optimizer, "v": variable}[name])
+            if steps:
+                optimizer.apply_gradients([(tf.constant([0.0]), variable)])
+        average = optimizer.variables[1].numpy()
+        assert (average == 1) == (steps == 0 or order == "vo"), (average, steps)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import keras
 import numpy
 from jax.experimental.sparse import BCOO, JAXSparse
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from rmsprop._keras.jax_steps import Steps
 from rmsprop._keras.moves import Moves, name_of
@@ -74,6 +75,14 @@ def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
     # What Keras's trainer has taken out, it does not bring back when its train step fails: there is nothing to write.
     if average._value is not None:
         variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+
+
+def count_of(iterations: Any) -> int | None:
+    """Give the number of calls so far, None if a train step has it, or among values that stand for variables."""
+    value = iterations._value
+    if value is None or in_stateless_scope() or is_symbolic(value) or value.is_deleted():
+        return None
+    return int(value)
 
 
 def check_reader(optimizer: Any) -> None:

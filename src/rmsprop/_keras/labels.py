@@ -13,7 +13,7 @@ from typing import Any, Final
 import keras
 import numpy
 
-from rmsprop._attributes import HOMES
+from rmsprop._attributes import COLLECTED, HOMES
 from rmsprop._warnings import warn
 
 _ATTRIBUTE: Final = "rmsprop_state"
@@ -30,7 +30,7 @@ ADVICE: Final = (
 def of(optimizer: Any) -> list[tuple[str, Any]]:
     """Give kind and variable of all that an optimizer keeps."""
     kinds = dict(zip((id(optimizer._iterations), id(optimizer._learning_rate)), NUMBERS, strict=True))
-    for kind, home in (*HOMES.items(), ("gradient_accumulator", "_accumulated_gradients")):
+    for kind, home in (*HOMES.items(), ("gradient_accumulator", COLLECTED)):
         kinds |= {id(one): kind for one in getattr(optimizer, home, ()) if one is not None}
     return [(kinds[id(variable)], variable) for variable in optimizer.variables]
 

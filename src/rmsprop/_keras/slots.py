@@ -42,3 +42,9 @@ def model_of(options: Options, slot: _slots.Slot, variable: Any) -> tuple[Any, A
         reference = _Retyped(variable, str(options.slot_dtype))
     start = _CopyOf(variable) if slot.start is None else keras.initializers.Constant(slot.start)
     return reference, start
+
+
+def set_to_start(options: Options, slot: _slots.Slot, kept: Any, variable: Any) -> None:
+    """Set what is kept for a variable to its start, in place: traced functions hold it."""
+    _, start = model_of(options, slot, variable)
+    kept.assign(start(kept.shape, kept.dtype))

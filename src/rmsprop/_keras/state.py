@@ -1,23 +1,29 @@
 """The optimizer's state: variables of Keras's, in the order and by the names of Keras's own optimizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import numpy
 
 from rmsprop import _slots
-from rmsprop._attributes import HOMES
+from rmsprop._attributes import COLLECTED, HOMES
 from rmsprop._exclusion import excluded_by_name
+from rmsprop._following import follow, leave, no_step_since
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
-from rmsprop._keras.slots import model_of
+from rmsprop._keras.slots import model_of, set_to_start
+from rmsprop._restoring import Restored, is_by_slot
 
 
-class State(Arguments):
+class State(Restored, Arguments):
     """What `rmsprop.keras.RMSprop` knows of its state."""
+
+    #: Whether averages wait for values of their variables.
+    _follows = False
 
     def build(self, var_list: Sequence[Any]) -> None:
         """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
@@ -204,7 +210,8 @@ class State(Arguments):
             super().load_own_variables(store)  # which says that it reads nothing, if a file has no optimizer
             return
         label, noted = labels.of(self), labels.read(store)
-        if len(store.keys()) < len(label) and (numbers := labels.numbers_alone(store)) is not None:
+        numbers = labels.numbers_alone(store) if len(store.keys()) < len(label) else None
+        if numbers is not None:
             # Saved before the first step. Keras may have built this one before it read the model's variables, or
             # steps have been traced with this state: it stays, and starts again.
             self._start_again()
@@ -216,12 +223,47 @@ class State(Arguments):
             if any(variable is one for one in self._velocities) and (value < 0).any():
                 raise ValueError(f"the file holds negative numbers for {variable.path!r}: {labels.ADVICE}")
             variable.assign(value)
+        if numbers is not None:
+            self._follow()
 
     def _start_again(self) -> None:
+        """Take the state back to what it is before the first step."""
         for slot in _slots.slots(self._options):
-            for kept, variable in zip(getattr(self, HOMES[slot.name]), self._trainable_variables, strict=True):
-                if kept is not None:
-                    _, start = model_of(self._options, slot, variable)
-                    kept.assign(start(kept.shape, kept.dtype))
-        for one in getattr(self, "_accumulated_gradients", ()):
+            for kept, variable in self._pairs(slot):
+                set_to_start(self._options, slot, kept, variable)
+        for one in getattr(self, COLLECTED, ()):
             one.assign(keras.ops.zeros(one.shape, one.dtype))
+
+    def _start_averages(self) -> None:
+        for slot in self._copies():
+            for average, variable in self._pairs(slot):
+                set_to_start(self._options, slot, average, variable)
+
+    def _follow(self) -> None:
+        """Start averages at what is read into their variables after this, as long as no step comes."""
+        still = no_step_since(self)
+        for slot in self._copies():
+            for average, variable in self._pairs(slot):
+                follow(average, variable, still, partial(set_to_start, self._options, slot))
+                self._follows = True
+
+    def _leave(self) -> None:
+        self._follows = False
+        for variable in self._trainable_variables:
+            leave(variable)
+
+    def _copies(self) -> list[_slots.Slot]:
+        return [slot for slot in _slots.slots(self._options) if slot.start is None]
+
+    def _pairs(self, slot: _slots.Slot) -> Iterator[tuple[Any, Any]]:
+        """Give each variable's state in a slot, and the variable."""
+        pairs = zip(getattr(self, HOMES[slot.name]), self._trainable_variables, strict=True)
+        return ((kept, variable) for kept, variable in pairs if kept is not None)
+
+    def _count(self) -> int | None:
+        found: int | None = backend().count_of(self._iterations)
+        return found
+
+    def _find_list(self, position: Any) -> None:
+        if not is_by_slot(position):
+            self._go_back(position, self.built)

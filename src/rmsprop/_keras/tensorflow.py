@@ -86,6 +86,11 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
 
 
+def count_of(iterations: Any) -> int | None:
+    """Give the number of calls so far, None in a function that is being traced."""
+    return int(_raw(iterations)) if tf.executing_eagerly() else None
+
+
 def check_reader(optimizer: Any) -> None:
     """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
 

@@ -54,6 +54,11 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
 
 
+def count_of(iterations: Any) -> int | None:
+    """Give the number of calls so far, None among values that stand for variables."""
+    return None if in_stateless_scope() else int(iterations.value)
+
+
 def check_reader(optimizer: Any) -> None:
     """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
 

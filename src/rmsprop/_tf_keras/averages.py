@@ -1,6 +1,6 @@
 """How averages start: as copies of the variables, which may have no value yet, or not the one they will start with."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import ref
 
@@ -62,24 +62,3 @@ def has_value(variable: Any) -> bool:
 def copy_into(average: Any, variable: Any) -> None:
     """Start an average as its variable is."""
     average.assign(tf.cast(variable, average.dtype))
-
-
-def follow(average: Any, variable: Any, still: Callable[[], bool]) -> None:
-    """Start an average as its variable's next value, which is being read from a file.
-
-    Args:
-        average: the average.
-        variable: its variable, whose next `assign` is noticed.
-        still: tells whether no step has come before.
-    """
-    owner = ref(variable)
-
-    def assign(*args: Any, **kwargs: Any) -> Any:
-        variable: Any = owner()
-        del variable.assign
-        done = variable.assign(*args, **kwargs)
-        if tf.executing_eagerly() and still():
-            copy_into(average, variable)
-        return done
-
-    variable.assign = assign

@@ -9,15 +9,16 @@ import tensorflow as tf
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
 from rmsprop._exclusion import excluded_by_name
+from rmsprop._following import follow, no_step_since
+from rmsprop._restoring import Restored, elements, is_by_slot, sorted_by_slot
 from rmsprop._tf_keras.arguments import Arguments
-from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, follow, has_value
+from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, has_value
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop._tf_keras.restoring import LIST, Waiting, after, elements, is_by_slot, sorted_by_slot
 from rmsprop._tf_keras.slots import add_slot, start_of
 from rmsprop.engines.tensorflow._items import Item
 
 
-class State(Arguments):
+class State(Restored, Arguments):
     """What `rmsprop.tf_keras.RMSprop` knows of its state."""
 
     #: What an unfinished build has made: keys of the variables, what `_variables` held before, and the slots.
@@ -144,9 +145,9 @@ class State(Arguments):
         if len(store.keys()) == 1 < len(self._variables):
             self._start_again()
             self._iterations.assign(store["0"])
-            count = int(self._iterations)
+            still = no_step_since(self)
             for average, variable in self._averages():
-                follow(average, variable, lambda: int(self._iterations) == count)
+                follow(average, variable, still, copy_into)
             return
         if len(store.keys()) == len(self._variables):
             store = {str(i): _as_kept(store[str(i)], variable) for i, variable in enumerate(self._variables)}
@@ -162,36 +163,27 @@ class State(Arguments):
         for slot in _slots.slots(self._options):
             for kept in getattr(self, HOMES[slot.name]) if slot.start is not None else ():
                 kept.assign(start_of(slot, kept, kept.dtype))
+        self._start_averages()
+
+    def _start_averages(self) -> None:
         for average, variable in self._averages():
             copy_into(average, variable)
 
-    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        # A checkpoint holds the state twice: by slot, and as one list. By the list a momentum would pass for an average
-        # of gradients.
-        return None if name == LIST else super()._lookup_dependency(name, *args, **kwargs)
-
-    @property
-    def _deferred_dependencies(self) -> Waiting:
-        return Waiting(super()._deferred_dependencies, self._find_list)
+    def _count(self) -> int | None:
+        return int(self._iterations) if tf.executing_eagerly() else None
 
     def _find_list(self, position: Any) -> None:
         """Take what a checkpoint that is being restored holds of the state in its list alone."""
         if is_by_slot(position):
             return
-        if elements(position):
-            if getattr(self, "_built", False):
-                self._restore_list(position)
-            else:
-                self._listed = self._no_dependency((*self._listed, position))
-        elif getattr(self, "_built", False):
-            # It was saved before the first step, and the variables' values are yet to be read.
-            if tf.executing_eagerly():
-                after(position.checkpoint, self._start_again)
-        else:
-            # What earlier ones hold is out of date.
+        built = getattr(self, "_built", False)
+        if not elements(position):
             self._listed = self._no_dependency(())
-            for home in HOMES.values():
-                self._deferred_dependencies.pop(home, None)
+            self._go_back(position, built)
+        elif built:
+            self._restore_list(position)
+        else:
+            self._listed = self._no_dependency((*self._listed, position))
 
     def _restore_list(self, position: Any) -> None:
         children, found = self._trackable_children(), elements(position)
