@@ -3,6 +3,7 @@
 import os
 import sys
 
+import matrix
 import oldest
 import pytest
 import quick
@@ -60,7 +61,8 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items, config):
-    """Mark what `tests/common/quick.py` names."""
+    """Mark what `tests/common/quick.py` names, and what `make test` leaves out."""
+    matrix.mark_the_rest(items)
     names = {
         item: "::".join([f"{item.path.parent.name}/{item.path.name}", *item.nodeid.split("::")[1:]]) for item in items
     }

@@ -57,6 +57,7 @@ def oracle_for(case, dtype):
 
 @dtypes
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.matrix
 def test_trajectory(case, dtype, paths, record_property):
     """Variables and state after each step; in float64 the same bits, unless a clip has its own order of summing."""
     path, oracle = paths(case, dtype), oracle_for(case, dtype)
@@ -75,6 +76,7 @@ def test_trajectory(case, dtype, paths, record_property):
 
 @dtypes
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.matrix
 def test_single_steps(case, dtype, paths):
     """From our own state, one step differs by no more than its roundings can explain, in every element."""
     path, oracle, gradients = paths(case, dtype), oracle_for(case, dtype), cases.gradients(STEPS, dtype)
@@ -131,6 +133,7 @@ def half_ulp(value, dtype):
     [(case, False) for case in cases.COMBINATIONS] + [(case, True) for case in cases.PAIRWISE[:4]],
     ids=str,
 )
+@pytest.mark.matrix
 def test_half_precision_is_rounded_once(case, jit_compile, dtype, slot_dtype):
     """From the stored state each step is within half an ulp of the storage, beside the roundings of float32."""
     arrays, gradients = cases.variables(dtype), cases.gradients(15, dtype)

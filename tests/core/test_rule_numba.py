@@ -9,6 +9,7 @@ from rmsprop.compilers import _kernels
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)
+@pytest.mark.matrix
 def test_bits_equal_plain_arrays(on):
     given = rules.arguments(on)
     arrays = {name: value for name, value in given.items() if isinstance(value, numpy.ndarray)}

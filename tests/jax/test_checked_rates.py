@@ -53,6 +53,7 @@ def _native(request, monkeypatch):
 @both
 @ways
 @pytest.mark.parametrize("value", BAD)
+@pytest.mark.matrix
 def test_rates_that_depend_on_the_step(value, way, native):
     for rate in (Last(value), lambda step: jnp.where(step < 3, 0.5, value)):
         state, step = WAYS[way](rate)

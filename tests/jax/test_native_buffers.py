@@ -63,6 +63,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("place", range(9))
+@pytest.mark.matrix
 def test_a_buffer_that_is_not_what_the_plan_says(call, place, change):
     plan, operands, kept = call
     operands[place] = CHANGES[change](operands[place])

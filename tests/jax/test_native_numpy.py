@@ -20,6 +20,7 @@ def by_name(arrays):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_bits(case, dtype, monkeypatch):
     kept = by_name(cases.variables(dtype))
     numpys = rmsprop.RMSprop(**case.options)

@@ -34,6 +34,7 @@ def deviations():
 
 
 @pytest.mark.parametrize(("way", "case", "dtype"), ROWS, ids=str)
+@pytest.mark.matrix
 def test_trajectory(way, case, dtype, deviations):
     """Variables and state after each step."""
     found = path(way, case, dtype, STEPS)
@@ -55,6 +56,7 @@ def test_trajectory(way, case, dtype, deviations):
 
 @dtypes
 @pytest.mark.parametrize("case", cases.PAIRWISE + cases.EXTREMES[:4], ids=str)
+@pytest.mark.matrix
 def test_single_steps(case, dtype):
     """From our own state, one step differs by no more than its roundings can explain, in every element."""
     ours = path("optimizer", case, dtype, STEPS)

@@ -12,6 +12,7 @@ update = _rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where)
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)
+@pytest.mark.matrix
 def test_traced_under_jit(on):
     results = jax.jit(lambda given: update(**given))(rules.arguments(on))
     for found, wanted in zip(results, rules.expected(on), strict=True):

@@ -52,6 +52,7 @@ HALVES = [
 
 
 @pytest.mark.parametrize(("case", "dtype", "slot_dtype"), HALVES, ids=str)
+@pytest.mark.matrix
 def test_half_precision_is_rounded_once(case, dtype, slot_dtype):
     """From the stored state each step is within half an ulp of the storage, beside the roundings of float32."""
     arrays, gradients = cases.variables(dtype), cases.gradients(10, dtype)

@@ -42,6 +42,7 @@ def deviations():
 
 
 @pytest.mark.parametrize(("case", "dtype"), original.ROWS, ids=str)
+@pytest.mark.matrix
 def test_trajectory(case, dtype, deviations, record_property):
     """Variables and state after each of 300 steps."""
     theirs, path = original.path(case, dtype), ours.path(case.options, dtype, original.STEPS)

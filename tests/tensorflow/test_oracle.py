@@ -31,6 +31,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 @pytest.mark.parametrize(("case", "dtype"), original.ROWS, ids=str)
+@pytest.mark.matrix
 def test_trajectory(case, dtype, record_property):
     """Variables and state after each of 300 steps."""
     oracle = Reference(cases.variables(), **case.options, scalars=numpy.dtype(dtype).type)
@@ -45,6 +46,7 @@ def test_trajectory(case, dtype, record_property):
 
 
 @pytest.mark.parametrize(("case", "dtype"), original.ROWS, ids=str)
+@pytest.mark.matrix
 def test_single_steps(case, dtype):
     """From tf_keras's own state, one step differs by no more than its roundings can explain, in every element."""
     theirs = original.path(case, dtype)

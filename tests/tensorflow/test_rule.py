@@ -16,6 +16,7 @@ update = _rule.bind(sqrt=tf.sqrt, divide=tf.divide, select=select)
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)
+@pytest.mark.matrix
 def test_traced_in_a_graph(on):
     given = {name: None if value is None else tf.constant(value) for name, value in rules.arguments(on).items()}
     results = tf.function(lambda: update(**given))()

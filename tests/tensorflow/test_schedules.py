@@ -109,6 +109,7 @@ def test_every_value_is_that_of_tf_keras(name, arguments, bound):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @rows
+@pytest.mark.matrix
 def test_in_a_graph(name, arguments, bound, jit_compile):
     ours, _ = both(name, arguments)
     compute = tf.function(ours, jit_compile=jit_compile)

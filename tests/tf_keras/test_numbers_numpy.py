@@ -35,6 +35,7 @@ def assert_bits(found, expected):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_bits(case, dtype):
     check(case, dtype)
 

@@ -15,6 +15,7 @@ EAGER_STEPS = 25
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_eager_steps(case, native, dtype, record_property):
     found = runs.deviation(runs.path(case, dtype, EAGER_STEPS, "eager", native=native), original.path(case, dtype))
     record_property("deviation", found)

@@ -40,6 +40,7 @@ def stepped(shape, way, options, sparse, steps=4):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.matrix
 def test_it_trains_as_one_of_a_known_shape(shape, way, options, sparse):
     found, expected = stepped(shape, way, options, sparse), stepped(None, way, options, sparse)
     assert len(found) == len(expected)

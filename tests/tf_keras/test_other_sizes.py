@@ -56,6 +56,7 @@ def overwrite(variable, value):
 @shapes
 @clips
 @pytest.mark.parametrize("told", [(64, 3), None], ids=["told another", "told none"])
+@pytest.mark.matrix
 def test_a_gradient_of_another_shape(told, options, shape):
     optimizer, (w, b) = made(**options)
     value = numpy.ones(shape, numpy.float32)
@@ -136,6 +137,7 @@ def test_slots_of_another_type(dtype, way):
     [((2, 3), [1]), ((1, 3), [1, 2]), ((2, 4), [1, 2]), ((6,), [1, 2]), ((2, 3, 1), [1, 2]), ((2, 3), [[1, 2]])],
     ids=str,
 )
+@pytest.mark.matrix
 def test_rows_that_do_not_fit_their_numbers(values, rows, options):
     optimizer, (w, b) = made(**options)
     values, rows = numpy.ones(values, numpy.float32), numpy.array(rows)

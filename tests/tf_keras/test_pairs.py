@@ -42,6 +42,7 @@ REFUSED = {
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.matrix
 def test_a_refused_step_changes_nothing(name, native, way):
     pairs, error, match = REFUSED[name]
     w, b = pair()

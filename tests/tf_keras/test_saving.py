@@ -54,6 +54,7 @@ def test_both_halves_of_a_run_change_everything(runs, name):
 
 @formats
 @pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.matrix
 def test_a_run_goes_on_bit_exactly(runs, name, form):
     one = runs[name]
     model = form.load(one.path(form), OPTIONS[name]())

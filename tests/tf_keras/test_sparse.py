@@ -73,6 +73,7 @@ def dense_steps(case, native):
 
 @modes
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_sparse_equals_dense(case, native, way):
     (sparse, w), (dense, path) = built(case.options, native=native), dense_steps(case, native)
     step = stepper(sparse, w, way)
@@ -148,6 +149,7 @@ def steps_of_tf_keras(case):
 
 @modes
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_rows_that_occur_once_are_as_in_tf_keras(case, native, way):
     """Of duplicates tf_keras clips each before it sums them; and clipnorm it takes of the rows that are there."""
     mine, w = built(case.options, "float64", native=native)

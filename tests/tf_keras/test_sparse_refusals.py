@@ -39,6 +39,7 @@ def everything(optimizer, variables):
 @pytest.mark.parametrize(
     "clip", [{}, {"global_clipnorm": 1.0}, {"clipnorm": 1.0}], ids=["", "global_clipnorm", "clipnorm"]
 )
+@pytest.mark.matrix
 def test_a_row_that_is_not_there_changes_nothing(rows, clip, native, way):
     optimizer, variables = built(EVERYTHING | clip, native)
     step = stepper(optimizer, variables, way)

@@ -28,6 +28,7 @@ def test_meta_tensors_get_their_state():
 
 @pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 @pytest.mark.parametrize("case", cases.PAIRWISE + cases.EXTREMES, ids=str)
+@pytest.mark.matrix
 def test_the_rule_on_tensors_goes_the_way_of_the_kernels(case, dtype, monkeypatch):
     """Torch's square root on the CPU is not always the nearest number, and norms it sums in an order of its own."""
     stacked, paths = cases.gradients(10, dtype), []

@@ -31,6 +31,7 @@ def given(lies, seed):
 
 @pytest.mark.parametrize("gradient", [*LIES, "expanded"])
 @pytest.mark.parametrize("parameter", LIES)
+@pytest.mark.matrix
 def test_the_bits_do_not_depend_on_how_memory_lies(parameter, gradient):
     w, plain = torch.nn.Parameter(given(parameter, 0)), torch.nn.Parameter(given("contiguous", 0))
     strides = w.stride()

@@ -21,6 +21,7 @@ COMPILED = {case.desc for case in cases.PAIRWISE + cases.EXTREMES}
 
 @pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.matrix
 def test_the_bits_are_those_of_numpy(case, dtype):
     options = dict(case.options) | {"jit_compile": case.desc in COMPILED}
     expected, found = ours.path(options, dtype, STEPS), path(options, dtype, STEPS)

@@ -35,6 +35,7 @@ def test_the_step_of_the_dense_gradient(options, lies):
 @pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [2, 0, 2]], ids=str)
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (2, 0, 1)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.complex64])
+@pytest.mark.matrix
 def test_rows_may_lie_in_any_order(rows, axes, dtype):
     values = torch.tensor(numbers((3, 3, 2))).to(dtype)
     back = [axes.index(axis) for axis in range(3)]

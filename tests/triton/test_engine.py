@@ -24,6 +24,7 @@ def run(pair, steps, dtype=numpy.float32, first=0):
 
 
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
+@pytest.mark.matrix
 def test_every_setting(case):
     pair = Pair(case.options, cases.variables(numpy.float32))
     # The second of these is a seventh step, in which averages replace variables.
