@@ -3,6 +3,9 @@
 import losses
 
 KERAS = """
+import warnings
+# Keras's own way to NumPy lacks a keyword that NumPy 2 wants.
+warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
 import keras
 
 def step(native):

@@ -15,7 +15,7 @@ def test_every_way():
             for _ in range(steps):
                 w.grad = w.detach().clone()
                 optimizer.step()
-            return w.detach()
+            return w.detach().numpy()
         """,
         [
             ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),
