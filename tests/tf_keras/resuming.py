@@ -63,8 +63,12 @@ def whole(kind=RMSprop, begin=0):
     return state(model)
 
 
-def main(folder, number):
-    """Do a part of all trainings."""
+def main(folder, what, number=None):
+    """Do a part of all trainings, or the training "in_one_piece" by either class."""
+    if what == "in_one_piece":
+        for kind in (RMSprop, Original):
+            numpy.savez(Path(folder) / f"{kind.__module__}.npz", **whole(kind))
+        return
     warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
     for way, form in PAIRS:
         place = Path(folder) / way
