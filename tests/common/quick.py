@@ -38,6 +38,7 @@ _NAMES = {
         test_numpy.py::test_the_example_of_the_specification
         test_options.py
         test_rule_language.py
+        test_versions.py
     """,
     "torch": """
         test_arguments.py

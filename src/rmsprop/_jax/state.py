@@ -65,8 +65,8 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
         return jnp.array(variable, dtype, copy=True)
     filled = jax.lax.full_like(variable, slot.start, dtype)
     if isinstance(variable, jax.core.Tracer) and variable.ndim:
-        # What is filled under `jit` depends on no parameter, so XLA would put all of it on every device. A choice by the
-        # parameter lies as that does; the barrier keeps XLA from seeing that both sides are the same.
+        # What is filled under `jit` depends on no parameter, so XLA would put all of it on every device. A choice by
+        # the parameter lies as that does; the barrier keeps XLA from seeing that both sides are the same.
         filled = jax.lax.select(variable == variable, filled, jax.lax.optimization_barrier(filled))
     return filled
 

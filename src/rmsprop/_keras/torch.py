@@ -4,17 +4,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from operator import is_
-from typing import Any
+from typing import Any, Final
 
 import keras
 import torch
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch import Tensor
 
+from rmsprop import _versions
 from rmsprop._keras.moves import KEPT, Moves, name_of
 from rmsprop._keras.rates import as_function
 from rmsprop._options import LearningRate, Options, _number, rate_function
 from rmsprop.engines.torch.engine import Engine
+
+_in_stateless_scope: Final = _versions.lookup(
+    "rmsprop.keras on torch", "keras", "keras.src.backend.common.stateless_scope", "in_stateless_scope"
+)
 
 
 def untraced(method: Callable[..., Any]) -> Any:
@@ -132,7 +136,7 @@ class Stepper:
             for one, variable in zip(gradients, moves.variables, strict=True)
         ]
         with torch.no_grad():
-            if in_stateless_scope():
+            if _in_stateless_scope():
                 _step_in_scope(optimizer, moves, given)
                 return
             found = self._groups.get(moves)
