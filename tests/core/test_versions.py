@@ -72,7 +72,7 @@ def test_an_older_one_is_refused(front_end, backend, package, version, named):
     ("front_end", "backend", "package", "module", "name"), [installed(*one) for one in LOST], ids=str
 )
 def test_a_newer_one_that_has_lost_something(front_end, backend, package, module, name):
-    said = message_of(front_end, backend, f"import {module}; del {module}.{name}")
+    said = message_of(front_end, backend, f"import sys, {module}; delattr(sys.modules[{module!r}], {name!r})")
     assert re.search(
         rf"needs {module}\.{name}, which {package} \S+ does not have: {package} \S+ to \S+ were tried", said
     )
