@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 import numpy
 
+from rmsprop import _versions
 from rmsprop._exclusion import excluded_by_name
 from rmsprop._options import (
     LearningRate,
@@ -22,6 +23,8 @@ from rmsprop._state import State
 from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair, refuse_swapped
 from rmsprop._words import refuses_other_words
 from rmsprop.engines._modes import exact, flushes
+
+_versions.check("rmsprop", "numpy")
 
 Collection = Sequence[Array] | Mapping[str, Array]
 

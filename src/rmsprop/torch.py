@@ -10,9 +10,8 @@ with naming_the_extra("rmsprop.torch"):
     import torch
     from torch import Tensor
     from torch.autograd import profiler
-    from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from rmsprop import schedules
+from rmsprop import _versions, schedules
 from rmsprop._options import LearningRate
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
@@ -23,6 +22,10 @@ from rmsprop._words import refuses_other_words
 
 #: Less is no momentum that anybody means, but what another optimizer has in its place in the list of arguments.
 _LEAST_MOMENTUM: Final = 1e-3
+
+#: Hooks of all optimizers, before and after a step.
+_PRE_HOOKS: Final = _versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks")
+_POST_HOOKS: Final = _versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_post_hooks")
 
 
 @final
@@ -233,12 +236,7 @@ class RMSprop(Stepper):
         return self._step(closure)
 
     def _has_hooks(self) -> bool:
-        return bool(
-            self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
-            or _global_optimizer_pre_hooks
-            or _global_optimizer_post_hooks
-        )
+        return bool(self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _PRE_HOOKS or _POST_HOOKS)
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.

@@ -1,6 +1,7 @@
 """What `pytest -m quick` runs: a little of everything of each front end, with other versions of Python and of packages.
 
 Modules that are not named here are not even imported then, so that frameworks' extras and pytest are enough to run it.
+What needs another library, as an example for Flax does, is left out.
 Rows are of the same few cases in every folder, which so share most kernels.
 """
 
@@ -38,6 +39,7 @@ _NAMES = {
         test_numpy.py::test_the_example_of_the_specification
         test_options.py
         test_rule_language.py
+        test_versions.py
     """,
     "torch": """
         test_arguments.py
@@ -51,7 +53,9 @@ _NAMES = {
     """,
     "jax": """
         test_combinators.py
-        test_docstrings.py
+        test_docstrings.py::test_docstrings[optimizer]
+        test_docstrings.py::test_docstrings[rows]
+        test_docstrings.py::test_docstrings[transformation]
         test_methods.py
         test_native_elsewhere.py
         test_native_errors.py

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import keras
 
+from rmsprop import _versions
+
 _KNOWN: Final = ("tensorflow", "jax", "torch")
 
 
@@ -14,7 +16,7 @@ def backend() -> Any:
     """Give the module for the backend that Keras runs on.
 
     Raises:
-        ImportError: it is none of those that compute gradients.
+        ImportError: it is none of those that compute gradients, or too old.
     """
     name = keras.backend.backend()
     if name not in _KNOWN:
@@ -22,4 +24,5 @@ def backend() -> Any:
             f"rmsprop.keras steps variables of {', '.join(_KNOWN)}, and Keras runs on {name}: set KERAS_BACKEND "
             "before keras is imported"
         )
+    _versions.check(f"rmsprop.keras on {name}", name)
     return import_module(f"rmsprop._keras.{name}")

@@ -9,14 +9,17 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy
-from jax.experimental.sparse import BCOO, JAXSparse
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from rmsprop import _versions
 from rmsprop._keras.jax_steps import Steps
 from rmsprop._keras.moves import Moves, name_of
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
+from rmsprop._keras.scopes import in_stateless_scope
 from rmsprop._options import FLOATS, LearningRate, _number, rate_function
 from rmsprop._rows import RowSparse
+
+_BCOO: Final = _versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
+_JAXSparse: Final = _versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "JAXSparse")
 
 #: The method of Keras's trainer that reads the state.
 _READER: Final = "_get_jax_state"
@@ -149,7 +152,7 @@ def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:
 
 
 def _checked(gradient: Any, variable: Any) -> Any:
-    if isinstance(gradient, JAXSparse) and gradient.dtype.name in FLOATS:
+    if isinstance(gradient, _JAXSparse) and gradient.dtype.name in FLOATS:
         gradient = _dense(gradient)
     if not isinstance(gradient, jax.Array):
         try:
@@ -170,7 +173,7 @@ def _checked(gradient: Any, variable: Any) -> Any:
 
 def _dense(gradient: Any) -> Any:
     """Give a sparse gradient as an array; what occurs more than once is summed, of half types in float32."""
-    if isinstance(gradient, BCOO) and gradient.n_batch == 0:
+    if isinstance(gradient, _BCOO) and gradient.n_batch == 0:
         data, indices = gradient.data, gradient.indices
         if gradient.n_sparse == 1 and not is_symbolic(data) and not is_symbolic(indices):
             # JAX would compile for each number of rows. Those behind the end are padding.
@@ -178,7 +181,7 @@ def _dense(gradient: Any) -> Any:
             there = rows < gradient.shape[0]
             return jnp.asarray(RowSparse(rows[there], values[there], gradient.shape).to_dense())
         if data.dtype.itemsize == 2:
-            gradient = BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
+            gradient = _BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
     return gradient.todense()
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import torch
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch import Tensor
 
 from rmsprop._keras.moves import KEPT, Moves, name_of
 from rmsprop._keras.rates import as_function
+from rmsprop._keras.scopes import in_stateless_scope
 from rmsprop._options import LearningRate, Options, _number, rate_function
 from rmsprop.engines.torch.engine import Engine
 

@@ -1,0 +1,55 @@
+"""Versions of the frameworks: which front ends run on, and what is said where another one is found."""
+
+import re
+from importlib import import_module
+from typing import Any, Final
+
+#: Package -> the oldest version that a front end runs on, as pyproject.toml has it, too, and the newest that was tried.
+TRIED: Final = {
+    "numpy": ("2.0", "2.5.5"),
+    "tensorflow": ("2.18.1", "2.21.0"),
+    "tf_keras": ("2.18", "2.21.0"),
+    "torch": ("2.6", "2.13.0"),
+    "jax": ("0.8", "0.12.0.1"),
+    "optax": ("0.2.4", "0.2.8"),
+    "keras": ("3.11", "3.15.1"),
+}
+
+
+def check(front_end: str, *packages: str) -> None:
+    """Refuse packages that are too old for a front end.
+
+    Args:
+        front_end: its name, for the message.
+        packages: keys of `TRIED`.
+
+    Raises:
+        ImportError: one is older than the oldest that the front end runs on.
+    """
+    for package in packages:
+        found, oldest = import_module(package).__version__, TRIED[package][0]
+        if _numbers(found) < _numbers(oldest):
+            raise ImportError(
+                f"{front_end} needs {package} {oldest} or newer, and this is {package} {found}: "
+                f'pip install --upgrade "{package}>={oldest}"'
+            )
+
+
+def lookup(front_end: str, package: str, module: str, name: str) -> Any:
+    """Give what a package does not promise to keep.
+
+    Raises:
+        ImportError: this version of the package does not have it.
+    """
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        oldest, newest = TRIED[package]
+        raise ImportError(
+            f"{front_end} needs {module}.{name}, which {package} {import_module(package).__version__} does not have: "
+            f"{package} {oldest} to {newest} were tried"
+        ) from error
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.match(r"[\d.]*", version).group().split(".") if number]  # type: ignore[union-attr]

@@ -1,0 +1,91 @@
+"""Versions that front ends do not run on are refused by name when a front end is imported."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import quick
+from processes import run
+
+from rmsprop._versions import TRIED
+
+ROOT = Path(__file__).parents[2]
+
+#: A front end, what Keras runs on, a package, a version before the oldest, and what the message calls the front end.
+OLD = [
+    ("numpy", "", "numpy", "1.26.4", "rmsprop"),
+    ("tf_keras", "", "tensorflow", "2.18.0", "rmsprop.tf_keras"),
+    ("tf_keras", "", "tf_keras", "2.17.0", "rmsprop.tf_keras"),
+    ("torch", "", "torch", "2.5.1+cpu", "rmsprop.torch"),
+    ("jax", "", "jax", "0.7.2", "rmsprop.jax"),
+    ("jax", "", "optax", "0.2.3", "rmsprop.jax"),
+    ("keras", "torch", "keras", "3.10.0", "rmsprop.keras"),
+    ("keras", "torch", "torch", "2.5.1", "rmsprop.keras on torch"),
+    ("keras", "jax", "jax", "0.7.2", "rmsprop.keras on jax"),
+    ("keras", "tensorflow", "tensorflow", "2.17.1", "rmsprop.keras on tensorflow"),
+]
+
+#: A front end, what Keras runs on, a package, and what it may lose.
+LOST = [
+    ("torch", "", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks"),
+    ("keras", "torch", "keras", "keras.src.backend.common.stateless_scope", "in_stateless_scope"),
+    ("keras", "jax", "jax", "jax.experimental.sparse", "BCOO"),
+]
+
+
+def installed(front_end, backend, *rest):
+    missing = quick.missing({front_end, *filter(None, [backend]), *rest[:1]})
+    return pytest.param(
+        front_end, backend, *rest, marks=pytest.mark.skipif(bool(missing), reason=f"{missing} not installed")
+    )
+
+
+def message_of(front_end, backend, change):
+    """What the import of a front end says after a change to what it imports."""
+    return run(
+        f"""
+        import os
+        if {backend!r}:
+            os.environ["KERAS_BACKEND"] = {backend!r}
+            import keras
+        {change}
+        try:
+            import rmsprop.{front_end}
+        except ImportError as error:
+            print(error)
+        """,
+        TF_CPP_MIN_LOG_LEVEL="3",
+    )
+
+
+@pytest.mark.parametrize(
+    ("front_end", "backend", "package", "version", "named"), [installed(*one) for one in OLD], ids=str
+)
+def test_an_older_one_is_refused(front_end, backend, package, version, named):
+    said = message_of(front_end, backend, f"import {package}; {package}.__version__ = {version!r}")
+    oldest = TRIED[package][0]
+    assert said.startswith(f"{named} needs {package} {oldest} or newer, and this is {package} {version}: pip install")
+
+
+@pytest.mark.parametrize(
+    ("front_end", "backend", "package", "module", "name"), [installed(*one) for one in LOST], ids=str
+)
+def test_a_newer_one_that_has_lost_something(front_end, backend, package, module, name):
+    said = message_of(front_end, backend, f"import sys, {module}; delattr(sys.modules[{module!r}], {name!r})")
+    assert re.search(
+        rf"needs {module}\.{name}, which {package} \S+ does not have: {package} \S+ to \S+ were tried", said
+    )
+
+
+def test_the_oldest_are_those_of_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(one for ones in project["optional-dependencies"].values() for one in ones)]
+    bounds = {name.replace("-", "_"): bound for name, _, bound in (line.partition(">=") for line in lines)}
+    assert {name: bounds[name] for name in TRIED} == {name: oldest for name, (oldest, _) in TRIED.items()}
+
+
+def test_the_newest_are_those_of_constraints_newest():
+    """`make newest` renews that file: then this table of `rmsprop._versions`, too."""
+    pinned = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints-newest.txt").read_text(), re.MULTILINE))
+    assert {name: pinned[name] for name in TRIED} == {name: newest for name, (_, newest) in TRIED.items()}
