@@ -219,3 +219,12 @@ def test_with_a_scaled_loss(tmp_path):
     for _ in range(2):
         found.optimizer.apply([tf.ones(one.shape) for one in found.variables], found.variables)
     runs.assert_same([runs.array(one) for one in found.variables], [runs.array(one) for one in expected.variables])
+
+
+def test_the_state_of_another_kind_of_optimizer_is_said_to_be_none_of_ours(tmp_path):
+    run, other = Run(1.0, steps=3), keras.optimizers.SGD(0.5, momentum=0.5)
+    other.apply([tf.ones(one.shape) for one in run.variables], [keras.Variable(one) for one in run.variables])
+    path = tf.train.Checkpoint(optimizer=other).write(str(tmp_path / "other"))
+    with pytest.warns(UserWarning, match="an optimizer of another kind: the state of this one starts anew"):
+        tf.train.Checkpoint(optimizer=run.optimizer).read(path).expect_partial()
+    assert all((runs.array(one) == 0).all() for one in run.optimizer._velocities)

@@ -16,7 +16,8 @@ from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
 from rmsprop._keras.slots import model_of, set_to_start
-from rmsprop._restoring import Restored, is_by_slot
+from rmsprop._restoring import Restored, elements, is_by_slot
+from rmsprop._warnings import warn
 
 
 class State(Restored, Arguments):
@@ -265,5 +266,9 @@ class State(Restored, Arguments):
         return found
 
     def _find_list(self, position: Any) -> None:
-        if not is_by_slot(position):
-            self._go_back(position, self.built)
+        if is_by_slot(position):
+            return
+        # After the iterations there is the learning rate, unless a schedule rules.
+        if len(elements(position)) > 1:
+            warn("the checkpoint holds the state of an optimizer of another kind: the state of this one starts anew")
+        self._go_back(position, self.built)
