@@ -23,28 +23,48 @@ def no_step_since(optimizer: Any) -> Callable[[], bool]:
     return still
 
 
-def follow(average: Any, variable: Any, still: Callable[[], bool], start: Callable[[Any, Any], None]) -> None:
-    """Start an average at its variable's next value.
+class _Assign:
+    """A variable's `assign` until it is called for the first time: then averages start at the new value."""
 
-    Args:
-        average: the average.
-        variable: its variable, whose next `assign` is noticed.
-        still: tells whether no step has come before.
-        start: starts an average at a variable's value.
-    """
-    owner = ref(variable)
+    def __init__(self, variable: Any) -> None:
+        self._owner = ref(variable)
+        # The optimizer, its average, whether it has done no step since, and how the average starts.
+        self.followers: list[tuple[Any, Any, Callable[[], bool], Callable[[Any, Any], None]]] = []
 
-    def assign(*args: Any, **kwargs: Any) -> Any:
-        variable: Any = owner()
-        leave(variable)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        variable: Any = self._owner()
+        vars(variable).pop("assign", None)
         done = variable.assign(*args, **kwargs)
-        if still():
-            start(average, variable)
+        for _, average, still, start in self.followers:
+            if still():
+                start(average, variable)
         return done
 
-    variable.assign = assign
+    def __reduce__(self) -> Any:
+        # Copies of the variable, and what is unpickled, have the method of their class: averages are not copied along.
+        return getattr, (self._owner(), "assign")
 
 
-def leave(variable: Any) -> None:
-    """Notice a variable's `assign` no more."""
-    vars(variable).pop("assign", None)
+def follow(optimizer: Any, average: Any, variable: Any, start: Callable[[Any, Any], None]) -> None:
+    """Start an average at its variable's next value, if the optimizer does no step before.
+
+    Args:
+        optimizer: whose average it is; see `no_step_since`.
+        average: the average.
+        variable: its variable, whose next `assign` is noticed.
+        start: starts an average at a variable's value.
+    """
+    leave(optimizer, variable)
+    assign = vars(variable).get("assign")
+    if not isinstance(assign, _Assign):
+        assign = variable.assign = _Assign(variable)
+    assign.followers.append((ref(optimizer), average, no_step_since(optimizer), start))
+
+
+def leave(optimizer: Any, variable: Any) -> None:
+    """Do not start an optimizer's average at its variable's next value; those of other optimizers still do."""
+    assign = vars(variable).get("assign")
+    if isinstance(assign, _Assign):
+        assign.followers[:] = [one for one in assign.followers if one[0]() is not optimizer]
+        if not assign.followers:
+            vars(variable).pop("assign")

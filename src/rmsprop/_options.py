@@ -177,8 +177,7 @@ def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
     if is_schedule(value):
         return value
-    if callable(value) and (hasattr(type(value), "trainable_variables") or hasattr(type(value), "parameters")):
-        # Models can be called, but not with the step. Of the class, as tf_keras's raise an error before they are built.
+    if callable(value) and _is_model(value):
         raise TypeError(f"learning_rate={value!r} is a model, not a number, or a schedule, or a function{_NO_MODEL}")
     if callable(value) and not isinstance(value, type):
         function: Callable[..., Any] = value
@@ -187,6 +186,17 @@ def check_learning_rate(value: Any) -> LearningRate:
     several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
     advice = _NO_MODEL if several else ""
     return _number("learning_rate", value, or_else=f", or a schedule, or a function{advice}")
+
+
+def _is_model(value: Any) -> bool:
+    """Whether what can be called is a model of Keras or torch, which can be called, but not with the step.
+
+    A module of torch without parameters, or of TensorFlow, may well be a schedule.
+    """
+    # Of the class: Keras's layers have no weights before they are built, and tf_keras's then raise an error.
+    if hasattr(type(value), "trainable_weights"):
+        return True
+    return hasattr(type(value), "named_parameters") and any(True for _ in value.named_parameters())
 
 
 def check_iterations(value: Any) -> int:

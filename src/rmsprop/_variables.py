@@ -51,19 +51,30 @@ def check_pairs(pairs: Sequence[Any]) -> None:
             )
 
 
-def refuse_swapped(pairs: Iterable[Any], is_swapped: Callable[[Any, Any], bool], error: Exception) -> None:
+def refuse_swapped(
+    pairs: Iterable[Any],
+    is_swapped: Callable[[Any, Any], bool],
+    error: Exception,
+    names: tuple[str, str] | None = None,
+) -> None:
     """Say of a step that was refused that the variable stands first in a pair, if that is what is wrong.
 
     Args:
         pairs: the pairs of the step.
         is_swapped: whether the first of a pair, and not the second, is a variable.
         error: why the step was refused.
+        names: the arguments for gradients and for variables, if the step has one for each; else it has pairs.
 
     Raises:
         TypeError: a pair is swapped.
     """
     for number, (gradient, variable) in enumerate(pairs):
         if is_swapped(gradient, variable):
+            if names is not None:
+                raise TypeError(
+                    f"{names[0]} holds a variable at place {number}, and {names[1]} its gradient: the gradients come "
+                    f"first, ({', '.join(names)})"
+                ) from error
             raise TypeError(
                 f"grads_and_vars holds (variable, gradient) at place {number}: the gradient comes first, as in "
                 "zip(gradients, variables)"

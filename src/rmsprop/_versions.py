@@ -24,10 +24,14 @@ def check(front_end: str, *packages: str) -> None:
         packages: keys of `TRIED`.
 
     Raises:
-        ImportError: one is older than the oldest that the front end runs on.
+        ImportError: one is older than the oldest that the front end runs on, or has no version, like a folder of its
+            name on the path.
     """
     for package in packages:
-        found, oldest = import_module(package).__version__, TRIED[package][0]
+        module, oldest = import_module(package), TRIED[package][0]
+        found = getattr(module, "__version__", None)
+        if found is None:
+            raise ImportError(f"{front_end} needs {package} {oldest} or newer, and {module!r} has no version")
         if _numbers(found) < _numbers(oldest):
             raise ImportError(
                 f"{front_end} needs {package} {oldest} or newer, and this is {package} {found}: "

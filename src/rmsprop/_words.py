@@ -81,10 +81,12 @@ def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(function)
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if not known.issuperset(kwargs):
-            # `optax.inject_hyperparams` hands on the rest, empty or not, as an argument of that name.
-            rest: Any = kwargs.pop("kwargs", None)
-            given = kwargs | rest if isinstance(rest, dict) else kwargs if rest is None else kwargs | {"kwargs": rest}
-            refuse_unknown({name: value for name, value in given.items() if name not in known}, arguments)
+            # `optax.inject_hyperparams` hands on the rest, empty or not, as an argument of that name. It holds no
+            # argument that there is: one that does is somebody's own, and would be dropped.
+            rest: Any = kwargs.pop("kwargs", {})
+            unknown = {name: value for name, value in kwargs.items() if name not in known}
+            is_handed_on = isinstance(rest, dict) and known.isdisjoint(rest)
+            refuse_unknown(unknown | (rest if is_handed_on else {"kwargs": rest}), arguments)
         return function(*args, **kwargs)
 
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, annotation=Any)

@@ -165,19 +165,20 @@ class RMSprop(State):
             return
         if trainable_variables is None and not self.built:
             raise ValueError("apply needs trainable_variables, or build(var_list) before it")
+        names = "grads", "trainable_variables"
         if trainable_variables is None:
-            self._apply(gradients, self._trainable_variables)
+            self._apply(gradients, self._trainable_variables, names)
         else:
-            self._apply(gradients, as_list("trainable_variables", trainable_variables))
+            self._apply(gradients, as_list(names[1], trainable_variables), names)
 
-    def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+    def _apply(self, gradients: Sequence[Any], variables: Sequence[Any], names: tuple[str, str] | None = None) -> None:
         try:
             self.build(variables)
             if self._follows:
                 self._leave()
             moves = self._known.find(self, gradients, variables)
         except TypeError as error:
-            refuse_swapped(zip(gradients, variables, strict=False), is_swapped, error)
+            refuse_swapped(zip(gradients, variables, strict=False), is_swapped, error, names)
             raise
         if moves.overwritten:
             self._overwrite_variables_directly_with_gradients(

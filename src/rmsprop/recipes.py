@@ -31,8 +31,7 @@ class Recipe(Mapping[str, Any]):
     """
 
     def __init__(self, text: str, **arguments: Any) -> None:
-        self.__doc__ = cleandoc(text)
-        self._arguments = arguments
+        vars(self).update(__doc__=cleandoc(text), _arguments=arguments)
 
     def __getitem__(self, name: str) -> Any:
         return self._arguments[name]
@@ -43,8 +42,26 @@ class Recipe(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._arguments)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._arguments)
+
     def __or__(self, others: Mapping[str, Any]) -> dict[str, Any]:
         return self._arguments | dict(others)
+
+    def __ror__(self, others: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(others) | self._arguments
+
+    def copy(self) -> dict[str, Any]:
+        """Give the arguments as a dictionary of their own, which may be changed."""
+        return self._arguments.copy()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"{name}={value!r} cannot be assigned: a recipe is read-only, change one with {{**recipe, {name!r}: value}}"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} cannot be deleted: a recipe is read-only")
 
     def __repr__(self) -> str:
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in self.items())})"

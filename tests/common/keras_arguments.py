@@ -218,6 +218,8 @@ class Arguments:
         for call in (lambda: optimizer.apply([ones(known)], known), lambda: RMSprop().build(known)):
             with pytest.raises(TypeError, match="='known' is one variable: pass a list"):
                 call()
+        with pytest.raises(TypeError, match="grads holds a variable at place 0, and trainable_variables its gradient"):
+            optimizer.apply([known], [ones(known)])
         with pytest.raises(ValueError, match="2 gradients for 1 variables"):
             optimizer.apply([ones(known), ones(known)])
         assert runs.array(known) == 1

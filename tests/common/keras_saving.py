@@ -1,5 +1,7 @@
 """What files hold of `rmsprop.keras.RMSprop`, on any backend; a folder for each subclasses this."""
 
+import copy
+import pickle
 import re
 
 import keras
@@ -11,6 +13,21 @@ import rmsprop
 from rmsprop.keras import RMSprop
 
 OPTIONS = {"momentum": 0.5, "centered": True, "use_ema": True, "ema_overwrite_frequency": 5, "weight_decay": 0.01}
+
+
+def early(variable=None):
+    """Give an optimizer read from a file that has no step yet, and its variable, whose value comes next."""
+    variable = keras.Variable([1.0]) if variable is None else variable
+    store = {}
+    RMSprop(use_ema=True).save_own_variables(store)
+    optimizer = RMSprop(use_ema=True)
+    optimizer.build([variable])
+    optimizer.load_own_variables(store)
+    return optimizer, variable
+
+
+def average(optimizer):
+    return runs.array(optimizer._model_variables_moving_average[0])
 
 
 class Saving:
@@ -138,6 +155,40 @@ class Saving:
         for one in (model, again):
             runs.fit(one)
         runs.assert_same(runs.weights(again), runs.weights(model))
+
+    @pytest.mark.filterwarnings("ignore:Keras .* has no place in its files")
+    @pytest.mark.parametrize(
+        "again", [copy.deepcopy, lambda variable: pickle.loads(pickle.dumps(variable))], ids=["copy", "pickle"]
+    )
+    def test_a_copy_of_a_variable_that_is_read_after_the_optimizer(self, again):
+        first, w = early()
+        try:
+            twin = again(w)
+        except TypeError:
+            if keras.backend.backend() != "tensorflow":
+                raise
+            pytest.skip("a variable of Keras on TensorFlow cannot be copied")
+        twin.assign([5.0])
+        assert (runs.array(twin), runs.array(w)) == (5, 1)
+        w.assign([3.0])
+        assert average(first) == 3
+        again(twin).assign([6.0])
+        assert runs.array(twin) == 5
+
+    @pytest.mark.filterwarnings("ignore:Keras .* has no place in its files")
+    def test_two_optimizers_of_a_variable_that_is_read_after_them(self):
+        first, w = early()
+        second, _ = early(w)
+        w.assign([3.0])
+        assert (average(first), average(second)) == (3, 3)
+
+    @pytest.mark.filterwarnings("ignore:Keras .* has no place in its files")
+    def test_a_step_ends_it_for_its_own_optimizer_alone(self):
+        first, w = early()
+        second, _ = early(w)
+        second.apply_gradients([(keras.ops.zeros((1,)), w)])
+        w.assign([3.0])
+        assert (average(first), average(second)) == (3, 1)
 
     @pytest.mark.parametrize("make", [RMSprop, keras.optimizers.RMSprop])
     def test_back_to_before_the_first_step(self, tmp_path, make):

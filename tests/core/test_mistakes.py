@@ -15,6 +15,8 @@ from rmsprop import RMSprop, RowSparse
         ({"ema_decay": 0.9}, "ema_decay=0.9: use ema_momentum"),
         ({"momentun": 0.9}, r"momentun=0.9: did you mean momentum\? the arguments are learning_rate, rho"),
         ({"learningrate": 0.9}, r"learningrate=0.9: did you mean learning_rate\?"),
+        ({"kwargs": {"rho": 0.5}}, r"kwargs=\{'rho': 0\.5\}: the arguments are"),
+        ({"kwargs": None}, "kwargs=None: the arguments are"),
         ({"maximize": True}, "maximize=True: the arguments are learning_rate, .*, initial_velocity, slot_dtype$"),
     ],
     ids=str,
@@ -44,10 +46,24 @@ def test_swapped_pairs_of_a_first_step(gradient):
 
 
 class Model:
-    trainable_variables = ()
+    trainable_weights = ()
 
     def __call__(self, inputs):
         return inputs
+
+
+class Schedule:
+    trainable_variables = ()
+
+    def parameters(self):
+        return [0.25]
+
+    def __call__(self, step):
+        return 0.25 / (1 + step)
+
+
+def test_a_schedule_is_no_model_by_the_names_of_its_attributes():
+    assert RMSprop(Schedule()).learning_rate == 0.25
 
 
 @pytest.mark.parametrize("value", [Model(), [numbers(3)], iter([numbers(3)])], ids=["a model", "a list", "a generator"])

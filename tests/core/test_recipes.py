@@ -78,6 +78,9 @@ def test_timms_averages_are_for_evaluation(name):
 def test_recipes_are_read_only():
     with pytest.raises(TypeError):
         recipes.A2C["rho"] = 0.5
+    for change in (lambda: setattr(recipes.A2C, "rho", 3), lambda: delattr(recipes.A2C, "_arguments")):
+        with pytest.raises(AttributeError, match="a recipe is read-only"):
+            change()
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -94,3 +97,8 @@ def test_a_recipe_is_a_mapping():
     recipe = recipes.A2C
     assert recipe == dict(recipe) == pickle.loads(pickle.dumps(recipe))
     assert recipe | {"rho": 0.5} == {**recipe, "rho": 0.5}
+    assert {"rho": 0.5, "name": "A2C"} | recipe == {"name": "A2C", **recipe}
+    assert list(reversed(recipe)) == list(recipe)[::-1]
+    changed = recipe.copy()
+    changed["rho"] = 0.5
+    assert (type(changed), recipe["rho"]) == (dict, 0.99)

@@ -1,14 +1,16 @@
 """Versions that front ends do not run on are refused by name when a front end is imported."""
 
 import re
+import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
 import quick
 from processes import run
 
-from rmsprop._versions import TRIED
+from rmsprop._versions import TRIED, check
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +68,16 @@ def test_an_older_one_is_refused(front_end, backend, package, version, named):
     said = message_of(front_end, backend, f"import {package}; {package}.__version__ = {version!r}")
     oldest = TRIED[package][0]
     assert said.startswith(f"{named} needs {package} {oldest} or newer, and this is {package} {version}: pip install")
+
+
+def test_a_folder_with_the_name_of_a_package():
+    module = types.ModuleType("optax")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "optax", module)
+        with pytest.raises(
+            ImportError, match="rmsprop.jax needs optax .* or newer, and <module 'optax'> has no version"
+        ):
+            check("rmsprop.jax", "optax")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Mistakes of somebody who comes from optax or from another front end: the error names them and the remedy."""
 
+import traceback
+
 import jax.numpy as jnp
 import optax
 import pytest
@@ -16,6 +18,7 @@ W = jnp.ones(3)
         ({"decay": 0.9}, "decay=0.9: use rho.*optax.*InverseTimeDecay.*weight_decay"),
         ({"ema_decay": 0.9}, "ema_decay=0.9: use ema_momentum"),
         ({"momentun": 0.9}, r"momentun=0.9: did you mean momentum\? the arguments are .*axis_name"),
+        ({"kwargs": {"rho": 0.5}}, r"kwargs=\{'rho': 0\.5\}: the arguments are"),
         ({"native": True}, "native=True: the arguments are learning_rate, .*slot_dtype, .*axis_name$"),
     ],
     ids=str,
@@ -44,6 +47,18 @@ def test_any_other_attribute_is_as_always():
     with pytest.raises(AttributeError, match=r"rmsprop\.jax\.RMSprop has no attribute 'variables'$"):
         _ = RMSprop().variables
     assert not hasattr(RMSprop(), "update")
+    with pytest.raises(AttributeError) as misspelt:
+        _ = RMSprop().aply_gradients
+    assert "Did you mean: 'apply_gradients'" in "".join(traceback.format_exception(misspelt.value))
+    with pytest.raises(AttributeError) as refused:
+        _ = RMSprop().update
+    assert (refused.value.name, type(refused.value.obj)) == ("update", RMSprop)
+
+
+def test_an_error_inside_a_property_is_its_own(monkeypatch):
+    monkeypatch.setattr(RMSprop, "learning_rate", property(lambda self: W.no_such_thing))
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = RMSprop().learning_rate
 
 
 def test_the_order_of_a_steps_arguments():

@@ -131,6 +131,17 @@ def test_averages_start_where_the_file_ends_and_only_there():
     assert average.numpy() == 4
 
 
+def test_two_optimizers_of_the_same_variables():
+    w = tf.Variable([1.0])
+    optimizers, store = [RMSprop(use_ema=True), RMSprop(use_ema=True)], {}
+    RMSprop(use_ema=True).save_own_variables(store)
+    for optimizer in (*optimizers, optimizers[0]):
+        optimizer.build([w])
+        optimizer.load_own_variables(store)
+    w.assign([3.0])
+    assert [one.variables[1].numpy() for one in optimizers] == [3, 3]
+
+
 def early_checkpoint(folder, **parts):
     return tf.train.Checkpoint(**parts).write(str(folder / "early"))
 

@@ -45,6 +45,23 @@ def test_a_model_is_no_learning_rate():
         RMSprop(tf_keras.Sequential([tf_keras.layers.Dense(1)]))
 
 
+def test_a_module_may_be_a_schedule():
+    class Halved(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = tf.Variable(0.5)
+
+        def __call__(self, step):
+            return self.first / (1 + tf.cast(step, tf.float32))
+
+    w, v = tf.Variable([1.0]), tf.Variable([1.0])
+    one, other = RMSprop(Halved()), RMSprop(lambda step: 0.5 / (1 + step))
+    for _ in range(3):
+        one.apply_gradients([(tf.constant([1.0]), w)])
+        other.apply_gradients([(tf.constant([1.0]), v)])
+    assert w.numpy() == v.numpy() != 1
+
+
 @pytest.mark.parametrize(
     "schedule", [ExponentialDecay(0.1, 10, 0.5), tf_keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)]
 )

@@ -34,11 +34,12 @@ else:
 CONSTRUCTED = "RMSprop([torch.nn.Parameter(torch.zeros(3))])"
 
 
-def made(folder, version="3.9.0", tensorflow=True, triton=False, make=CONSTRUCTED):
+def made(folder, version="3.9.0", tensorflow=True, triton=False, make=CONSTRUCTED, empty=False):
     """Give what an optimizer's beginning printed where this Triton is installed."""
     for name, source in (("tensorflow", ""), ("triton", "raise ImportError('a stand-in')")):
         (folder / name).mkdir()
-        (folder / name / "__init__.py").write_text(source)
+        if not (empty and name == "triton"):
+            (folder / name / "__init__.py").write_text(source)
     if version is not None:
         (folder / f"triton-{version}.dist-info").mkdir()
         metadata = f"Metadata-Version: 2.1\nName: triton\nVersion: {version}\n"
@@ -57,7 +58,11 @@ def test_warns_when_a_pickle_is_read(tmp_path):
     assert "`import triton` before" in made(tmp_path, make=f"pickle.load(open({str(file)!r}, 'rb'))")
 
 
-@pytest.mark.parametrize("circumstances", [{"tensorflow": False}, {"triton": True}, {"version": "3.6.0"}], ids=str)
+@pytest.mark.parametrize(
+    "circumstances",
+    [{"tensorflow": False}, {"triton": True}, {"version": "3.6.0"}, {"version": None, "empty": True}],
+    ids=str,
+)
 def test_says_nothing_where_nothing_ends(tmp_path, circumstances):
     assert made(tmp_path, **circumstances) == "made"
 

@@ -41,6 +41,12 @@ def test_an_older_triton_is_not_used_and_that_is_said_once(with_triton, monkeypa
     assert not goes_to_the_kernels(monkeypatch)
 
 
+def test_a_folder_of_that_name_is_none(with_triton, monkeypatch):
+    with_triton("3.6.0")
+    monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
+    assert not goes_to_the_kernels(monkeypatch)
+
+
 @pytest.mark.parametrize("version", ["3.6.0", "3.10.0", "4.0.0+git1", "of one's own"])
 def test_others_are(with_triton, monkeypatch, version):
     engine = with_triton(version)

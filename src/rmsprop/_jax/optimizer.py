@@ -436,8 +436,11 @@ class RMSprop:
 
         def __getattr__(self, name: str) -> Any:
             """Say what `optax.chain` and its like were given, where they look for a transformation's method."""
+            if hasattr(type(self), name):  # a property, which raises its own error once more
+                return object.__getattribute__(self, name)
             advice = ": it is no transformation of optax, which rmsprop.jax.rmsprop(...) makes"
-            raise AttributeError(f"rmsprop.jax.RMSprop has no attribute {name!r}{advice if name == 'update' else ''}")
+            said = f"rmsprop.jax.RMSprop has no attribute {name!r}{advice if name == 'update' else ''}"
+            raise AttributeError(said, name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Take no attribute that would be kept and never read."""

@@ -10,7 +10,7 @@ import numpy
 from rmsprop import _slots
 from rmsprop._attributes import COLLECTED, HOMES
 from rmsprop._exclusion import excluded_by_name
-from rmsprop._following import follow, leave, no_step_since
+from rmsprop._following import follow, leave
 from rmsprop._keras import labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
@@ -242,16 +242,15 @@ class State(Restored, Arguments):
 
     def _follow(self) -> None:
         """Start averages at what is read into their variables after this, as long as no step comes."""
-        still = no_step_since(self)
         for slot in self._copies():
             for average, variable in self._pairs(slot):
-                follow(average, variable, still, partial(set_to_start, self._options, slot))
+                follow(self, average, variable, partial(set_to_start, self._options, slot))
                 self._follows = True
 
     def _leave(self) -> None:
         self._follows = False
         for variable in self._trainable_variables:
-            leave(variable)
+            leave(self, variable)
 
     def _copies(self) -> list[_slots.Slot]:
         return [slot for slot in _slots.slots(self._options) if slot.start is None]

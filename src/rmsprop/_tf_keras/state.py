@@ -9,7 +9,7 @@ import tensorflow as tf
 from rmsprop import _slots
 from rmsprop._attributes import HOMES
 from rmsprop._exclusion import excluded_by_name
-from rmsprop._following import follow, no_step_since
+from rmsprop._following import follow
 from rmsprop._restoring import Restored, elements, is_by_slot, sorted_by_slot
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, has_value
@@ -145,9 +145,8 @@ class State(Restored, Arguments):
         if len(store.keys()) == 1 < len(self._variables):
             self._start_again()
             self._iterations.assign(store["0"])
-            still = no_step_since(self)
             for average, variable in self._averages():
-                follow(average, variable, still, copy_into)
+                follow(self, average, variable, copy_into)
             return
         if len(store.keys()) == len(self._variables):
             store = {str(i): _as_kept(store[str(i)], variable) for i, variable in enumerate(self._variables)}

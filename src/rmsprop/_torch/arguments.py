@@ -9,7 +9,7 @@ import numpy
 from torch import Tensor
 
 from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
-from rmsprop._words import OTHER_WORDS, refuse_unknown
+from rmsprop._words import refuse_unknown
 
 #: Arguments that hold for the whole optimizer; the learning rate is `lr` in a group.
 _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")
@@ -17,9 +17,9 @@ _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")
 #: Arguments that each group may have its own of.
 OPTIONS: Final = tuple(field.name for field in fields(Options) if field.name not in _NOT_A_GROUPS)
 
-#: Words of other libraries that a group may not have, as the constructor may not. Its other entries are the user's, and
-#: these four may mean something else to a scheduler or a wrapper.
-_REFUSED: Final = OTHER_WORDS.keys() - {"lr", "decay", "beta", "l2"}
+#: Words of other libraries that a group may not have, as the constructor may not. Its other entries are the user's:
+#: further words may mean something else to a scheduler or a wrapper.
+_REFUSED: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale", "clip_norm", "clip_value")
 
 #: Words of torch's own optimizers that choose an implementation, in the order of `check_ways`.
 WAYS: Final = ("foreach", "fused", "capturable", "differentiable", "maximize")
@@ -46,7 +46,7 @@ def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str 
         TypeError: one is of the wrong type, or there is a word of another library.
         ValueError: one is out of its range, or two clips were given.
     """
-    refuse_unknown({word: value for word, value in group.items() if word in _REFUSED}, OPTIONS)
+    refuse_unknown({word: group[word] for word in _REFUSED if word in group}, OPTIONS)
     _check_flag("maximize", group["maximize"])
     return Options(
         learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=False))

@@ -13,9 +13,11 @@ _FIRST: Final = (3, 7)
 
 def warn_of_import_order() -> None:
     """Warn where torch is about to import Triton after TensorFlow: it does with the first optimizer of a process."""
-    if "tensorflow" not in sys.modules or "triton" in sys.modules or util.find_spec("triton") is None:
+    if "tensorflow" not in sys.modules or "triton" in sys.modules:
         return
-    if _version() < _FIRST:
+    spec = util.find_spec("triton")
+    # A mere folder of that name on the path has no origin.
+    if spec is None or spec.origin is None or _version() < _FIRST:
         return
     warn(
         "TensorFlow was imported before Triton, and torch imports Triton with the first optimizer of a process, its "

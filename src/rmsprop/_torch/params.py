@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 from torch.nn import Module
@@ -10,6 +10,9 @@ from torch.optim import Optimizer
 
 from rmsprop._options import is_schedule
 from rmsprop._words import stepped_by
+
+#: How an error about `params` itself begins, and not about what it holds.
+_ALONE: Final = "params is"
 
 
 def check_params(params: Any) -> None:
@@ -29,7 +32,7 @@ def check_params(params: Any) -> None:
         raise TypeError(
             f"params is an optimizer, a {type(params).__name__}: RMSprop.from_optimizer(other) goes on where it is"
         )
-    _refuse("params is", [params])
+    _refuse(_ALONE, [params])
     if isinstance(params, list | tuple):
         _refuse("params holds", params)
 
@@ -40,6 +43,17 @@ def _refuse(what: str, values: Iterable[Any]) -> None:
             continue
         kind = type(one).__name__
         if isinstance(one, Module):
+            if what == _ALONE and _is_list_of_tensors(one):
+                continue
             raise TypeError(f"{what} a model, a {kind}: pass its parameters, RMSprop(model.parameters())")
         if owner := stepped_by(one, here="torch"):
             raise TypeError(f"{what} a {kind}, not a tensor of torch's: {owner}")
+
+
+def _is_list_of_tensors(module: Any) -> bool:
+    """Whether torch can take a module as it is, like a `ParameterList`; other containers iterate modules or names."""
+    try:
+        held = list(module)
+    except TypeError:
+        return False
+    return not any(isinstance(one, Module | str) for one in held)

@@ -25,11 +25,14 @@ def _cuda() -> Any:
     try:
         import triton
 
-        found = re.match(r"(\d+)\.(\d+)", triton.__version__)
+        version = getattr(triton, "__version__", "")
+        if not version:  # a folder of that name on the path, which Python takes for a package
+            return None
+        found = re.match(r"(\d+)\.(\d+)", version)
         if found and tuple(map(int, found.groups())) < OLDEST_TRITON:
             oldest = ".".join(map(str, OLDEST_TRITON))
             warn(
-                f"Triton {triton.__version__} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's "
+                f"Triton {version} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's "
                 f"own operations, which are slower. The native step needs Triton {oldest} or newer"
             )
             return None
