@@ -17,7 +17,7 @@ PARAMS = {"dense": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}
     [
         ("lr", "use learning_rate"),
         ("alpha", "use rho"),
-        ("decay", "use weight_decay"),
+        ("decay", "use rho"),
         ("momentum", "constructor"),
         ("rho", "constructor"),
         ("clipnorm", "constructor"),

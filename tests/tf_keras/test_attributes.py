@@ -115,7 +115,7 @@ def test_attributes_show_in_the_config():
 
 
 OTHER_WORDS = {
-    "alpha": "use rho", "eps": "use epsilon", "decay": "use weight_decay", "nesterov": "momentum is plain",
+    "alpha": "use rho", "eps": "use epsilon", "decay": "use rho", "nesterov": "momentum is plain",
     "clip_norm": "use clipnorm", "initial_velocity": "give initial_velocity to the constructor",
     "slot_dtype": "give slot_dtype to the constructor", "native": "give native to the constructor",
     "mesh": "give mesh to the constructor",

@@ -26,7 +26,7 @@ def test_an_option_is_set_in_the_groups(name):
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("lr", "use learning_rate"), ("alpha", "use rho"), ("eps", "use epsilon"), ("decay", "use weight_decay"),
+    [("lr", "use learning_rate"), ("alpha", "use rho"), ("eps", "use epsilon"), ("decay", "use rho"),
      ("clip_norm", "use clipnorm"), ("jit_compile", "constructor")],
 )  # fmt: skip
 def test_another_word_is_told_ours(name, advice):
