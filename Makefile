@@ -1,13 +1,19 @@
 # make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
 # environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.
-# All work on a fresh machine with Python >= 3.11 (with venv), git and make, and install into .venv, .venv-newest and
-# .venv-lowest.
+# On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work. quick and
+# test-newest need a Python 3.13 or 3.12 and test-lowest a Python 3.11; test-all says what it leaves out without them.
+# All install into .venv, .venv-newest and .venv-lowest.
+
+# The first Python 3 that there is of some minor versions. pyenv's commands want to be told which version is meant.
+find-python = $(shell for minor in $(1); do PYENV_VERSION=3.$$minor python3.$$minor \
+	-c 'import sys, venv, ensurepip; print(sys.executable)' 2>/dev/null && break; done)
 
 PYTHON ?= python3
-OLDEST_PYTHON ?= python3.11
-# The newest that there is, none before 3.12. pyenv's commands want to be told which version is meant.
-NEWEST_PYTHON ?= $(shell for minor in 14 13 12; do \
-	PYENV_VERSION=3.$$minor python3.$$minor -c 'import sys, venv; print(sys.executable)' 2>/dev/null && break; done)
+OLDEST_PYTHON ?= $(call find-python,11)
+# Not 3.14, for which there is no TensorFlow.
+NEWEST_PYTHON ?= $(call find-python,13 12)
+NO_OLDEST := no Python 3.11 was found; name one with: make OLDEST_PYTHON=...
+NO_NEWEST := no Python 3.13 or 3.12 was found; name one with: make NEWEST_PYTHON=...
 VENV := .venv
 NEWEST := .venv-newest
 BIN := $(VENV)/bin
@@ -28,8 +34,8 @@ test: env
 
 test-all: env
 	$(BIN)/python tests/run.py
-	$(MAKE) test-newest
-	$(MAKE) test-lowest
+	$(if $(NEWEST_PYTHON),$(MAKE) test-newest,@echo "make test-newest is left out: $(NO_NEWEST)")
+	$(if $(OLDEST_PYTHON),$(MAKE) test-lowest,@echo "make test-lowest is left out: $(NO_OLDEST)")
 
 # A quick selection of every front end on the newest Python, with the packages of constraints-newest.txt.
 quick: $(NEWEST)/env.stamp
@@ -48,11 +54,12 @@ newest:
 	touch $(NEWEST)/env.stamp
 
 newest-python:
-	@echo $(NEWEST_PYTHON)
+	@echo "$(NEWEST_PYTHON)"
 
 # A quick selection with the lower bounds of pyproject.toml, on the oldest Python; see tests/lowest.py.
 test-lowest:
-	$(OLDEST_PYTHON) tests/lowest.py
+	@test -n "$(OLDEST_PYTHON)" || { echo "$(NO_OLDEST)"; exit 1; }
+	"$(OLDEST_PYTHON)" tests/lowest.py
 
 env: $(VENV)/env.stamp
 
@@ -68,12 +75,12 @@ bench: env
 
 # What has changed since the figures of the documentation were measured.
 bench-check:
-	$(PYTHON) benchmarks/check.py
+	"$(PYTHON)" benchmarks/check.py
 
 $(VENV)/python.stamp:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	"$(PYTHON)" -m venv $(VENV)
 	touch $@
 
 # What the demo needs, and no framework.
@@ -91,8 +98,8 @@ $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 
 # What front ends and tests need and nothing more; $(1) says in which versions.
 define install-newest
-	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.12 or newer is needed; name one with: make NEWEST_PYTHON=..."; exit 1; }
-	$(NEWEST_PYTHON) -m venv --clear $(NEWEST)
+	@test -n "$(NEWEST_PYTHON)" || { echo "$(NO_NEWEST)"; exit 1; }
+	"$(NEWEST_PYTHON)" -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(1) \
 		--editable '.[tf_keras,torch,jax,keras]' pytest hypothesis
 endef
@@ -104,7 +111,7 @@ $(NEWEST)/env.stamp: pyproject.toml constraints-newest.txt
 	touch $@
 
 define run-quick
-	RMSPROP_CACHE_DIR=$(CURDIR)/$(NEWEST)/kernels $(NEWEST)/bin/python tests/run.py -m quick
+	RMSPROP_CACHE_DIR="$(CURDIR)/$(NEWEST)/kernels" $(NEWEST)/bin/python tests/run.py -m quick
 endef
 
 clean:

@@ -1,4 +1,4 @@
-"""What all folders share: no folder's tests may load another's framework, and what is not installed is not tested."""
+"""What all folders share: no folder's tests may load another's framework; what may be missing is left out."""
 
 import os
 import sys
@@ -30,12 +30,13 @@ ALLOWED = {
 
 
 class Module(pytest.Module):
-    """A module of tests, skipped where its folder's framework or another package that it imports is not installed."""
+    """A module of tests, skipped without a package that it needs, if `tests/common/quick.py` lets that be missing."""
 
     def collect(self):
-        missing = quick.missing(quick.NEEDS.get(self.path.parent.name, ()))
-        if missing:
-            pytest.skip(f"{' and '.join(missing)} not installed")
+        selection = self.config.option.markexpr
+        excused = quick.excused(quick.NEEDS.get(self.path.parent.name, ()), selection)
+        if excused:
+            pytest.skip(f"{' and '.join(excused)} not installed")
         try:
             return super().collect()
         except self.CollectError as error:
@@ -43,7 +44,7 @@ class Module(pytest.Module):
             while cause is not None and not isinstance(cause, ModuleNotFoundError):
                 cause = cause.__cause__
             package = (getattr(cause, "name", None) or "rmsprop").partition(".")[0]
-            if package == "rmsprop" or not quick.missing([package]):
+            if not quick.excused([package], selection):
                 raise
             pytest.skip(f"{package} not installed")
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from rmsprop import _versions
+
 #: Extra -> the packages that it installs, by import name.
 EXTRAS: Final = {
     "cli": ("autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"),
@@ -30,8 +32,8 @@ def installed(extra: str) -> bool:
 
 
 def advice(missing: ModuleNotFoundError) -> str:
-    """Say how to install a package that was not found; "" if no extra has it."""
-    module = (missing.name or "").partition(".")[0]
+    """Say how to install a package that was not found; "" if no extra has it, as none has a package's submodule."""
+    module = missing.name
     for extra, modules in EXTRAS.items():
         if module in modules:
             return f'needs the package {module}: pip install ".[{extra}]" in the folder of rmsprop\'s sources'
@@ -40,17 +42,20 @@ def advice(missing: ModuleNotFoundError) -> str:
 
 @contextmanager
 def naming_the_extra(front_end: str) -> Iterator[None]:
-    """Let an import that fails for want of a framework say what brings it.
+    """Let an import that fails for want of a framework, or of a part of it, say what is needed.
 
     Args:
         front_end: the module that imports, for the error text.
 
     Raises:
-        ModuleNotFoundError: a package was not found.
+        ModuleNotFoundError: a package or a module of it was not found.
+        ImportError: a module does not have a name that is imported from it.
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if text := advice(error):
-            raise ModuleNotFoundError(f"{front_end} {text}", name=error.name, path=error.path) from error
-        raise
+    except ImportError as error:
+        text = advice(error) if isinstance(error, ModuleNotFoundError) else ""
+        text = f"{front_end} {text}" if text else _versions.gone(front_end, error)
+        if not text:
+            raise
+        raise type(error)(text, name=error.name, path=error.path) from error

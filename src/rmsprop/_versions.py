@@ -1,6 +1,7 @@
 """Versions of the frameworks: which front ends run on, and what is said where another one is found."""
 
 import re
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -48,11 +49,27 @@ def lookup(front_end: str, package: str, module: str, name: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        oldest, newest = TRIED[package]
-        raise ImportError(
-            f"{front_end} needs {module}.{name}, which {package} {import_module(package).__version__} does not have: "
-            f"{package} {oldest} to {newest} were tried"
-        ) from error
+        raise ImportError(_lost(front_end, package, f"{module}.{name}")) from error
+
+
+def gone(front_end: str, error: ImportError) -> str:
+    """Say that a package does not have what an import wanted of it; "" if that is not what the error is about."""
+    module = error.name or ""
+    package = module.partition(".")[0]
+    if package not in TRIED or not hasattr(sys.modules.get(package), "__version__"):
+        return ""  # another's, or one whose own import failed
+    if isinstance(error, ModuleNotFoundError):
+        return _lost(front_end, package, module)
+    name = re.match(r"cannot import name '(\w+)'", error.msg)
+    return _lost(front_end, package, f"{module}.{name[1]}") if name else ""
+
+
+def _lost(front_end: str, package: str, name: str) -> str:
+    oldest, newest = TRIED[package]
+    return (
+        f"{front_end} needs {name}, which {package} {import_module(package).__version__} does not have: "
+        f"{package} {oldest} to {newest} were tried"
+    )
 
 
 def _numbers(version: str) -> list[int]:

@@ -1,14 +1,29 @@
 """What `import rmsprop` loads, and when Numba comes."""
 
+import re
+
 import pytest
+import quick
 from processes import run
 
 from rmsprop._extras import EXTRAS, FRONT_ENDS
+from rmsprop._versions import TRIED
 
 HEAVY = {
     "numba", "llvmlite", "torch", "jax", "tensorflow", "tf_keras", "keras", "triton", "scipy", "sklearn", "matplotlib",
     "rich", "autograd", "safetensors", "platformdirs", "ml_dtypes",
 }  # fmt: skip
+
+
+def installed(front_end):
+    """Whether all that a front end imports is there; in the suite's environment it is."""
+    return not quick.missing(EXTRAS[front_end])
+
+
+def needing(front_end, *rest):
+    """A row that is for environments which have the front end's packages."""
+    reason = f"{' and '.join(quick.missing(EXTRAS[front_end]))} not installed"
+    return pytest.param(front_end, *rest, marks=pytest.mark.skipif(not installed(front_end), reason=reason))
 
 
 def test_import_loads_numpy_and_nothing_heavier():
@@ -64,21 +79,12 @@ def test_what_completes_after_the_import():
         print(*{name.split(".")[0] for name in sys.modules})
         """
     ).splitlines()
-    assert found[0].split() == [
-        "RMSprop",
-        "RowSparse",
-        "jax",
-        "keras",
-        "numpy",
-        "recipes",
-        "schedules",
-        "tf_keras",
-        "torch",
-    ]
+    front_ends = {name for name in FRONT_ENDS if installed(name)}
+    assert found[0].split() == sorted({"RMSprop", "RowSparse", "numpy", "recipes", "schedules"} | front_ends)
     assert not HEAVY & set(found[1].split())
 
 
-@pytest.mark.parametrize("front_end", ["torch", "jax"])
+@pytest.mark.parametrize("front_end", [needing("torch"), needing("jax")])
 def test_a_front_end_is_loaded_when_it_is_first_used(front_end):
     source = f"""
         import sys, rmsprop
@@ -102,7 +108,7 @@ def test_a_star_import_loads_no_framework():
 
 @pytest.mark.parametrize(
     ("front_end", "package"),
-    [(name, package) for name in FRONT_ENDS for package in EXTRAS[name] if package != "jaxlib"],
+    [needing(name, package) for name in FRONT_ENDS for package in EXTRAS[name] if package != "jaxlib"],
 )
 def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
     source = f"""
@@ -126,3 +132,31 @@ def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
     remedy = f'pip install ".[{front_end}]" in the folder of rmsprop\'s sources'
     line = f"{package} rmsprop.{front_end} needs the package {package}: {remedy}"
     assert run(source).splitlines() == [line, line, "False"]
+
+
+#: Imports that a front end might do, the kind of error, and what is not there.
+GONE = [
+    ("import jax.experimental.no_such_module", "ModuleNotFoundError", "jax.experimental.no_such_module"),
+    ("from jax.experimental import no_such_name", "ImportError", "jax.experimental.no_such_name"),
+]
+
+
+@pytest.mark.parametrize(("front_end", "statement", "kind", "lost"), [needing("jax", *one) for one in GONE])
+def test_a_part_of_a_framework_that_is_gone(front_end, statement, kind, lost):
+    """Not a word of installing the package, which is there."""
+    said = run(
+        f"""
+        from rmsprop._extras import naming_the_extra
+        try:
+            with naming_the_extra("rmsprop.{front_end}"):
+                {statement}
+        except ImportError as error:
+            print(type(error).__name__, error)
+        """
+    )
+    oldest, newest = TRIED[front_end]
+    assert re.fullmatch(
+        rf"{kind} rmsprop\.{front_end} needs {re.escape(lost)}, which {front_end} \S+ does not have: "
+        rf"{front_end} {re.escape(oldest)} to {re.escape(newest)} were tried",
+        said,
+    )

@@ -10,6 +10,7 @@ import pytest
 import quick
 from processes import run
 
+from rmsprop._extras import EXTRAS
 from rmsprop._versions import TRIED, check
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,18 @@ def test_the_oldest_are_those_of_pyproject():
     lines = [*project["dependencies"], *(one for ones in project["optional-dependencies"].values() for one in ones)]
     bounds = {name.replace("-", "_"): bound for name, _, bound in (line.partition(">=") for line in lines)}
     assert {name: bounds[name] for name in TRIED} == {name: oldest for name, (oldest, _) in TRIED.items()}
+
+
+def test_the_extras_are_those_of_pyproject():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {"scikit_learn": "sklearn"}  # a package -> what is imported, where the two differ
+    found = {}
+    for extra in extras.keys() - {"test"}:
+        packages = {line.partition(">=")[0].replace("-", "_") for line in extras[extra]}
+        # Front ends do without bfloat16 for NumPy.
+        found[extra] = {names.get(package, package) for package in packages} - {"ml_dtypes"}
+    found["jax"].add("jaxlib")  # which JAX brings along and may lack, as its own extras choose it
+    assert {extra: {*modules} for extra, modules in EXTRAS.items()} == found
 
 
 def test_the_newest_are_those_of_constraints_newest():
