@@ -40,7 +40,7 @@ _KERAS = """
 _NAMES = {
     "core": """
         test_against_oracle.py::test_trajectory[{case}-float32]
-        test_cache.py
+        test_cache.py::test_the_second_process_loads_what_the_first_compiled
         test_checkpoint.py::test_a_run_goes_on_bit_exactly[float32]
         test_checkpoint.py::test_files_that_are_no_checkpoints_are_refused
         test_checkpoint.py::test_the_file_is_plain_safetensors
@@ -50,7 +50,6 @@ _NAMES = {
         test_numpy.py::test_the_example_of_the_specification
         test_options.py
         test_rule_language.py
-        test_versions.py
     """,
     "torch": """
         test_arguments.py
