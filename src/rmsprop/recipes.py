@@ -30,6 +30,8 @@ class Recipe(Mapping[str, Any]):
         **arguments: they.
     """
 
+    _arguments: dict[str, Any]
+
     def __init__(self, text: str, **arguments: Any) -> None:
         vars(self).update(__doc__=cleandoc(text), _arguments=arguments)
 

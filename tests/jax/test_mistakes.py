@@ -1,7 +1,5 @@
 """Mistakes of somebody who comes from optax or from another front end: the error names them and the remedy."""
 
-import traceback
-
 import jax.numpy as jnp
 import optax
 import pytest
@@ -47,12 +45,10 @@ def test_any_other_attribute_is_as_always():
     with pytest.raises(AttributeError, match=r"rmsprop\.jax\.RMSprop has no attribute 'variables'$"):
         _ = RMSprop().variables
     assert not hasattr(RMSprop(), "update")
-    with pytest.raises(AttributeError) as misspelt:
-        _ = RMSprop().aply_gradients
-    assert "Did you mean: 'apply_gradients'" in "".join(traceback.format_exception(misspelt.value))
-    with pytest.raises(AttributeError) as refused:
-        _ = RMSprop().update
-    assert (refused.value.name, type(refused.value.obj)) == ("update", RMSprop)
+    for name in ("aply_gradients", "update"):  # by which Python finds what was meant
+        with pytest.raises(AttributeError) as refused:
+            getattr(optimizer := RMSprop(), name)
+        assert (refused.value.name, refused.value.obj) == (name, optimizer)
 
 
 def test_an_error_inside_a_property_is_its_own(monkeypatch):
