@@ -3,7 +3,6 @@
 import doctest
 import importlib.util
 import json
-import pkgutil
 import re
 from codeop import compile_command
 from pathlib import Path
@@ -28,10 +27,15 @@ ELSEWHERE = (
     "rmsprop.torch", "rmsprop._torch", "rmsprop.engines.torch", "rmsprop.compilers.triton", "rmsprop.compilers._triton",
     "rmsprop.jax", "rmsprop._jax", "rmsprop.engines.jax", "rmsprop.keras", "rmsprop._keras",
 )  # fmt: skip
+PACKAGE = Path(rmsprop.__file__).parent
+# By their files: to walk through packages imports them, and so the frameworks.
+NAMES = sorted(
+    ".".join(("rmsprop", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in PACKAGE.rglob("*.py")
+)
 MODULES = [
-    info.name
-    for info in pkgutil.walk_packages(rmsprop.__path__, "rmsprop.")
-    if not info.name.startswith((*ELSEWHERE, "rmsprop.compilers.xla"))
+    name
+    for name in (name.removesuffix(".__init__") for name in NAMES)
+    if not name.startswith((*ELSEWHERE, "rmsprop.compilers.xla"))
 ]
 
 

@@ -8,7 +8,9 @@ import os
 import pickle
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 import pytest
 import torch
@@ -34,12 +36,11 @@ else:
 CONSTRUCTED = "RMSprop([torch.nn.Parameter(torch.zeros(3))])"
 
 
-def made(folder, version="3.9.0", tensorflow=True, triton=False, make=CONSTRUCTED, empty=False):
+def made(folder, version="3.9.0", tensorflow=True, triton=False, make=CONSTRUCTED):
     """Give what an optimizer's beginning printed where this Triton is installed."""
     for name, source in (("tensorflow", ""), ("triton", "raise ImportError('a stand-in')")):
         (folder / name).mkdir()
-        if not (empty and name == "triton"):
-            (folder / name / "__init__.py").write_text(source)
+        (folder / name / "__init__.py").write_text(source)
     if version is not None:
         (folder / f"triton-{version}.dist-info").mkdir()
         metadata = f"Metadata-Version: 2.1\nName: triton\nVersion: {version}\n"
@@ -58,13 +59,18 @@ def test_warns_when_a_pickle_is_read(tmp_path):
     assert "`import triton` before" in made(tmp_path, make=f"pickle.load(open({str(file)!r}, 'rb'))")
 
 
-@pytest.mark.parametrize(
-    "circumstances",
-    [{"tensorflow": False}, {"triton": True}, {"version": "3.6.0"}, {"version": None, "empty": True}],
-    ids=str,
-)
+@pytest.mark.parametrize("circumstances", [{"tensorflow": False}, {"triton": True}, {"version": "3.6.0"}], ids=str)
 def test_says_nothing_where_nothing_ends(tmp_path, circumstances):
     assert made(tmp_path, **circumstances) == "made"
+
+
+def test_a_mere_folder_called_triton_is_none(monkeypatch):
+    parameters = [torch.nn.Parameter(torch.zeros(3))]
+    RMSprop(parameters)  # whatever torch imports with the first is there
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, None))
+    RMSprop(parameters)  # without a warning, which would be an error
 
 
 @pytest.mark.slow
