@@ -236,7 +236,9 @@ def _takes_the_step(function: Callable[..., Any]) -> bool:
 
 def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
     if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not isinstance(value, Real):
-        value = value.item()
+        if hasattr(value, "numpy") and not hasattr(value, "item"):  # an eager tensor of TensorFlow
+            value = value.numpy()
+        value = value.item() if hasattr(value, "item") else value
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument}={value!r} is not a number{or_else}")
     try:
