@@ -61,7 +61,8 @@ def constraints() -> str:
 
 def python(name: str) -> Path:
     """Give the interpreter of an environment, which is made first if it is not there as pyproject.toml wants it."""
-    folder, text = ROOT / ".venv-lowest" / name, constraints()
+    folder, wanted = ROOT / ".venv-lowest" / name, [f"[{','.join(ENVIRONMENTS[name])}]", TYPES, *TOOLS]
+    text = f"# {' '.join(wanted)}\n{constraints()}"
     found, file = folder / "bin" / "python", folder / "lowest.txt"
     if file.exists() and file.read_text() == text:
         return found
@@ -69,7 +70,7 @@ def python(name: str) -> Path:
     draft = folder / "constraints.txt"
     draft.write_text(text)
     install = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", draft]
-    subprocess.run([*install, "--editable", f"{ROOT}[{','.join(ENVIRONMENTS[name])}]", TYPES, *TOOLS], check=True)
+    subprocess.run([*install, "--editable", f"{ROOT}{wanted[0]}", *wanted[1:]], check=True)
     draft.rename(file)  # when all is there
     return found
 
