@@ -17,6 +17,12 @@ TRIED: Final = {
 }
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """Give the whole numbers that a version begins with, to compare it by; none if it begins otherwise."""
+    found = re.match(r"[\d.]*", version)
+    return tuple(int(number) for number in found[0].split(".") if number) if found else ()
+
+
 def check(front_end: str, *packages: str) -> None:
     """Refuse packages that are too old for a front end.
 
@@ -33,7 +39,7 @@ def check(front_end: str, *packages: str) -> None:
         found = getattr(module, "__version__", None)
         if found is None:
             raise ImportError(f"{front_end} needs {package} {oldest} or newer, and {module!r} has no version")
-        if _numbers(found) < _numbers(oldest):
+        if numbers(found) < numbers(oldest):
             raise ImportError(
                 f"{front_end} needs {package} {oldest} or newer, and this is {package} {found}: "
                 f'pip install --upgrade "{package}>={oldest}"'
@@ -70,7 +76,3 @@ def _lost(front_end: str, package: str, name: str) -> str:
         f"{front_end} needs {name}, which {package} {import_module(package).__version__} does not have: "
         f"{package} {oldest} to {newest} were tried"
     )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.match(r"[\d.]*", version).group().split(".") if number]  # type: ignore[union-attr]

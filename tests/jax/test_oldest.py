@@ -22,7 +22,7 @@ STEP = """
 """
 
 
-@pytest.mark.skipif(not oldest.jax_is_traced(), reason="this jaxlib has native steps; test_losses.py takes them away")
+@pytest.mark.skipif(not oldest.jax_is_traced(), reason="this jaxlib has native steps; test_fallback.py takes them away")
 def test_that_steps_are_traced_is_said_once():
     (message,) = processes.run(STEP).splitlines()
     assert message.startswith(oldest.WARNING)

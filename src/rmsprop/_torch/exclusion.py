@@ -93,7 +93,7 @@ class Exclusion:
         self._ids = {id(tensor) for tensor in excluded}
         self.start(groups)
 
-    def is_lost(self, groups: Sequence[Mapping[str, Any]]) -> bool:
+    def falls_back(self, groups: Sequence[Mapping[str, Any]]) -> bool:
         """Whether `follow` would raise."""
         try:
             self.follow(groups)

@@ -4,6 +4,7 @@ import sys
 from importlib import metadata, util
 from typing import Final
 
+from rmsprop._versions import numbers
 from rmsprop._warnings import warn
 
 #: Both carry LLVM. From this version of Triton on, its copy does not load after TensorFlow's: 3.7 and 3.8 end in a
@@ -30,6 +31,6 @@ def warn_of_import_order() -> None:
 def _version() -> tuple[int, ...]:
     """Give Triton's version without importing it; one that is not known is taken for a new one."""
     try:
-        return tuple(int(part) for part in metadata.version("triton").split(".")[:2])
-    except (metadata.PackageNotFoundError, ValueError):
+        return numbers(metadata.version("triton")) or _FIRST
+    except metadata.PackageNotFoundError:
         return _FIRST

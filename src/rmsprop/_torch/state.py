@@ -36,7 +36,7 @@ class State(Held):
                 tensor is not among the parameters.
         """
         exclusion = self._common.exclusion
-        if self.state and not self._only_has_state and not exclusion.is_lost(self.param_groups):
+        if self.state and not self._only_has_state and not exclusion.falls_back(self.param_groups):
             raise ValueError("exclude_from_weight_decay comes before the first step")
         if isinstance(var_list, Tensor):
             raise TypeError("var_list is one tensor: pass a list of tensors, [w]")
@@ -102,7 +102,7 @@ class State(Held):
     def __getstate__(self) -> dict[str, Any]:
         self.iterations  # noqa: B018 - brings the groups up to date
         groups, common = self._settled_groups(), self._common
-        common.exclusion.is_lost(self.param_groups)  # brings it up to date
+        common.exclusion.falls_back(self.param_groups)  # brings it up to date
         return super().__getstate__() | {
             "_exclusion": (common.exclusion.tensors, common.exclusion.patterns),
             "_jit_compile": common.jit_compile,

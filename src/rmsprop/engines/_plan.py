@@ -16,8 +16,8 @@ from rmsprop.compilers._forks import loading
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order, packed_address
+from rmsprop.engines._fallback import falls_back, kernels
 from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
-from rmsprop.engines._loss import is_lost, kernels
 from rmsprop.engines._scalars import changing, constants, storage_of
 from rmsprop.engines._switch import native_by_default
 
@@ -227,12 +227,12 @@ def runs_kernels(options: Options) -> bool:
     """Whether compiled kernels do the step.
 
     Warns:
-        UserWarning: they should, and cannot; see `rmsprop.engines._loss`.
+        UserWarning: they should, and cannot; see `rmsprop.engines._fallback`.
     """
     if not options.jit_compile:
         return False
     reason = kernels()
-    return reason is None or (native_by_default() and not is_lost(reason))
+    return reason is None or (native_by_default() and not falls_back(reason))
 
 
 def _launch(

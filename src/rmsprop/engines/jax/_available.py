@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rmsprop.engines._loss import Refused, attempt, kernels
+from rmsprop.engines._fallback import Refused, attempt, kernels
 
 
 def problem() -> str | None:

@@ -12,7 +12,7 @@ from jax.ffi import pycapsule, register_ffi_target
 from jaxlib import version
 
 from rmsprop.compilers._frames import Attributes, Buffers, Frame, Metadata, NewError, Text
-from rmsprop.engines._loss import Refused
+from rmsprop.engines._fallback import Refused
 from rmsprop.engines.jax._exit import wait_at_exit
 from rmsprop.engines.jax._plan import runners
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rmsprop._options import FLOATS
-from rmsprop.engines._loss import is_lost
+from rmsprop.engines._fallback import falls_back
 from rmsprop.engines.jax import _traced
 from rmsprop.engines.jax._available import problem
 from rmsprop.engines.jax._items import Item, numpy_slot_dtype
@@ -30,9 +30,9 @@ def step(
         For each item its new arrays: "variable", and each of its slots by name.
 
     Warns:
-        UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._loss`.
+        UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._fallback`.
     """
-    if native and _is_for_kernels(options, items) and not is_lost(problem()):
+    if native and _is_for_kernels(options, items) and not falls_back(problem()):
         # Numba is loaded when there is a step for it.
         from rmsprop.engines.jax import _native
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rmsprop.engines._loss import Refused, attempt, kernels
+from rmsprop.engines._fallback import Refused, attempt, kernels
 
 
 def problem() -> str | None:

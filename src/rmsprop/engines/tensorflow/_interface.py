@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rmsprop.engines._loss import Refused
+from rmsprop.engines._fallback import Refused
 
 _pointer, _text = ctypes.c_void_p, ctypes.c_char_p
 

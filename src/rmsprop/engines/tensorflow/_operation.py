@@ -30,7 +30,7 @@ from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from rmsprop.compilers import _tensors
 from rmsprop.engines._arrays import address
-from rmsprop.engines._loss import Refused
+from rmsprop.engines._fallback import Refused
 from rmsprop.engines._modes import exact
 from rmsprop.engines.tensorflow import _interface
 from rmsprop.engines.tensorflow._tables import Table, Tensor, fits

@@ -9,7 +9,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from rmsprop._options import FLOATS, Options
-from rmsprop.engines._loss import is_lost
+from rmsprop.engines._fallback import falls_back
 from rmsprop.engines.tensorflow import _traced
 from rmsprop.engines.tensorflow._available import problem, within_xla
 from rmsprop.engines.tensorflow._checks import check_slots
@@ -53,7 +53,7 @@ class Engine:
             compiled: whether XLA compiles what our kernels do not do.
 
         Warns:
-            UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._loss`.
+            UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._fallback`.
         """
         if iterations.dtype != tf.int64:
             iterations = tf.cast(iterations, tf.int64)
@@ -124,7 +124,7 @@ class Engine:
     def _is_native(self, items: Sequence[Item]) -> bool:
         # Whoever waits for an operation of an asynchronous executor may hold the lock that our kernel needs.
         mine = self._native and not _is_async() and _is_for_kernels(self._options, items)
-        return mine and not is_lost(problem())
+        return mine and not falls_back(problem())
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.

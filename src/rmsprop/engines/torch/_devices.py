@@ -1,6 +1,5 @@
 """What is on CUDA devices: who goes there, in which form, and one engine a device."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rmsprop._options import Options
+from rmsprop._versions import numbers
 from rmsprop._warnings import warn
 from rmsprop.engines.torch._items import Item
 from rmsprop.engines.torch._slots import is_plain
@@ -28,8 +28,7 @@ def _cuda() -> Any:
         version = getattr(triton, "__version__", "")
         if not version:  # a folder of that name on the path, which Python takes for a package
             return None
-        found = re.match(r"(\d+)\.(\d+)", version)
-        if found and tuple(map(int, found.groups())) < OLDEST_TRITON:
+        if () < numbers(version) < OLDEST_TRITON:
             oldest = ".".join(map(str, OLDEST_TRITON))
             warn(
                 f"Triton {version} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's "

@@ -1,6 +1,6 @@
 """NumPy's steps without Numba: the rule in plain NumPy, and a word about it."""
 
-import losses
+import fallbacks
 import pytest
 from processes import run
 
@@ -16,7 +16,7 @@ def step(native):
 
 
 def test_every_way():
-    losses.check(
+    fallbacks.check(
         STEP,
         [
             ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),

@@ -1,6 +1,6 @@
 """Ways in which native steps of JAX's are lost: each is fallen back from, in the numbers of traced steps."""
 
-import losses
+import fallbacks
 import pytest
 
 JAX = """
@@ -55,7 +55,7 @@ _frames.Buffers = type("Buffers", (_frames.Buffers,), {"_fields_": [("more", cty
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 def test_without_numba(compiled):
-    losses.check(
+    fallbacks.check(
         f"compiled = {compiled}\n{JAX}",
         [
             ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),
@@ -66,8 +66,8 @@ def test_without_numba(compiled):
 
 def test_without_a_name():
     ways = [(f"take({', '.join(map(repr, names))})", "does not have what they need: ") for names in NAMES]
-    losses.check("compiled = False\n" + JAX, ways)
+    fallbacks.check("compiled = False\n" + JAX, ways)
 
 
 def test_with_a_name_that_means_something_else():
-    losses.check("compiled = True\n" + JAX, CHANGED)
+    fallbacks.check("compiled = True\n" + JAX, CHANGED)

@@ -1,6 +1,6 @@
 """Ways in which native steps of TensorFlow's are lost: each is fallen back from, in the numbers of traced steps."""
 
-import losses
+import fallbacks
 import pytest
 
 TENSORFLOW = """
@@ -43,7 +43,7 @@ instead("TF_RegisterKernelBuilder", refuse)
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "function"])
 def test_without_numba(compiled):
-    losses.check(
+    fallbacks.check(
         f"compiled = {compiled}\n{TENSORFLOW}",
         [
             ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),
@@ -53,4 +53,4 @@ def test_without_numba(compiled):
 
 
 def test_every_way():
-    losses.check("compiled = False\n" + TENSORFLOW, WAYS)
+    fallbacks.check("compiled = False\n" + TENSORFLOW, WAYS)

@@ -1,10 +1,10 @@
 """torch's steps on the CPU without Numba: the rule in plain NumPy, and a word about it."""
 
-import losses
+import fallbacks
 
 
 def test_every_way():
-    losses.check(
+    fallbacks.check(
         """
         import torch
 

@@ -62,7 +62,7 @@ def _numba() -> str | None:
     return attempt("Numba cannot be loaded", load)
 
 
-def is_lost(reason: str | None) -> bool:
+def falls_back(reason: str | None) -> bool:
     """Tell whoever did not ask for it, once in a process, why there are no native steps; give whether that is so.
 
     Args:

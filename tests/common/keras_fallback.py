@@ -1,0 +1,29 @@
+"""Keras where native steps cannot be had."""
+
+import fallbacks
+
+KERAS = """
+import warnings
+# Keras's own way to NumPy lacks a keyword that NumPy 2 wants.
+warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
+import keras
+
+def step(native):
+    from rmsprop.keras import RMSprop
+    w, optimizer = keras.Variable(start), RMSprop(**options, CHOICE)
+    for _ in range(steps):
+        optimizer.apply([keras.ops.copy(w.value)], [w])
+    return keras.ops.convert_to_numpy(w.value)
+"""
+
+
+class Fallback:
+    """The same on every backend."""
+
+    #: How `native`, None or False, is said to the optimizer.
+    CHOICE = "native=native"
+
+    def test_without_numba(self):
+        fallbacks.check(
+            KERAS.replace("CHOICE", self.CHOICE), [("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: ")]
+        )
