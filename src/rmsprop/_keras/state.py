@@ -1,6 +1,6 @@
 """The optimizer's state: variables of Keras's, in the order and by the names of Keras's own optimizer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -229,16 +229,17 @@ class State(Restored, Arguments):
 
     def _start_again(self) -> None:
         """Take the state back to what it is before the first step."""
-        for slot in _slots.slots(self._options):
-            for kept, variable in self._pairs(slot):
-                set_to_start(self._options, slot, kept, variable)
+        self._start(_slots.slots(self._options))
         for one in getattr(self, COLLECTED, ()):
             one.assign(keras.ops.zeros(one.shape, one.dtype))
 
     def _start_averages(self) -> None:
-        for slot in self._copies():
-            for average, variable in self._pairs(slot):
-                set_to_start(self._options, slot, average, variable)
+        self._start(self._copies())
+
+    def _start(self, slots: Iterable[_slots.Slot]) -> None:
+        for slot in slots:
+            for kept, variable in self._pairs(slot):
+                set_to_start(self._options, slot, kept, variable)
 
     def _follow(self) -> None:
         """Start averages at what is read into their variables after this, as long as no step comes."""
