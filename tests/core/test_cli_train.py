@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from missing import Missing
+from processes import path
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -351,16 +353,17 @@ class TestTheCommandLine:
     def test_names_the_extra_that_is_missing(
         self, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        for module in [name for name in sys.modules if name.startswith((f"{package}.", "rmsprop.cli._"))]:
+        ours = "rmsprop.cli._"
+        for module in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", ours))]:
             monkeypatch.delitem(sys.modules, module)
-        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])
         try:
             assert main(["train", *SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 2
         finally:
             # A module is kept by its package too: let nobody find the one made here.
             monkeypatch.undo()
             for name, module in sys.modules.items():
-                if name.startswith("rmsprop.cli._"):
+                if name.startswith(ours):
                     setattr(rmsprop.cli, name.rpartition(".")[2], module)
         captured = capsys.readouterr()
         remedy = 'pip install ".[cli]" in the folder of rmsprop\'s sources'
@@ -383,18 +386,14 @@ class TestTheCommandLine:
         """In a process of its own: what is there of a framework must not be loaded here."""
         code = f"""
             import sys
-
-            class Missing:  # None in sys.modules, which is shorter, makes SciPy stumble
-                def find_spec(self, name, path=None, target=None):
-                    if name == "{module}":
-                        raise ModuleNotFoundError(name, name=name)
-
-            sys.meta_path.insert(0, Missing())
+            from missing import hide
+            hide("{module}")
             from rmsprop.cli import main
             print(main(["train", "--backend", "{backend}", "--out", sys.argv[1]]))
         """
         command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), tmp_path / "out"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        environment = os.environ | {"PYTHONPATH": path()}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         remedy = f'pip install ".[{backend}]" in the folder of rmsprop\'s sources'
         expected = f"rmsprop train: error: needs the package {module}: {remedy}\n"
         assert (done.stdout, done.stderr) == ("2\n", expected)

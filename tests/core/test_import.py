@@ -4,7 +4,7 @@ import re
 
 import pytest
 import quick
-from processes import run
+from processes import path, run
 
 from rmsprop._extras import EXTRAS, FRONT_ENDS
 from rmsprop._versions import TRIED
@@ -112,14 +112,9 @@ def test_a_star_import_loads_no_framework():
 )
 def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
     source = f"""
-        import sys, rmsprop
-
-        class Missing:
-            def find_spec(self, name, path=None, target=None):
-                if name == "{package}":
-                    raise ModuleNotFoundError(name, name=name)
-
-        sys.meta_path.insert(0, Missing())
+        import rmsprop
+        from missing import hide
+        hide("{package}")
         import warnings
         warnings.simplefilter("ignore")  # those of frameworks that are loaded before the one that is missing
         for load in (lambda: rmsprop.{front_end}, lambda: __import__("rmsprop.{front_end}")):
@@ -131,7 +126,7 @@ def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
     """
     remedy = f'pip install ".[{front_end}]" in the folder of rmsprop\'s sources'
     line = f"{package} rmsprop.{front_end} needs the package {package}: {remedy}"
-    assert run(source).splitlines() == [line, line, "False"]
+    assert run(source, PYTHONPATH=path()).splitlines() == [line, line, "False"]
 
 
 #: Imports that a front end might do, the kind of error, and what is not there.
