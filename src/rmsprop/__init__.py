@@ -1,7 +1,8 @@
 """RMSprop exactly as Keras 2 defines it, for NumPy, tf_keras, PyTorch, JAX and Keras 3.
 
-`RMSprop` here is the one for NumPy arrays. Importing this loads NumPy and nothing heavier; the submodules `schedules`
-and `recipes`, and the front ends `tf_keras`, `torch`, `jax` and `keras`, are loaded when they are first used.
+`RMSprop` here is the one for NumPy arrays. Importing this loads NumPy and nothing heavier; the submodules `schedules`,
+`recipes` and `checkpoint`, and the front ends `tf_keras`, `torch`, `jax` and `keras`, are loaded when they are first
+used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,14 @@ from rmsprop._rows import RowSparse
 from rmsprop.numpy import RMSprop
 
 if TYPE_CHECKING:
-    from rmsprop import jax, keras, numpy, recipes, schedules, tf_keras, torch  # noqa: F401 - for editors and checkers
+    from rmsprop import checkpoint, jax, keras, numpy, recipes, schedules, tf_keras, torch  # noqa: F401 - for editors and checkers
 
 __version__ = "0.1.0"
 
-__all__ = ["RMSprop", "RowSparse", "__version__", "recipes", "schedules"]
+__all__ = ["RMSprop", "RowSparse", "__version__", "checkpoint", "recipes", "schedules"]
 
 #: Loaded when they are first used. Front ends are no part of ``import *``, which would load every framework.
-_LAZY = ("recipes", "schedules", *FRONT_ENDS)
+_LAZY = ("checkpoint", "recipes", "schedules", *FRONT_ENDS)
 
 
 if not TYPE_CHECKING:  # to which any name would be one of the module's

@@ -100,7 +100,7 @@ def _by_position(mine: Sequence[Named], theirs: Sequence[Named], what: str, why:
     if unlike:
         raise ValueError(f"the {what} does not fit: {why}, and by position shapes differ:" + _listed(unlike))
     if pairs:
-        warn(f"the {what} goes by position, as {why}; all shapes agree:" + _listed(pairs))
+        warn(f"the {what} goes by position, as {why}; all shapes agree, and no array is transposed:" + _listed(pairs))
     return [*range(len(mine))]
 
 

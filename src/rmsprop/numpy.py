@@ -10,6 +10,7 @@ import numpy
 
 from rmsprop import _versions
 from rmsprop._exclusion import excluded_by_name
+from rmsprop._matching import Group
 from rmsprop._options import (
     LearningRate,
     Options,
@@ -348,18 +349,29 @@ class RMSprop:
     def save(
         self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Write the state to a safetensors file, whole or not at all.
+        """Write the state to a safetensors file, whole or not at all; `load` of every front end reads it.
 
         Args:
             path: the file; an older one is replaced and keeps its mode, a link's target is.
             variables: whether to write the variables too, so that file and model cannot fall apart.
-            metadata: texts of your own to keep with it, which `load` returns.
+            metadata: texts of your own to keep with it, which `load` and `rmsprop.checkpoint.read_metadata` return.
 
         Raises:
             OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
             TypeError: `metadata` is no mapping, or holds something else than strings.
             ValueError: the optimizer is not built, or `metadata` uses a name that begins with ``rmsprop.`` or is longer
                 than the format allows (100 MB).
+
+        Example:
+            >>> import tempfile, numpy as np
+            >>> from rmsprop import RMSprop
+            >>> optimizer, again = RMSprop(learning_rate=0.5), RMSprop()
+            >>> for one in optimizer, again:
+            ...     one.build({"w": np.zeros(3)})
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     optimizer.save(f"{folder}/run", metadata={"epoch": "7"})
+            ...     print(again.load(f"{folder}/run"), again.learning_rate)
+            {'epoch': '7'} 0.5
         """
         from rmsprop import _checkpoint
 
@@ -368,23 +380,35 @@ class RMSprop:
         if variables:
             state.engine.check(writing=False)
             tensors |= state.values()
-        _checkpoint.write(path, tensors, self._iterations, self._options, {} if metadata is None else metadata)
+        _checkpoint.write(path, "numpy", [self._group(state)], tensors, self._iterations, metadata)
 
-    def load(self, path: str | os.PathLike[str], *, variables: bool = False) -> dict[str, str]:
-        """Go on from a file that `save` wrote: state, iterations, and the learning rate unless a schedule rules.
+    def load(
+        self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Go on from a file that `save` of any front end wrote.
+
+        What is read: the state, the iterations, and the learning rate unless a schedule rules here. The options stay
+        those of the constructor. State goes by the variables' names, in any order, if the file has the same; by
+        position if no name is in common and all shapes agree.
 
         Args:
             path: the file.
             variables: whether to read the variables too; the file must hold them.
+            names: name in the file -> name here, for variables that are called differently.
 
         Returns:
             The texts that were given to `save`.
 
+        Warns:
+            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+
         Raises:
             FileNotFoundError: there is no such file.
             OSError: it cannot be opened or read.
+            TypeError: `names` is no mapping of strings.
             ValueError: the optimizer is not built, the file is damaged, or it holds other names, shapes, types or slots
-                than this optimizer needs; the error lists the differences. Nothing has changed then.
+                than this optimizer needs, or groups of variables that differ in their options; the error lists the
+                differences. Nothing has changed then.
         """
         from rmsprop import _checkpoint
 
@@ -393,13 +417,16 @@ class RMSprop:
         if variables:
             state.engine.check()
             mine |= state.values()
-        found = _checkpoint.read(path, mine)
+        found = _checkpoint.read(path, [self._group(state)], mine, names)
         for name, array in mine.items():
             array[...] = found.tensors[name]
-        self._iterations = found.iterations
-        if not callable(self._options.learning_rate) and found.learning_rate is not None:
-            self.learning_rate = found.learning_rate
+        self._iterations, (rate,) = found.iterations, found.rates
+        if not callable(self._options.learning_rate) and rate is not None:
+            self.learning_rate = rate
         return found.metadata
+
+    def _group(self, state: State) -> Group:
+        return Group(state.variables.names, self._options)
 
     def _built(self, method: str) -> State:
         if self._state is None:

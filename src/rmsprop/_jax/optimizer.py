@@ -1,5 +1,6 @@
 """RMSprop as an optimizer that steps trees of parameters."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, Self, final
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import jax
 import jax.numpy as jnp
 
+from rmsprop._jax import files
 from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_step, options_of
 from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
@@ -408,6 +410,88 @@ class RMSprop:
             return params
         pairs = zip(slots, leaves.values, strict=True)
         return rebuild(leaves, [jnp.array(one["average"], old.dtype, copy=True) for one, old in pairs])
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        params: Any,
+        state: RMSpropState,
+        *,
+        variables: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write a state to a safetensors file, whole or not at all; `load` of every front end reads it.
+
+        Parameters have the names of their key paths joined by slashes, as "encoder/layers/0/bias".
+
+        Args:
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
+            params: the parameters.
+            state: what `init` or a step returned.
+            variables: whether to write the parameters too, so that file and model cannot fall apart.
+            metadata: texts of your own to keep with it, which `rmsprop.checkpoint.read_metadata` returns.
+
+        Raises:
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `state` is no state or is being traced, `metadata` is no mapping, or holds something else than
+                strings.
+            ValueError: the state was made with other options or for other parameters, a part of an array is on a device
+                of another process, or `metadata` uses a name that begins with ``rmsprop.`` or is longer than the format
+                allows (100 MB).
+
+        Example:
+            >>> import tempfile, jax.numpy as jnp
+            >>> from rmsprop.jax import RMSprop
+            >>> params = {"w": jnp.zeros(3)}
+            >>> optimizer, again = RMSprop(learning_rate=0.5), RMSprop()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     optimizer.save(f"{folder}/run", params, optimizer.init(params))
+            ...     state = again.load(f"{folder}/run", params)
+            >>> print(again.rate(state))
+            0.5
+        """
+        check_state(state, (params, state))
+        if not _is_traced(state):
+            state = self._with_rate(state)
+        files.save(self._options, path, params, state, variables, metadata)
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        params: Any,
+        *,
+        variables: bool = False,
+        names: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Make a state from a file that `save` of any front end wrote.
+
+        What is read: the state, the iterations, and the learning rate unless a schedule rules here. The options stay
+        those of the constructor. State goes by the parameters' names, in any order, if the file has the same; by
+        position if no name is in common and all shapes agree. Arrays are put on the devices on which `init` would have
+        them.
+
+        Args:
+            path: the file.
+            params: the parameters, or `jax.ShapeDtypeStruct` in their places.
+            variables: whether to read the parameters too; the file must hold them.
+            names: name in the file -> name here, for parameters that are called differently.
+
+        Returns:
+            The state; with `variables`, the pair of the parameters and the state.
+
+        Warns:
+            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
+            TypeError: a parameter is no array of a float type, or `names` is no mapping of strings.
+            ValueError: the file is damaged, or it holds other names, shapes, types or slots than this optimizer needs,
+                or groups of variables that differ in their options; the error lists the differences. Or a part of an
+                array is on a device of another process.
+        """
+        params, state = files.load(self._options, path, params, variables, names, self.init)
+        return (params, state) if variables else state
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments, as values that JSON can hold.

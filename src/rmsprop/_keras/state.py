@@ -1,5 +1,6 @@
 """The optimizer's state: variables of Keras's, in the order and by the names of Keras's own optimizer."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from rmsprop import _slots
 from rmsprop._attributes import COLLECTED, HOMES
 from rmsprop._exclusion import excluded_by_name
 from rmsprop._following import follow, leave
-from rmsprop._keras import labels
+from rmsprop._keras import files, labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
@@ -177,6 +178,68 @@ class State(Restored, Arguments):
         if self.gradient_accumulation_steps is None:
             return []
         return [self._accumulated_gradients[number] for number in moves.numbers]
+
+    def save(
+        self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the state to a safetensors file, whole or not at all; `load` of every front end reads it.
+
+        Variables have their paths for names, or else, if one is repeated, their numbers.
+
+        Args:
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
+            variables: whether to write the variables too, so that file and model cannot fall apart.
+            metadata: texts of your own to keep with it, which `load` and `rmsprop.checkpoint.read_metadata` return.
+
+        Raises:
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `metadata` is no mapping, or holds something else than strings.
+            ValueError: the optimizer is not built, a function is being traced, gradients of an unfinished step are
+                collected, or `metadata` uses a name that begins with ``rmsprop.`` or is longer than the format allows
+                (100 MB).
+
+        Example:
+            >>> import tempfile, keras
+            >>> from rmsprop.keras import RMSprop
+            >>> w, optimizer, again = keras.Variable([1.0, 2.0], name="w"), RMSprop(learning_rate=0.5), RMSprop()
+            >>> for one in optimizer, again:
+            ...     one.build([w])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     optimizer.save(f"{folder}/run", metadata={"epoch": "7"})
+            ...     print(again.load(f"{folder}/run"), float(again.learning_rate.value))
+            {'epoch': '7'} 0.5
+        """
+        files.save(self, path, variables, metadata)
+
+    def load(
+        self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Go on from a file that `save` of any front end wrote.
+
+        What is read: the state, the iterations, and the learning rate unless a schedule rules here. The options stay
+        those of the constructor. State goes by the variables' names, in any order, if the file has the same; by
+        position if no name is in common and all shapes agree.
+
+        Args:
+            path: the file.
+            variables: whether to read the variables too; the file must hold them.
+            names: name in the file -> name here, for variables that are called differently.
+
+        Returns:
+            The texts that were given to `save`.
+
+        Warns:
+            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
+            TypeError: `names` is no mapping of strings.
+            ValueError: the optimizer is not built, a function is being traced, the file is damaged, or it holds other
+                names, shapes, types or slots than this optimizer needs, or groups of variables that differ in their
+                options; the error lists the differences. Nothing has changed then.
+        """
+        return files.load(self, path, variables, names)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the optimizer's variables.

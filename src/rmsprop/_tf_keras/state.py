@@ -1,5 +1,6 @@
 """The optimizer's state: variables of TensorFlow's that tf_keras's checkpoints find where the original keeps them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from rmsprop._attributes import HOMES
 from rmsprop._exclusion import excluded_by_name
 from rmsprop._following import follow
 from rmsprop._restoring import Restored, elements, is_by_slot, sorted_by_slot
+from rmsprop._tf_keras import files
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, has_value
 from rmsprop._tf_keras.pairs import check_variables
@@ -117,6 +119,67 @@ class State(Restored, Arguments):
             self._numbers(variables)
             var_list = variables
         super().finalize_variable_values(var_list)
+
+    def save(
+        self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the state to a safetensors file, whole or not at all; `load` of every front end reads it.
+
+        Variables have their names without the ending ":0", or else, if one is repeated, their numbers.
+
+        Args:
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
+            variables: whether to write the variables too, so that file and model cannot fall apart.
+            metadata: texts of your own to keep with it, which `load` and `rmsprop.checkpoint.read_metadata` return.
+
+        Raises:
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `metadata` is no mapping, or holds something else than strings.
+            ValueError: the optimizer is not built, a function is being traced, the state is on a mesh, or `metadata`
+                uses a name that begins with ``rmsprop.`` or is longer than the format allows (100 MB).
+
+        Example:
+            >>> import tempfile, tensorflow as tf
+            >>> from rmsprop.tf_keras import RMSprop
+            >>> w, optimizer, again = tf.Variable([1.0, 2.0], name="w"), RMSprop(learning_rate=0.5), RMSprop()
+            >>> for one in optimizer, again:
+            ...     one.build([w])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     optimizer.save(f"{folder}/run", metadata={"epoch": "7"})
+            ...     print(again.load(f"{folder}/run"), float(again.learning_rate))
+            {'epoch': '7'} 0.5
+        """
+        files.save(self, path, variables, metadata)
+
+    def load(
+        self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Go on from a file that `save` of any front end wrote.
+
+        What is read: the state, the iterations, and the learning rate unless a schedule rules here. The options stay
+        those of the constructor. State goes by the variables' names, in any order, if the file has the same; by
+        position if no name is in common and all shapes agree.
+
+        Args:
+            path: the file.
+            variables: whether to read the variables too; the file must hold them.
+            names: name in the file -> name here, for variables that are called differently.
+
+        Returns:
+            The texts that were given to `save`.
+
+        Warns:
+            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
+            TypeError: `names` is no mapping of strings.
+            ValueError: the optimizer is not built, a function is being traced, the state is on a mesh, the file is
+                damaged, or it holds other names, shapes, types or slots than this optimizer needs, or groups of
+                variables that differ in their options; the error lists the differences. Nothing has changed then.
+        """
+        return files.load(self, path, variables, names)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the optimizer's variables.

@@ -77,14 +77,15 @@ class LiveGroup:
 
     def decays(self, place: int) -> bool:
         """Whether weight decay applies to one of the parameters."""
-        return self.options.decays and not self._common.exclusion.covers(self.parameters[place], self._name(place))
+        return self.options.decays and not self._common.exclusion.covers(self.parameters[place], self.name(place))
 
     def describe(self, place: int) -> str:
         """Name a parameter, for error texts."""
-        name = self._name(place)
+        name = self.name(place)
         return f"parameter {place} of group {self._number}" if name is None else f"parameter {name!r}"
 
-    def _name(self, place: int) -> str | None:
+    def name(self, place: int) -> str | None:
+        """Give a parameter's name, None if it has none."""
         names = self.entry.get("param_names")
         return names[place] if names is not None and place < len(names) else None
 

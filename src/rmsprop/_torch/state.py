@@ -1,12 +1,14 @@
 """What the optimizer holds, how it is saved and copied, and what weight decay leaves alone."""
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from rmsprop._exclusion import excluded_by_name
+from rmsprop._torch import files
 from rmsprop._torch.arguments import DEFAULTS, make_plain
 from rmsprop._torch.checkpoint import adopt
 from rmsprop._torch.counter import Counter
@@ -98,6 +100,68 @@ class State(Held):
             super().load_state_dict(state_dict)
         finally:
             hook.remove()
+
+    def save(
+        self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the state to a safetensors file, whole or not at all; `load` of every front end reads it.
+
+        Parameters have the names of `named_parameters()`, or else their numbers over all groups. A parameter without
+        state is in the file with the state that it would start with.
+
+        Args:
+            path: the file; an older one is replaced and keeps its mode, a link's target is.
+            variables: whether to write the parameters too, so that file and model cannot fall apart.
+            metadata: texts of your own to keep with it, which `load` and `rmsprop.checkpoint.read_metadata` return.
+
+        Raises:
+            OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
+            TypeError: `metadata` is no mapping, or holds something else than strings.
+            ValueError: a parameter is spread over processes, as DTensors are, or `metadata` uses a name that begins
+                with ``rmsprop.`` or is longer than the format allows (100 MB).
+
+        Example:
+            >>> import tempfile, torch
+            >>> from rmsprop.torch import RMSprop
+            >>> layer = torch.nn.Linear(3, 2)
+            >>> optimizer = RMSprop(layer.named_parameters(), lr=0.5)
+            >>> again = RMSprop(layer.named_parameters())
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     optimizer.save(f"{folder}/run", metadata={"epoch": "7"})
+            ...     print(again.load(f"{folder}/run"), again.learning_rate)
+            {'epoch': '7'} 0.5
+        """
+        files.save(self, path, variables, metadata)
+
+    def load(
+        self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Go on from a file that `save` of any front end wrote.
+
+        What is read: the state, the iterations, and the learning rates unless a schedule rules here. The options stay
+        those of the constructor. State goes by the parameters' names, in any order, if the file has the same; by
+        position if no name is in common and all shapes agree. State that is not there yet is made.
+
+        Args:
+            path: the file.
+            variables: whether to read the parameters too; the file must hold them.
+            names: name in the file -> name here, for parameters that are called differently.
+
+        Returns:
+            The texts that were given to `save`.
+
+        Warns:
+            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read.
+            TypeError: `names` is no mapping of strings.
+            ValueError: a parameter is spread over processes, the file is damaged, or it holds other names, shapes,
+                types or slots than this optimizer needs, or parameters of one group here in several that differ; the
+                error lists the differences. Nothing has changed then.
+        """
+        return files.load(self, path, variables, names)
 
     def __getstate__(self) -> dict[str, Any]:
         self.iterations  # noqa: B018 - brings the groups up to date
