@@ -4,10 +4,12 @@ Frameworks get in each other's way: each takes memory and threads on import, reg
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
 holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
 is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
-`make env` puts beside it. The benchmark's tests are run beside these: those without a framework in one process, and
-a module for each framework, Keras's on each of its backends. Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all`
-runs that too. With `-m quick` only the folders of that selection are run, and a folder whose framework is not installed
-is left out: a line says which. Without, a framework that is missing is an error.
+`make env` puts beside it. The benchmark's tests, in `benchmarks/tests`, are one process for those without a framework
+and one for each framework's module; Keras's runs on each backend.
+
+Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all` runs that too. With
+`-m quick` only the folders of that selection are run, and a folder whose framework is not installed is left out: a line
+says which. Without, a framework that is missing is an error.
 """
 
 import os
