@@ -6,7 +6,12 @@ The smoke test of `make test`; the modules `test_on_*` look closer.
 import pytest
 from bench_runs import run_alone
 
-FRONTENDS = ["numpy", "torch", "jax", pytest.param("tf_keras", marks=pytest.mark.slow)]
+FRONTENDS = [
+    "torch",
+    "jax",
+    pytest.param("numpy", marks=pytest.mark.slow),
+    pytest.param("tf_keras", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS)

@@ -52,6 +52,7 @@ def run(*arguments: object) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.slow
 class TestARun:
     def test_rows_have_what_they_should(self, figures: SimpleNamespace) -> None:
         rows = figures.entries["rows"]

@@ -50,6 +50,7 @@ def measured_commit(source, folder):
     return commit
 
 
+@pytest.mark.slow
 class TestTheCommitOfAMeasurement:
     def test_is_that_of_the_checkout(self, checkout, tmp_path_factory):
         folder, git = checkout

@@ -1,6 +1,7 @@
 """Running the programs in `examples/`, each in a process of its own."""
 
 import os
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,10 @@ ENOUGH = 0.97
 
 def accuracy(name):
     """Run an example to its end, and return the test accuracy that its last line names."""
-    done = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, timeout=300, check=False)
+    # One thread: matrices this small are no work for two, which would wait for each other beside other tests.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, EXAMPLES / name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     found = re.fullmatch(r"test accuracy (\d+\.\d+)%", done.stdout.splitlines()[-1])
     assert found, done.stdout
