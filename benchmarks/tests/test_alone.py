@@ -1,20 +1,10 @@
-"""Each front end in a process of its own, which imports its framework: nothing but the report comes out.
-
-The smoke test of `make test`; the modules `test_on_*` look closer.
-"""
+"""Two frameworks' front ends, each in a process of its own: the smoke test of `make test`; `test_on_*` look closer."""
 
 import pytest
 from bench_runs import run_alone
 
-FRONTENDS = [
-    "torch",
-    "jax",
-    pytest.param("numpy", marks=pytest.mark.slow),
-    pytest.param("tf_keras", marks=pytest.mark.slow),
-]
 
-
-@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("frontend", ["torch", "jax"])
 def test_a_step_is_measured(frontend):
     step = ["--part", "steps", "--peer", "none", "--model", "mlp", "--variant", "everything", "--repeat", "1"]
     printed = run_alone(frontend, *step)

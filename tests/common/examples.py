@@ -1,7 +1,6 @@
 """Running the programs in `examples/`, each in a process of its own."""
 
 import os
-import os
 import re
 import subprocess
 import sys
