@@ -1,5 +1,6 @@
 # make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
-# environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.
+# environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.  make bench: measure a
+# step beside other optimizers.
 # On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work. quick and
 # test-newest need a Python 3.13 or 3.12 and test-lowest a Python 3.11; test-all says what it leaves out without them.
 # All install into .venv, .venv-newest and .venv-lowest.
@@ -70,8 +71,10 @@ lint: env
 types: env
 	$(BIN)/mypy
 
+# A step beside other optimizers. ARGS are the benchmark's options: make bench ARGS="--frontend torch --model mlp";
+# ARGS=--help lists them.
 bench: env
-	$(BIN)/rmsprop bench
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 # What has changed since the figures of the documentation were measured.
 bench-check:

@@ -2,7 +2,8 @@
 
 Of Keras 3 there is one for each backend, and all are given: they stand beside each other.
 
-``rmsprop bench --json FILE`` makes such a file; ``tests/core/test_docs.py`` holds the documentation to the one here.
+``python benchmarks/run.py --json FILE`` makes such a file; ``tests/core/test_docs.py`` holds the documentation to the
+one here.
 """
 
 import json

@@ -4,9 +4,12 @@ Frameworks get in each other's way: each takes memory and threads on import, reg
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
 holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
 is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
-`make env` puts beside it. Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all`
-runs that too. With `-m quick` only the folders of that selection are run, and a folder whose framework is not installed
-is left out: a line says which. Without, a framework that is missing is an error.
+`make env` puts beside it. The benchmark's tests, in `benchmarks/tests`, are one process for those without a framework
+and one for each framework's module; Keras's runs on each backend.
+
+Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all` runs that too. With
+`-m quick` only the folders of that selection are run, and a folder whose framework is not installed is left out: a line
+says which. Without, a framework that is missing is an error.
 """
 
 import os
@@ -39,14 +42,24 @@ _NONE_CHOSEN = 5
 AGAIN = {"triton_ptx": [*Path(sys.prefix).glob("triton-*")]}
 
 
-class Run(NamedTuple):
-    """A folder, and packages that come before those of the environment."""
+#: The benchmark's tests. Those of a framework are all marked `slow`.
+BENCHMARK = HERE.parent / "benchmarks" / "tests"
 
-    folder: Path
+#: The backends of Keras that the benchmark is tested on.
+KERAS_BACKENDS = ("jax", "tensorflow", "torch")
+
+
+class Run(NamedTuple):
+    """A folder or module, packages that come before those of the environment, and the backend that Keras runs on."""
+
+    path: Path
     packages: Path | None = None
+    backend: str | None = None
 
     def __str__(self) -> str:
-        return self.folder.name + (f" with {self.packages.name}" if self.packages else "")
+        name = str(self.path.relative_to(HERE if HERE in self.path.parents else HERE.parent))
+        name += f" with {self.packages.name}" if self.packages else ""
+        return name + (f" on {self.backend}" if self.backend else "")
 
 
 def runs(arguments: list[str]) -> list[Run]:
@@ -57,7 +70,18 @@ def runs(arguments: list[str]) -> list[Run]:
         found = [folder for folder in found if folder.name in quick.CHOSEN]
     found = [folder for folder in found if not _left_out(folder.name, selection)]
     found.sort(key=lambda folder: FIRST.index(folder.name) if folder.name in FIRST else len(FIRST))
-    return [Run(folder, packages) for folder in found for packages in (None, *AGAIN.get(folder.name, []))]
+    suite = [Run(folder, packages) for folder in found for packages in (None, *AGAIN.get(folder.name, []))]
+    return suite if selection else [*suite, *_benchmark(arguments)]
+
+
+def _benchmark(arguments: list[str]) -> list[Run]:
+    """List the runs of the benchmark's tests."""
+    if "not slow" in arguments:
+        return [Run(BENCHMARK)]
+    modules = sorted(BENCHMARK.glob("test_on_*.py"))
+    keras = BENCHMARK / "test_on_keras.py"
+    on_keras = [Run(keras, backend=backend) for backend in KERAS_BACKENDS]
+    return [Run(BENCHMARK), *(Run(module) for module in modules if module != keras), *on_keras]
 
 
 def _left_out(folder: str, selection: str) -> bool:
@@ -68,17 +92,19 @@ def _left_out(folder: str, selection: str) -> bool:
 
 
 def do(one: Run, arguments: list[str]) -> tuple[int, str, Counter[str]]:
-    """Run one folder; give its exit status, what it printed, and its counts."""
-    command = [sys.executable, "-m", "pytest", "--quiet", str(one.folder), *arguments]
+    """Run one folder or module; give its exit status, what it printed, and its counts."""
+    command = [sys.executable, "-m", "pytest", "--quiet", str(one.path), *arguments]
     paths = [str(one.packages)] if one.packages else []
     paths += filter(None, [os.environ.get("PYTHONPATH")])
+    environment = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
+    environment |= {"KERAS_BACKEND": one.backend} if one.backend else {}
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=HERE.parent,
-        env=os.environ | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
+        env=os.environ | environment,
         check=False,
     )
     closing = re.findall(r"^.* in \d+\.\d+s.*$", done.stdout, re.MULTILINE)

@@ -9,7 +9,7 @@ Exit codes: 0 done, 2 something that the user can put right, 130 stopped by Ctrl
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rmsprop import __version__
 from rmsprop._extras import advice
@@ -21,17 +21,16 @@ RMSprop exactly as Keras 2 defines it.
 _EPILOG = """\
 examples:
   rmsprop train                 train a network on handwritten digits, see it learn
-  rmsprop bench                 measure a step beside other optimizers
   rmsprop train --help          what can be chosen there
 """
 
 
 class CommandError(Exception):
-    """Something that the user can put right; `main` prints it as one line and returns 2."""
+    """Something that the user can put right; `exit_code` prints it as one line and returns 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code.
+    """Run the command line and return the exit code.
 
     Args:
         arguments: those of the command line without the program's name; None: those of this process.
@@ -39,37 +38,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rmsprop.cli._output import readable
 
     with readable():
-        return _main(arguments)
+        parser = _make_parser()
+        options = parser.parse_args(arguments)
+        if options.run is None:
+            parser.print_help()
+            return 0
+        return exit_code(f"rmsprop {options.command}", lambda: options.run(options))
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    parser = _make_parser()
-    options = parser.parse_args(arguments)
-    if options.run is None:
-        parser.print_help()
-        return 0
+def exit_code(command: str, run: Callable[[], int]) -> int:
+    """Run a command and return its exit code; an error that the user can put right is printed as one line.
+
+    Args:
+        command: its name, which begins the line.
+        run: returns the exit code of a run without such an error.
+    """
     try:
-        code: int = options.run(options)
+        return run()
     except CommandError as problem:
-        return _fail(options.command, str(problem))
+        return _fail(command, str(problem))
     except ModuleNotFoundError as missing:
         text = advice(missing)
         if not text:
             raise
-        return _fail(options.command, text)
+        return _fail(command, text)
     except KeyboardInterrupt:
-        print(f"rmsprop {options.command}: stopped", file=sys.stderr)
+        print(f"{command}: stopped", file=sys.stderr)
         return 130
-    return code
 
 
 def _fail(command: str, problem: str) -> int:
-    print(f"rmsprop {command}: error: {problem}", file=sys.stderr)
+    print(f"{command}: error: {problem}", file=sys.stderr)
     return 2
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    from rmsprop.cli import bench, train
+    from rmsprop.cli import train
 
     parser = argparse.ArgumentParser(
         "rmsprop",
@@ -80,7 +84,5 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rmsprop {__version__}")
     parser.set_defaults(run=None)
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in (train, bench):
-        command.add_parser(subparsers)
+    train.add_parser(parser.add_subparsers(dest="command", metavar="COMMAND", title="commands"))
     return parser

@@ -1,87 +1,89 @@
-"""The networks of ``rmsprop train``; a module for each framework, `_network_*`, trains them.
-
-Of the dense one start values and batches are the same whatever the framework, so that losses can be compared.
-"""
+"""The network of ``rmsprop train``: dense layers on NumPy arrays, with gradients from the package autograd."""
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
+import autograd
+import autograd.numpy as anp
 import numpy
+import threadpoolctl
 
+import rmsprop
 from rmsprop.cli._digits import CLASSES, PIXELS, Array
 
-if TYPE_CHECKING:
-    from rmsprop.cli._training import Settings
 
+class Network:
+    """A network, its gradients, and the `rmsprop.RMSprop` that moves it.
 
-class Network(Protocol):
-    """What ``rmsprop train`` needs of a backend: a network, its gradients, and the optimizer that moves it."""
+    Args:
+        hidden: sizes of the hidden layers.
+        learning_rate: of the optimizer.
+        seed: of the start values.
+    """
+
+    def __init__(self, hidden: Sequence[int], learning_rate: float, seed: int) -> None:
+        named = _start_values(hidden, seed)
+        self._variables = list(named.values())
+        self._loss_and_gradients = autograd.value_and_grad(_loss)
+        # Matrices this small are multiplied several times faster by one thread than by two that wait for each other.
+        self._blas = threadpoolctl.ThreadpoolController()
+        self._optimizer = rmsprop.RMSprop(learning_rate, use_ema=True, ema_overwrite_frequency=None)
+        self._optimizer.build(named)
 
     @property
     def parameters(self) -> int:
-        """Numbers that are trained."""
+        """How many numbers are trained."""
+        return sum(variable.size for variable in self._variables)
 
     @property
     def iterations(self) -> int:
         """Steps that the optimizer has done."""
+        return int(self._optimizer.iterations)
 
-    def gradients(self, images: Array, labels: Array) -> tuple[float, Any]:
-        """Give the mean loss of a batch and its gradients, in a form that `step` takes."""
+    def gradients(self, images: Array, labels: Array) -> tuple[float, list[Array]]:
+        """Return the mean loss of a batch and its gradients."""
+        # A loss that is not finite is the caller's to report, once and in words.
+        with numpy.errstate(over="ignore", invalid="ignore"), self._blas.limit(limits=1):
+            loss, gradients = self._loss_and_gradients(self._variables, images, labels)
+        return float(loss), gradients
 
-    def step(self, gradients: Any) -> None:
-        """Let the optimizer do a step."""
+    def step(self, gradients: list[Array]) -> None:
+        """Apply the gradients: one step of the optimizer."""
+        self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
 
     def evaluate(self, images: Array, labels: Array) -> tuple[float, float]:
-        """Give the mean loss and the accuracy."""
+        """Return the mean loss and the accuracy."""
+        with numpy.errstate(over="ignore", invalid="ignore"), self._blas.limit(limits=1):
+            loss = float(_loss(self._variables, images, labels))
+            found = _logits(self._variables, images).argmax(axis=1)
+        return loss, float(numpy.mean(found == labels.argmax(axis=1)))
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """Let the network have its averaged weights within a ``with`` block."""
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights within a ``with`` block."""
+        trained = [variable.copy() for variable in self._variables]
+        self._optimizer.finalize_variable_values(self._variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, trained, strict=True):
+                variable[...] = value
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write weights and optimizer to a safetensors file, which is whole at any moment."""
+        self._optimizer.save(path, variables=True, metadata=metadata)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
+        """Read a file of `save`."""
+        self._optimizer.load(path, variables=True)
 
 
-def make_network(settings: "Settings") -> Network:
-    """Make the network of a training with its start values.
-
-    Raises:
-        ImportError: what the backend needs is not installed, or broken.
-    """
-    if settings.network == "resnet":
-        from rmsprop.cli._network_torch_resnet import TorchResNet
-
-        return TorchResNet(settings.hidden, settings.learning_rate, settings.seed)
-    variables = start_values(settings.hidden, settings.seed)
-    if settings.backend == "jax":
-        from rmsprop.cli._network_jax import JaxNetwork
-
-        return JaxNetwork(variables, settings.learning_rate)
-    if settings.backend == "keras":
-        from rmsprop.cli._network_keras import KerasNetwork
-
-        return KerasNetwork(variables, settings.learning_rate)
-    if settings.backend == "tf_keras":
-        from rmsprop.cli._network_tf_keras import TfKerasNetwork
-
-        return TfKerasNetwork(variables, settings.learning_rate)
-    if settings.backend == "torch":
-        from rmsprop.cli._network_torch import TorchDense
-
-        return TorchDense(variables, settings.learning_rate)
-    from rmsprop.cli._network_numpy import NumpyNetwork
-
-    return NumpyNetwork(variables, settings.learning_rate)
-
-
-def start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
-    """Give name -> array for the dense network: weights and biases of each layer in turn."""
+def _start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
+    """Return name -> array: weights and biases of each layer in turn."""
     generator = numpy.random.default_rng([seed, 0])
     variables = {}
     for layer, (inputs, outputs) in enumerate(pairwise((PIXELS, *hidden, CLASSES)), start=1):
@@ -89,3 +91,22 @@ def start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
         variables[f"layer{layer}/weights"] = start.astype(numpy.float32)
         variables[f"layer{layer}/biases"] = numpy.zeros(outputs, numpy.float32)
     return variables
+
+
+# What autograd follows, in its NumPy.
+
+
+def _logits(variables: list[Array], images: Array) -> Any:
+    *hidden, weights, biases = variables
+    active = images
+    for inner, offset in zip(hidden[::2], hidden[1::2], strict=True):
+        active = anp.maximum(anp.dot(active, inner) + offset, 0)
+    return anp.dot(active, weights) + biases
+
+
+def _loss(variables: list[Array], images: Array, labels: Array) -> Any:
+    """Return the mean cross-entropy."""
+    logits = _logits(variables, images)
+    logits = logits - anp.max(logits, axis=1, keepdims=True)
+    likelihood = logits - anp.log(anp.sum(anp.exp(logits), axis=1, keepdims=True))
+    return -anp.mean(anp.sum(likelihood * labels, axis=1))

@@ -26,22 +26,20 @@ class Settings:
     """What decides the numbers of a training; a resumed one keeps them.
 
     Attributes:
-        backend: whose RMSprop.
-        network: which.
-        hidden: sizes of its layers.
+        hidden: sizes of the network's hidden layers.
         batch_size: images a step.
         learning_rate: of the optimizer.
         seed: of everything random.
-        keras_backend: on which Keras 3 runs; None of other backends.
     """
 
-    backend: str = "numpy"
-    network: str = "dense"
     hidden: tuple[int, ...] = (256, 128)
     batch_size: int = 64
     learning_rate: float = 0.001
     seed: int = 0
-    keras_backend: str | None = None
+
+
+class AnotherBackend(Exception):
+    """A run of an earlier version, whose `rmsprop train` had a network for each framework; the text is its name."""
 
 
 @dataclass
@@ -76,9 +74,17 @@ class Record:
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> "Record":
-        """Undo `to_metadata`; KeyError, TypeError or ValueError if the metadata is something else."""
+        """Undo `to_metadata`.
+
+        Raises:
+            AnotherBackend: an earlier version wrote the metadata, for another framework than NumPy.
+            KeyError, TypeError, ValueError: the metadata is something else.
+        """
         fields = json.loads(metadata["training"])
         settings = fields.pop("settings")
+        earlier = {name: settings.pop(name, None) for name in ("backend", "network", "keras_backend")}
+        if earlier["backend"] not in (None, "numpy"):
+            raise AnotherBackend(earlier["backend"])
         return cls(Settings(**{**settings, "hidden": tuple(settings["hidden"])}), **fields)
 
 

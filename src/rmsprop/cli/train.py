@@ -4,45 +4,33 @@ import argparse
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rmsprop import __version__
 from rmsprop.cli import CommandError
-from rmsprop.cli._training import Record, Settings, Stop, Training
+from rmsprop.cli._training import AnotherBackend, Record, Settings, Stop, Training
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from rmsprop.cli._report import Clock
 
-BACKENDS: Final = ("jax", "keras", "numpy", "tf_keras", "torch")
-
-#: The networks, with the sizes that they have by default. Records know those of the dense one.
-NETWORKS: Final = {"dense": Settings().hidden, "resnet": (16, 32)}
-
 _DESCRIPTION = """\
-Train a small network on scikit-learn's handwritten digits with RMSprop.
+Train a small network of NumPy arrays on scikit-learn's handwritten digits with
+RMSprop.
 
 A few seconds on two cores give about 99 % test accuracy. Ctrl-C stops after the
 current step; --resume goes on from there, and ends with the same bits as if
 nothing had happened.
-
-Keras 3 runs on the backend that KERAS_BACKEND in the environment names:
-tensorflow, jax or torch. A training goes on with the one that it began with.
 """
 
 _EPILOG = """\
 examples:
   rmsprop train                                   the demonstration, files in runs/digits
   rmsprop train --hidden 64 --learning-rate 3e-3  a smaller network
-  rmsprop train --backend jax                     a network on JAX's arrays, with rmsprop.jax.RMSprop
-  rmsprop train --backend keras                   a model of Keras 3, with rmsprop.keras.RMSprop
-  rmsprop train --backend tf_keras                a model of tf_keras, with rmsprop.tf_keras.RMSprop
-  rmsprop train --backend torch                   a model of PyTorch, with rmsprop.torch.RMSprop
-  rmsprop train --backend torch --network resnet  convolutions with batch normalization
   rmsprop train --resume                          go on after Ctrl-C
   rmsprop train --resume --epochs 90              train a finished run for longer
   rmsprop train --json figures.json               for programs
@@ -59,24 +47,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, keras_backend=None)
+    parser.set_defaults(run=run)
     default = Settings()
-    sizes = "; ".join(f"{network}: {_words(hidden)}" for network, hidden in NETWORKS.items())
     count, seed, rate = _number(int, 1), _number(int, 0), _number(float, 0.0)
 
     # None means "not given": a resumed training then keeps what it had.
     what = parser.add_argument_group("what to train")
-    what.add_argument("--backend", choices=BACKENDS, help=f"whose RMSprop (default: {default.backend})")
-    what.add_argument(
-        "--network", choices=[*NETWORKS], help=f"resnet: only with --backend torch (default: {default.network})"
-    )
-    what.add_argument(
-        "--hidden",
-        type=count,
-        nargs="+",
-        metavar="N",
-        help=f"sizes of the layers, channels of stages (default: {sizes})",
-    )
+    sizes = f"sizes of the hidden layers (default: {_words(default.hidden)})"
+    what.add_argument("--hidden", type=count, nargs="+", metavar="N", help=sizes)
     what.add_argument("--seed", type=seed, metavar="N", help=f"of everything random (default: {default.seed})")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=count, metavar="N", help=f"passes over the images (default: {Record.epochs})")
@@ -141,7 +119,7 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
 def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") -> Training:
     """Load the data, and make or read the network."""
     from rmsprop.cli._digits import load_digits
-    from rmsprop.cli._network import make_network
+    from rmsprop.cli._network import Network
     from rmsprop.cli._report import say
 
     path = _paths(options)["checkpoint"]
@@ -150,7 +128,7 @@ def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") ->
     digits = load_digits(settings.seed)
     if settings.batch_size > len(digits.images):
         raise CommandError(f"--batch-size {settings.batch_size}: there are {len(digits.images)} training images")
-    network = make_network(settings)
+    network = Network(settings.hidden, settings.learning_rate, settings.seed)
     if options.resume:
         try:
             network.load(path)
@@ -176,24 +154,8 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _fresh(options: argparse.Namespace) -> Record:
-    given = _given(options)
-    if "network" in given:
-        given.setdefault("hidden", NETWORKS[given["network"]])
-    settings = Settings(**given)
-    if settings.network == "resnet" and settings.backend != "torch":
-        raise CommandError(f"--network resnet: only --backend torch has it, not {settings.backend}")
-    if settings.backend == "keras":
-        settings = replace(settings, keras_backend=_keras_backend())
+    settings = Settings(**_given(options))
     return Record(settings) if options.epochs is None else Record(settings, options.epochs)
-
-
-def _keras_backend(wanted: str | None = None) -> str:
-    """Import Keras and tell on which backend it runs; the one that is wanted if nothing else is said."""
-    from rmsprop.cli.bench.backends import load_keras, wish
-
-    if wanted is not None:
-        wish(wanted)
-    return str(load_keras().backend.backend())
 
 
 def _resumed(path: Path, options: argparse.Namespace) -> Record:
@@ -203,8 +165,6 @@ def _resumed(path: Path, options: argparse.Namespace) -> Record:
         if value != (kept := getattr(record.settings, name)):
             option = "--" + name.replace("_", "-")
             raise CommandError(f"{option} {_words(value)}: the checkpoint {path} was made with {option} {_words(kept)}")
-    if (kept := record.settings.keras_backend) is not None and (found := _keras_backend(kept)) != kept:
-        raise CommandError(f"KERAS_BACKEND={found}: the checkpoint {path} was made with KERAS_BACKEND={kept}")
     if options.epochs is not None:
         if options.epochs < record.epoch + bool(record.step):
             done = f"{record.epoch} epochs" + (" and a part of the next" if record.step else "")
@@ -225,6 +185,11 @@ def _read_record(path: Path) -> Record:
             raise CommandError(f"--resume: {path} is not a checkpoint, or is damaged: {problem}") from problem
     try:
         return Record.from_metadata(texts)
+    except AnotherBackend as backend:
+        raise CommandError(
+            f"--resume: {path} was made with --backend {backend}, and `rmsprop train` has NumPy alone now: train anew "
+            "without --resume, which replaces the file, or see examples/ in rmsprop's sources for other frameworks"
+        ) from backend
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as problem:
         raise CommandError(f"--resume: {path} is not a checkpoint of `rmsprop train`") from problem
 

@@ -1,0 +1,215 @@
+"""The command line of the benchmark: what can be measured, and in which order figures are written and shown."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bench.backends import BACKENDS, running_on
+from bench.devices import DEVICES
+from bench.models import VARIANTS
+from bench.peers import FRONTENDS, PEERS
+from bench.workloads import WORKLOADS
+from rmsprop.cli import CommandError, exit_code
+from rmsprop.cli._output import readable
+
+if TYPE_CHECKING:
+    from bench.report import Report
+
+#: What can be measured, of one front end or another.
+PARTS: Final = tuple(dict.fromkeys(part for frontend in FRONTENDS.values() for part in frontend.parts))
+
+_MODELS: Final = tuple(dict.fromkeys(model for workload in WORKLOADS.values() for model in workload.models))
+
+_KERAS: Final = "keras"
+
+_THREADS: Final = "RMSPROP_NUM_THREADS"
+
+_DESCRIPTION = """\
+Measure RMSprop's step on given gradients, whole calls with all their Python.
+
+The contenders take turns in one process; medians are shown, and ratios to
+rmsprop's time in the same round. The memory limit is the fastest of several
+plain loops that move as many bytes as the step. It takes about three minutes
+and, for the 25 M model, 4 GB of memory. Leave the machine alone meanwhile.
+
+Of tf_keras's front end, steps are in a tf.function; besides them there are
+steps taken eagerly, whole steps of fit, a table of which a step touches few
+rows, and the memory that steps take: about ten minutes, and 8 GB.
+
+Of torch's front end, one peer runs in torch.compile, which takes a minute to
+compile ResNet-50's step: about ten minutes in all. With --device cuda there
+is a tensor of 100 M numbers, and a device-to-device copy is the limit.
+
+Of jax's front end, a step is a jitted function that is given the memory of
+parameters and state, and the peer is one of optax's; compiling is timed too.
+
+Keras 3 runs on one backend in a process, --backend or else KERAS_BACKEND: a
+step is in a tf.function, jitted or done by torch as the backend's trainer has
+it, and whole steps of fit are measured too.
+"""
+
+_EPILOG = """\
+examples, each after `python benchmarks/run.py`, or within `make bench ARGS="..."`:
+                                                       everything
+  --model mlp --variant plain --part steps             one row of it
+  --json bench.json --plot bench.png                   for programs, for people
+  --from bench.json --plot bench.png                   draw it again
+  --peer torch --threads 1                             against one, on one core
+  --frontend tf_keras --part fit                       train steps in tf_keras
+  --frontend torch --device cuda                       steps of tensors on a GPU
+  --frontend jax --part compilation                    how long JAX compiles a step
+  --frontend keras --backend torch                     Keras 3 on torch
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark and return the exit code.
+
+    Args:
+        arguments: those of the command line without the program's name; None: those of this process.
+    """
+    with readable():
+        options = make_parser().parse_args(arguments)
+        return exit_code("bench", lambda: run(options))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        "bench",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what to measure (the repeatable ones default to all of the front end)")
+    what.add_argument("--frontend", choices=FRONTENDS, default="numpy", help="ours (default: %(default)s)")
+    what.add_argument("--backend", choices=BACKENDS, help="of Keras 3, only with --frontend keras")
+    what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
+    what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
+    what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
+    what.add_argument("--peer", choices=[*PEERS, "none"], action="append", help="repeatable")
+    what.add_argument("--part", choices=PARTS, action="append", help="of the report; repeatable")
+    how = parser.add_argument_group("how to measure")
+    each = "for each model and variant (default: %(default)s)"
+    how.add_argument("--seconds", type=_number(float), default=3.0, metavar="S", help=each)
+    how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
+    how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
+    files = parser.add_argument_group("files")
+    files.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    files.add_argument("--plot", type=Path, metavar="FILE", help="draw the steps there, a PNG file")
+    files.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, read a --json file")
+    return parser
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Make a converter of an option's text: a number above 0."""
+
+    def convert(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = kind(0)
+        if number > 0 and math.isfinite(number):
+            return number
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number above 0")
+
+    return convert
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, write and show what the options ask for, and return the exit code."""
+    try:
+        _run(options)
+    except OSError as problem:
+        raise CommandError(str(problem)) from problem
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from bench.report import Report, show
+
+    peers, parts = _peer_names(options), _part_names(options)
+    _check_device(options)
+    if options.backend and options.frontend != _KERAS:
+        raise CommandError(f"--backend {options.backend}: only --frontend {_KERAS} has it, not {options.frontend}")
+    for path in (options.json, options.plot):
+        if path and not path.parent.is_dir():
+            raise CommandError(f"there is no folder {path.parent}")
+    # What is not a terminal, a file or a pipe, has room for the tables.
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    if options.source:
+        report = Report.read(options.source)
+    else:
+        from bench.measure import Session
+
+        on_keras = running_on(options.backend) if options.frontend == _KERAS else nullcontext()
+        with _threads(options.threads), on_keras as options.backend:
+            session = Session(options, peers, console)
+            try:
+                report = session.measure(parts)
+            except (OSError, UnicodeError, SystemExit):
+                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
+                if options.json and session.report.rows:
+                    session.report.write(options.json)
+                raise
+    _write(report, options)
+    if options.source:
+        show(report, console)
+    for path in (options.json, options.plot):
+        if path:
+            console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _peer_names(options: argparse.Namespace) -> list[str]:
+    names = list(dict.fromkeys(options.peer or FRONTENDS[options.frontend].peers))
+    if "none" not in names:
+        return names
+    if len(names) > 1:
+        raise CommandError("--peer none goes with no other --peer")
+    return []
+
+
+def _part_names(options: argparse.Namespace) -> tuple[str, ...]:
+    known = FRONTENDS[options.frontend].parts
+    for part in options.part or ():
+        if part not in known:
+            raise CommandError(f"--part {part}: of the front end {options.frontend} there are {', '.join(known)}")
+    return tuple(dict.fromkeys(options.part or known))
+
+
+def _check_device(options: argparse.Namespace) -> None:
+    known = FRONTENDS[options.frontend].ours.devices
+    if options.device not in known:
+        raise CommandError(f"--device {options.device}: the front end {options.frontend} runs on {', '.join(known)}")
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let rmsprop, in this process and its children, use so many threads."""
+    before = os.environ.get(_THREADS)
+    if number is not None:
+        os.environ[_THREADS] = str(number)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.environ.pop(_THREADS)
+            if before is not None:
+                os.environ[_THREADS] = before
+
+
+def _write(report: "Report", options: argparse.Namespace) -> None:
+    if options.json:
+        report.write(options.json)
+    if options.plot:
+        from bench.plot import draw
+
+        draw(report, options.plot)
