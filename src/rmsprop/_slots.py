@@ -34,13 +34,18 @@ def slot_dtype(options: Options, variable: numpy.dtype[Any]) -> numpy.dtype[Any]
     """Give the type in which a variable's state is kept."""
     if options.slot_dtype is None or options.slot_dtype == variable.name:
         return variable
-    if options.slot_dtype == "bfloat16":
+    return numpy_dtype(options.slot_dtype)
+
+
+def numpy_dtype(name: str) -> numpy.dtype[Any]:
+    """Give NumPy's type of a name."""
+    if name == "bfloat16":
         # The one type that NumPy needs a package for; whoever has no bfloat16 arrays never imports it.
         import ml_dtypes
 
         found: numpy.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
         return found
-    return numpy.dtype(options.slot_dtype)
+    return numpy.dtype(name)
 
 
 def key(slot: str, variable: str) -> str:

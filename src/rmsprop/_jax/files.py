@@ -111,6 +111,6 @@ def _needed(options: ArrayOptions, leaves: Leaves, names: list[str], variables: 
 
 def _put(value: NDArray[Any], like: jax.Array) -> jax.Array:
     """Make an array where another one is; bound to devices only if that is, so that a second step compiles nothing."""
-    if like.committed:
-        return jax.device_put(jnp.array(value), like.sharding)
-    return jnp.array(value)
+    array = jnp.array(value)
+    placed: jax.Array = jax.device_put(array, like.sharding) if like.committed else array
+    return placed

@@ -82,9 +82,4 @@ def _numbers(variable: Any) -> NDArray[Any]:
 
 
 def _numpy_dtype(variable: Any) -> numpy.dtype[Any]:
-    name = keras.backend.standardize_dtype(variable.dtype)
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return numpy.dtype(ml_dtypes.bfloat16)
-    return numpy.dtype(name)
+    return _slots.numpy_dtype(keras.backend.standardize_dtype(variable.dtype))

@@ -73,4 +73,4 @@ def _kept(optimizer: "State", method: str, variables: bool) -> Kept:
 
 
 def _numpy_dtype(variable: Any) -> numpy.dtype[Any]:
-    return numpy.dtype(dtype_of(variable).as_numpy_dtype)
+    return _slots.numpy_dtype(dtype_of(variable).name)

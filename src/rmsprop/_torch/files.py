@@ -102,15 +102,7 @@ def _check_whole(parameter: Tensor, name: str, method: str) -> None:
 def _describe(tensor: Tensor) -> Needed:
     """Describe a tensor as files have it: complex numbers are pairs, along an axis more."""
     real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    return Needed(_numpy_dtype(real.dtype), tuple(real.shape))
-
-
-def _numpy_dtype(dtype: torch.dtype) -> numpy.dtype[Any]:
-    if dtype is torch.bfloat16:
-        import ml_dtypes
-
-        return numpy.dtype(ml_dtypes.bfloat16)
-    return numpy.dtype(str(dtype).removeprefix("torch."))
+    return Needed(_slots.numpy_dtype(str(real.dtype).removeprefix("torch.")), tuple(real.shape))
 
 
 def _tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
