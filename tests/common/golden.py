@@ -160,7 +160,7 @@ def _bits(array, kept):
     if not apart.any():
         return f"only the digest differs, none of the {count} of {array.size} numbers that are kept"
     worst = int(apart.argmax())
-    values = " and not ".join(repr(float(one[worst])) for one in (found, kept.sample))
+    values = " and not ".join(str(one[worst]) for one in (found, kept.sample))
     return (
         f"{numpy.count_nonzero(apart)} of {count} kept numbers differ, at most by {apart[worst]:.0f} units in the last "
         f"place: {values}"
