@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy
 import pytest
-from golden_cases import CHOSEN, MILD, dtype
+from golden_cases import CHOSEN, MILD
+from golden_numbers import dtype
 
 FOLDER = Path(__file__).parent.parent / "golden"
 
@@ -128,13 +129,17 @@ def check_bound(file, case, state, bound=BOUND):
     lines = _compare(file, case, state, lambda array, kept: _farther(array, kept, bound))
     if lines:
         made_by, running = read(file)[0], versions()
-        others = [f"{name} {made_by[name]}, now {running.get(name)}" for name in made_by]
-        others = [line for line in others if len(set(line.split(" ", 1)[1].split(", now "))) > 1]
-        lines.append(f"made with other versions: {'; '.join(others)}" if others else "made with the same versions")
+        others = [
+            f"{name} {old}, now {running.get(name, 'none')}"
+            for name, old in made_by.items()
+            if running.get(name) != old
+        ]
+        lines.append(f"made with {'; '.join(others)}" if others else "made with the same versions")
     assert not lines, f"{case}: farther than {bound:g} from what tests/golden/{file} keeps\n" + "\n".join(lines)
 
 
 def _compare(file, case, state, difference):
+    assert str(case) in read(file)[1], f"tests/golden/{file} does not keep {case}: tests/golden/make.py adds a new case"
     kept = read(file)[1][str(case)]
     found = {(slot, name): array for slot, named in state.items() for name, array in named.items()}
     lines = [f"{slot} of {name}: there is none" for slot, name in kept.keys() - found.keys()]

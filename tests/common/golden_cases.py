@@ -1,73 +1,28 @@
-"""The golden cases: which steps are made, with which options, on which numbers. `golden.py` keeps and compares states.
+"""The golden cases: which steps are made, with which options. `golden.py` keeps and compares states.
 
-Every front end makes the same steps with the same variables and gradients. Their numbers come from the raw bits of a
-generator that NumPy keeps as it is, so that they are the same with every version.
+Every front end makes the same steps, of the variables and gradients in `golden_numbers.py`.
 """
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 import cases
-import ml_dtypes
 import numpy
 import quick
+from golden_numbers import SHAPES, TABLE, Storage, gradient, numbers, rows
 
-#: Averages overwrite variables after the third and the sixth step.
-STEPS, OVERWRITE = 7, 3
+#: Averages overwrite variables after the third and the sixth step. The learning rate is another from the fourth on,
+#: and at the sixth one variable has no gradient.
+STEPS, OVERWRITE, CHANGED, ABSENT, NO_GRADIENT = 7, 3, 3, 5, "c_thousand"
 
-#: At the second step the gradients are small, so that no norm clips; at the fourth some are huge, and the learning
-#: rate is another from there on; at the sixth, which overwrites, one variable has no gradient.
-QUIET, HUGE, CHANGED, ABSENT = 1, 3, 3, 5
+#: Regular expressions of variables that weight decay leaves alone.
+EXCLUDED = "^c_", "matrix$"
 
 #: float32 numbers, as some front ends hold them so; no powers of two, whose products are exact in any order.
 RATE, LATER_RATE, DECAY = (float(numpy.float32(value)) for value in (0.0123, 0.0047, 0.0371))
-
-#: A number, tails of vectors, nothing, three chunks, and two axes. In the order in which JAX sorts names. `d` and `e`
-#: are parts of one block of memory where a front end steps memory that is given to it, and `g` lies by columns there.
-SHAPES = {
-    "a_number": (), "b_seven": (7,), "c_thousand": (1000,), "d_left": (33,), "e_right": (64,), "f_large": (40000,),
-    "g_matrix": (30, 20), "h_table": (12, 6), "i_empty": (0,),
-}  # fmt: skip
-NO_GRADIENT, MATRIX, ROWS, EXCLUDED = "c_thousand", "g_matrix", "h_table", ("^c_", "matrix$")
-
-#: Each gradient's size; beside an epsilon of 1e-7 the squares of one are small.
-_SCALES = dict.fromkeys(SHAPES, 1.0) | {"b_seven": 1e-3, "g_matrix": 8.0}
-
-#: The exponent of the least normal number.
-_LEAST = {"float32": -126, "float64": -1022, "float16": -14, "bfloat16": -126}
-
-
-class Rows(NamedTuple):
-    """A gradient of a few rows; no row is there more than twice, so that the order of sums does not matter."""
-
-    indices: Any
-    values: Any
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The types of variables, one after the other and from the start again, and of their state."""
-
-    name: str
-    types: tuple[str, ...]
-    slot_dtype: str | None = None
-
-    def __str__(self):
-        return self.name
-
-    def of(self, name):
-        """The type of a variable."""
-        return dtype(self.types[list(SHAPES).index(name) % len(self.types)])
-
-    @property
-    def is_double(self):
-        """Whether JAX needs its 64-bit mode."""
-        return "float64" in (*self.types, self.slot_dtype)
 
 
 @dataclass(frozen=True)
@@ -97,74 +52,16 @@ class Golden:
 
     def variables(self):
         """Start values, name -> array in C order."""
-        return {name: _numbers(name, 0, self.storage.of(name)) for name in SHAPES}
+        return {name: numbers(name, 0, self.storage.of(name)) for name in SHAPES}
 
     def gradients(self, step):
         """What a step is given, name -> array, `Rows` or None."""
-        found = {name: self._gradient(name, step) for name in SHAPES}
+        found = {name: gradient(name, step, self.storage.of(name), self.mild) for name in SHAPES}
         if step == ABSENT:
             found[NO_GRADIENT] = None
         if self.sparse:
-            found[ROWS] = _rows(step, self.storage.of(ROWS))
+            found[TABLE] = rows(step, self.storage.of(TABLE))
         return found
-
-    def _gradient(self, name, step):
-        scale = _SCALES[name] * (2.0**-7 if step == QUIET else 1)
-        given = _numbers(name, step + 1, self.storage.of(name), scale)
-        flat = given.reshape(-1)
-        flat[2::11], flat[3::97] = 0.0, -0.0
-        if self.mild:
-            if not SHAPES[name]:
-                # An average of one number that is now positive, now negative has no relative digits.
-                flat[:] = abs(flat)
-        else:
-            flat[5::97] = math.ldexp(0.375, _LEAST[flat.dtype.name])  # subnormal
-            if step == HUGE:
-                flat[4::500] = -200 if flat.dtype == numpy.float16 else -3e9
-        return given
-
-
-def dtype(name):
-    """A type by its name."""
-    return numpy.dtype(getattr(ml_dtypes, name) if name == "bfloat16" else name)
-
-
-def _numbers(name, stream, kind, scale=1.0):
-    """Numbers from -2 to 2, times `scale`."""
-    shape = SHAPES[name]
-    raw = numpy.random.PCG64([list(SHAPES).index(name), stream]).random_raw(math.prod(shape))
-    values = ((raw >> numpy.uint64(11)).astype(numpy.float64) * 2.0**-51 - 2) * scale
-    # By float32, so that there is one way to round to half types.
-    return (values if kind == numpy.float64 else values.astype(numpy.float32).astype(kind)).reshape(shape)
-
-
-def _rows(step, kind):
-    indices = (numpy.array([3, 0, 3, 11]) + step) % SHAPES[ROWS][0]
-    values = _numbers(ROWS, step + 1, kind)[: len(indices)]
-    return Rows(indices.astype(numpy.int64), values, SHAPES[ROWS])
-
-
-def laid_out(arrays, gaps):
-    """The same numbers in other memory: two arrays in one block, where they are of one type, and the matrix by columns.
-
-    Its columns have gaps, or none: then it is a block of memory, as most are, and needs no kernel of its own.
-    """
-    found = dict(arrays)
-    left, right = arrays["d_left"], arrays["e_right"]
-    if left.dtype == right.dtype:
-        block = numpy.concatenate([left, right])
-        found["d_left"], found["e_right"] = block[: left.size], block[left.size :]
-    return found | {MATRIX: by_columns(arrays[MATRIX], gaps)}
-
-
-def by_columns(array, gaps=False):
-    """A copy whose columns are one after the other, or one after a gap."""
-    if array is None:
-        return None
-    rows, columns = array.shape
-    found = numpy.zeros((columns * (1 + gaps), rows), array.dtype)[:: 1 + gaps].T
-    found[...] = array
-    return found
 
 
 def follow(run, case):
@@ -213,7 +110,7 @@ def _with(case, storage, **arguments):
     return replace(case, options=options, storage=storage, **arguments)
 
 
-FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = (Storage(name, (name,)) for name in _LEAST)
+FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = (Storage(name, (name,)) for name in ("float32", "float64", "float16", "bfloat16"))
 BFLOAT16_AND_SLOTS = Storage("bfloat16, float32 slots", ("bfloat16",), "float32")
 MIXED = Storage("mixed", ("float32", "float64", "float16", "float32", "bfloat16"))
 STORAGES = [
@@ -264,12 +161,12 @@ COMPILED = [
 ]  # fmt: skip
 
 #: Every case whose bits are promised in all front ends.
-TABLE = [
+ALL = [
     *COMPILED, *_COMBINATIONS.values(),
     *(_with(case, FLOAT64) for case in _EXTREMES),
     *(_with(case, storage) for case in PAIRWISE for storage in STORAGES),
 ]  # fmt: skip
-COMPILED, TABLE = (list({str(case): case for case in chosen}.values()) for chosen in (COMPILED, TABLE))
+COMPILED, ALL = (list({str(case): case for case in chosen}.values()) for chosen in (COMPILED, ALL))
 
 #: For ways that only a bound is promised of.
 MILD = [replace(case, mild=True) for case in PAIRWISE]

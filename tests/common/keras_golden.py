@@ -6,7 +6,8 @@ from unittest.mock import patch
 import golden
 import keras
 import keras_runs as runs
-from golden_cases import COMPILED, MILD, PAIRWISE, QUICK, TABLE, Rows, follow
+from golden_cases import ALL, COMPILED, MILD, PAIRWISE, QUICK, follow
+from golden_numbers import Rows
 from golden_slots import by_slot
 
 #: What `tests/golden/make.py` keeps: file -> (way, cases).
@@ -89,6 +90,6 @@ class Bound:
 class Plain:
     """Without kernels, the rule on torch's tensors is NumPy's."""
 
-    @golden.rows({"plain": (PAIRWISE, TABLE)})
+    @golden.rows({"plain": (PAIRWISE, ALL)})
     def test_plain_bits(self, way, case):
         golden.check_bits("bits.npz", case, run(way, case))

@@ -1,12 +1,13 @@
 """The golden cases' steps by `rmsprop.RMSprop`."""
 
 import ours
-from golden_cases import MATRIX, TABLE, Rows, by_columns, follow, laid_out
+from golden_cases import ALL, follow
+from golden_numbers import MATRIX, Rows, by_columns, laid_out
 
 import rmsprop
 
 #: What `tests/golden/make.py` keeps: file -> (way, cases).
-KEEPS = {"bits.npz": ("plain", TABLE)}
+KEEPS = {"bits.npz": ("plain", ALL)}
 
 
 class _Run:

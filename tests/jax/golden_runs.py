@@ -6,7 +6,8 @@ from unittest.mock import patch
 import jax
 import jax.numpy as jnp
 import optax
-from golden_cases import MILD, Rows, follow
+from golden_cases import MILD, follow
+from golden_numbers import Rows
 from jax_runs import precision, slots, tree
 
 from rmsprop.jax import RMSprop, rmsprop, row_sparse

@@ -5,7 +5,8 @@ from unittest.mock import patch
 
 import runs
 import tensorflow as tf
-from golden_cases import MILD, Rows, follow
+from golden_cases import MILD, follow
+from golden_numbers import Rows
 from golden_slots import by_slot
 
 #: What `tests/golden/make.py` keeps: file -> (way, cases).

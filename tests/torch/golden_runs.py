@@ -5,21 +5,8 @@ from dataclasses import replace
 import numpy
 import torch
 import torch_runs
-from golden_cases import (
-    BFLOAT16_AND_SLOTS,
-    DECAY,
-    FLOAT32,
-    FLOAT64,
-    MATRIX,
-    MIXED,
-    OVERWRITE,
-    PAIRWISE,
-    RATE,
-    Rows,
-    by_columns,
-    follow,
-    laid_out,
-)  # fmt: skip
+from golden_cases import BFLOAT16_AND_SLOTS, DECAY, FLOAT32, FLOAT64, MIXED, OVERWRITE, PAIRWISE, RATE, follow
+from golden_numbers import MATRIX, Rows, by_columns, laid_out
 
 from rmsprop.torch import RMSprop
 

@@ -1,16 +1,16 @@
 """The golden states by torch on the CPU: NumPy's, and those of parameter groups."""
 
 import golden
-from golden_cases import CHOSEN, COMPILED, EXCLUDING, FLOAT32, FLOAT64, PAIRWISE, QUICK, SPARSE, TABLE
+from golden_cases import ALL, CHOSEN, COMPILED, EXCLUDING, FLOAT32, FLOAT64, PAIRWISE, QUICK, SPARSE
 from golden_runs import GROUPS, run
 
 #: Complex numbers are stepped as their parts are.
-COMPLEX = [case for case in TABLE if case.storage in (FLOAT32, FLOAT64)]
+COMPLEX = [case for case in ALL if case.storage in (FLOAT32, FLOAT64)]
 
 
 @golden.rows(
     {
-        "plain": (CHOSEN, TABLE),
+        "plain": (CHOSEN, ALL),
         "compiled": (QUICK, COMPILED),
         "compiled with gaps": (EXCLUDING[:1], CHOSEN),
         "complex": ([*PAIRWISE[::4], SPARSE[1]], COMPLEX),
