@@ -265,7 +265,8 @@ class Arguments:
                 numpy.testing.assert_array_equal(runs.array(named["w"]), before)
                 continue
             plain.apply_gradients([(rows[place - 2 : place + 1].sum(0) / 3, w)])
-            numpy.testing.assert_array_equal(runs.array(named["w"]), w)
+            bound = runs.NATIVE_DIFFERS_BY * abs(w).max()
+            numpy.testing.assert_allclose(runs.array(named["w"]), w, rtol=0, atol=bound)
             for slot, home in runs.HOMES.items():
                 numpy.testing.assert_array_equal(runs.array(getattr(optimizer, home)[0]), plain.variables[f"{slot}/w"])
 
@@ -324,7 +325,7 @@ class Arguments:
             for make in (RMSprop, keras.optimizers.RMSprop)
         )
         assert found == expected
-        assert RMSprop(name=None).name.split("_")[:2] == keras.optimizers.RMSprop().name.split("_")[:2]
+        assert RMSprop(name=None).name.split("_")[:2] == keras.optimizers.RMSprop(name=None).name.split("_")[:2]
 
     def test_a_copy_is_as_kerass_own(self):
         """Keras copies and pickles an optimizer by its config alone."""

@@ -8,11 +8,15 @@ from contextlib import nullcontext
 import cases
 import keras
 import numpy
+import oldest
 
 from rmsprop._attributes import HOMES
 from rmsprop.keras import RMSprop
 
 BACKEND = keras.backend.backend()
+
+#: How much, relatively, a native step may differ from NumPy's: nothing. The oldest JAX has no native steps.
+NATIVE_DIFFERS_BY = 3e-7 if BACKEND == "jax" and oldest.jax_is_traced() else 0
 
 
 def precision(dtype):

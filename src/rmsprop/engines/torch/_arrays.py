@@ -35,9 +35,11 @@ class _Memory:
     def __init__(self, tensor: Tensor, owner: Tensor | None) -> None:
         self.owner = owner
         size = tensor.itemsize
+        # A number is a row of one: NumPy 2.0 would ask for the value of what has no axes.
         self.__array_interface__ = {
             "version": 3, "typestr": _NAMES[tensor.dtype], "data": (tensor.data_ptr(), False),
-            "shape": tuple(tensor.shape), "strides": tuple(size * stride for stride in tensor.stride()),
+            "shape": tuple(tensor.shape) or (1,),
+            "strides": tuple(size * stride for stride in tensor.stride()) or (size,),
         }  # fmt: skip
 
 
@@ -51,6 +53,8 @@ def as_array(tensor: Tensor, holds: bool = True) -> NDArray[Any]:
     """
     real = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor
     array = numpy.asarray(_Memory(real, tensor.detach() if holds else None))
+    if not real.ndim:
+        array = array.reshape(())
     if real.dtype is not torch.bfloat16:
         return array
     # The one type that NumPy needs a package for; whoever has no bfloat16 tensors never imports it.
