@@ -21,6 +21,9 @@ _NAMES: Final = {
     }.items()
 }  # fmt: skip
 
+#: Where empty tensors are, which torch has nowhere: NumPy 2.0 takes no array there.
+_NOTHING: Final = numpy.zeros(1)
+
 
 class _Memory:
     """A tensor's memory as NumPy's array interface describes it; an array over it holds this.
@@ -35,11 +38,9 @@ class _Memory:
     def __init__(self, tensor: Tensor, owner: Tensor | None) -> None:
         self.owner = owner
         size = tensor.itemsize
-        # A number is a row of one: NumPy 2.0 would ask for the value of what has no axes.
         self.__array_interface__ = {
-            "version": 3, "typestr": _NAMES[tensor.dtype], "data": (tensor.data_ptr(), False),
-            "shape": tuple(tensor.shape) or (1,),
-            "strides": tuple(size * stride for stride in tensor.stride()) or (size,),
+            "version": 3, "typestr": _NAMES[tensor.dtype], "data": (tensor.data_ptr() or _NOTHING.ctypes.data, False),
+            "shape": tuple(tensor.shape), "strides": tuple(size * stride for stride in tensor.stride()),
         }  # fmt: skip
 
 
@@ -53,8 +54,6 @@ def as_array(tensor: Tensor, holds: bool = True) -> NDArray[Any]:
     """
     real = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor
     array = numpy.asarray(_Memory(real, tensor.detach() if holds else None))
-    if not real.ndim:
-        array = array.reshape(())
     if real.dtype is not torch.bfloat16:
         return array
     # The one type that NumPy needs a package for; whoever has no bfloat16 tensors never imports it.
