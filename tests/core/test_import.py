@@ -80,7 +80,9 @@ def test_what_completes_after_the_import():
         """
     ).splitlines()
     front_ends = {name for name in FRONT_ENDS if installed(name)}
-    assert found[0].split() == sorted({"RMSprop", "RowSparse", "numpy", "recipes", "schedules"} | front_ends)
+    assert found[0].split() == sorted(
+        {"RMSprop", "RowSparse", "checkpoint", "numpy", "recipes", "schedules"} | front_ends
+    )
     assert not HEAVY & set(found[1].split())
 
 
@@ -100,7 +102,7 @@ def test_a_star_import_loads_no_framework():
         """
         from rmsprop import *
         import sys
-        assert recipes and schedules
+        assert checkpoint and recipes and schedules
         assert not {"torch", "jax", "tensorflow", "tf_keras", "keras"} & set(sys.modules)
         """
     )
