@@ -104,7 +104,7 @@ define install-newest
 	@test -n "$(NEWEST_PYTHON)" || { echo "$(NO_NEWEST)"; exit 1; }
 	"$(NEWEST_PYTHON)" -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(1) \
-		--editable '.[tf_keras,torch,jax,keras]' pytest hypothesis
+		--editable '.[tf-keras,torch,jax,keras]' pytest hypothesis
 endef
 
 TORCH = $(shell grep '^torch==' constraints.txt)

@@ -1,6 +1,6 @@
 """Train a small network on handwritten digits with tf_keras: ``python examples/train_tf_keras.py``.
 
-A custom loop; ``train_keras.py`` has `fit`, which is the same here. Needed: ``pip install ".[tf_keras]" scikit-learn``
+A custom loop; ``train_keras.py`` has `fit`, which is the same here. Needed: ``pip install ".[tf-keras]" scikit-learn``
 in the folder above.
 """
 

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Environment -> extras that are installed together in it.
 ENVIRONMENTS = {
     "numpy": ("cli",),
-    "tensorflow": ("tf_keras", "keras"),
+    "tensorflow": ("tf-keras", "keras"),
     "jax": ("jax", "keras"),
     "torch": ("torch", "keras"),
 }
@@ -59,6 +59,14 @@ def constraints() -> str:
     return "".join(f"{name}=={version}\n" for name, version in sorted(chosen.items()))
 
 
+def check(python: Path, name: str) -> None:
+    """Fail if a package of an environment is not there: an old pip says no more than a warning of an unknown extra."""
+    extras = PROJECT["optional-dependencies"]
+    needed = [re.split("[>=]", requirement)[0] for extra in ENVIRONMENTS[name] for requirement in extras[extra]]
+    look = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    subprocess.run([python, "-c", look, *needed], check=True)
+
+
 def python(name: str) -> Path:
     """Give the interpreter of an environment, which is made first if it is not there as pyproject.toml wants it."""
     folder, wanted = ROOT / ".venv-lowest" / name, [f"[{','.join(ENVIRONMENTS[name])}]", TYPES, *TOOLS]
@@ -71,6 +79,7 @@ def python(name: str) -> Path:
     draft.write_text(text)
     install = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", draft]
     subprocess.run([*install, "--editable", f"{ROOT}{wanted[0]}", *wanted[1:]], check=True)
+    check(found, name)
     draft.rename(file)  # when all is there
     return found
 

@@ -117,7 +117,7 @@ class TestMeasuring:
             sys.stderr = sys.stdout
             print(main(["--frontend", "tf_keras"]))
         """
-        expected = 'bench: error: needs the package tensorflow: pip install ".[tf_keras]"'
+        expected = 'bench: error: needs the package tensorflow: pip install ".[tf-keras]"'
         line, code = processes.run(source, PYTHONPATH=processes.path(RUN.parent)).splitlines()
         assert (line.startswith(expected), code) == (True, "2")
 

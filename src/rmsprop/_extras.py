@@ -6,7 +6,7 @@ from typing import Final
 
 from rmsprop import _versions
 
-#: Extra -> the packages that it installs, by import name.
+#: Extra, by the name of its front end -> the packages that it installs, by import name.
 EXTRAS: Final = {
     "cli": ("autograd", "matplotlib", "rich", "sklearn", "threadpoolctl"),
     "jax": ("jax", "jaxlib", "optax"),
@@ -36,7 +36,9 @@ def advice(missing: ModuleNotFoundError) -> str:
     module = missing.name
     for extra, modules in EXTRAS.items():
         if module in modules:
-            return f'needs the package {module}: pip install ".[{extra}]" in the folder of rmsprop\'s sources'
+            # With a hyphen: packages say it so, and a pip before 23.3 knows no other spelling and installs nothing.
+            named = extra.replace("_", "-")
+            return f'needs the package {module}: pip install ".[{named}]" in the folder of rmsprop\'s sources'
     return ""
 
 

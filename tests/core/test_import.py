@@ -126,7 +126,7 @@ def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
                 print(error.name, error)
         print("{front_end}" in dir(rmsprop))
     """
-    remedy = f'pip install ".[{front_end}]" in the folder of rmsprop\'s sources'
+    remedy = f'pip install ".[{front_end.replace("_", "-")}]" in the folder of rmsprop\'s sources'
     line = f"{package} rmsprop.{front_end} needs the package {package}: {remedy}"
     assert run(source, PYTHONPATH=path()).splitlines() == [line, line, "False"]
 
