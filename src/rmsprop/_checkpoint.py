@@ -239,11 +239,14 @@ def _read_texts(shown: str, header: _safetensors.Header) -> tuple[list[SavedGrou
         count, groups = texts[_OURS + "iterations"], texts.get(_OURS + "groups")
         if not (count.isascii() and count.isdigit()):
             raise ValueError(f"{count!r} iterations")
+        first = _read_config(json.loads(texts[_OURS + "config"]))
         # An earlier version knew neither groups nor an order.
-        saved = [SavedGroup(None, *_read_config(json.loads(texts[_OURS + "config"])))]
+        saved = [SavedGroup(None, *first)]
         if groups is not None:
             saved = [SavedGroup(_read_names(one["names"]), *_read_config(one["config"])) for one in json.loads(groups)]
             _check_names([name for group in saved for name in group.names or ()], header)
+            if saved and saved[0][1:] != first:
+                raise ValueError("the config is not that of the first group")
         return saved, check_iterations(int(count))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{shown!r} is a checkpoint with damaged texts: {error}") from error
@@ -256,11 +259,9 @@ def _read_names(value: Any) -> list[str]:
 
 
 def _check_names(names: Sequence[str], header: _safetensors.Header) -> None:
-    """Compare the groups' names with the tensors; a variable may be there that has no state."""
-    slots = [key.partition("/")[::2] for key in header.tensors]
-    stepped = {name for slot, name in slots if slot == "velocity"}
-    known = stepped | {name for slot, name in slots if slot == "variable"}
-    if len(set(names)) < len(names) or not stepped <= set(names) <= known:
+    """Refuse names of groups that are repeated, or lack one with state. Tensors that are missing are listed later."""
+    stepped = {name for slot, _, name in (key.partition("/") for key in header.tensors) if slot == "velocity"}
+    if len(set(names)) < len(names) or not stepped <= set(names):
         raise ValueError(f"the groups hold {len(names)} variables, the tensors are of {len(stepped)}, or others")
 
 
