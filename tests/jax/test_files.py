@@ -28,7 +28,7 @@ def tree(dtype="float32", seed=0):
 def steps(optimizer, state, params, count, seed=1):
     for number in range(count):
         grads = tree(params["scale"].dtype, seed + number)
-        params, state = optimizer.apply_gradients(grads, state, params)
+        params, state = optimizer.apply_gradients(grads, params, state)
     return params, state
 
 
@@ -64,7 +64,7 @@ def test_tensors_have_the_names_of_key_paths(tmp_path):
 
 def test_the_next_step_compiles_nothing(tmp_path):
     optimizer = RMSprop(0.125, **EVERYTHING)
-    step = jax.jit(lambda grads, state, params: optimizer.apply_gradients(grads, state, params))
+    step = jax.jit(lambda grads, state, params: optimizer.apply_gradients(grads, params, state))
     params = tree()
     params, state = step(tree(seed=1), optimizer.init(params), params)
     params, state = step(tree(seed=1), state, params)

@@ -44,7 +44,7 @@ def run(plan, operands, kept):
 
 def test_the_call_as_it_is(call):
     optimizer = RMSprop(0.125, momentum=0.5)
-    params, state = optimizer.apply_gradients(GRADS, optimizer.init(PARAMS), PARAMS)
+    params, state = optimizer.apply_gradients(GRADS, PARAMS, optimizer.init(PARAMS))
     new = run(*call)
     expected = [tree[name] for tree in (params, state.velocities, state.momentums) for name in ("b", "w")]
     for one, other in zip(new, expected, strict=True):

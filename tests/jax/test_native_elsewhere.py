@@ -16,7 +16,7 @@ PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 
 
 def steps(one):
-    return text(one.apply_gradients, PARAMS, one.init(PARAMS), PARAMS)
+    return text(one.apply_gradients, PARAMS, PARAMS, one.init(PARAMS))
 
 
 def test_switch(monkeypatch):

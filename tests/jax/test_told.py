@@ -57,7 +57,7 @@ def test_patterns_without_a_match(way):
 def test_patterns_that_match():
     optimizer = RMSprop(0.5, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias", "dense/kernel"])
-    optimizer.apply_gradients(PARAMS, optimizer.init(PARAMS), PARAMS)
+    optimizer.apply_gradients(PARAMS, PARAMS, optimizer.init(PARAMS))
 
 
 def test_a_pickle_without_an_entry():
@@ -69,4 +69,4 @@ def test_a_pickle_without_an_entry():
             again = RMSprop.__new__(RMSprop)
             again.__setstate__({key: value for key, value in entries.items() if key != name})
             assert again.get_config() == optimizer.get_config()
-            again.apply_gradients(PARAMS, again.init(PARAMS), PARAMS)
+            again.apply_gradients(PARAMS, PARAMS, again.init(PARAMS))

@@ -121,7 +121,7 @@ def test_weak_types_do_not_compile_twice(given):
     optimizer, params = RMSprop(0.1), {"w": given}
     state = optimizer.init(params)
     for _ in range(3):
-        params, state = optimizer.apply_gradients({"w": jnp.float32(1)}, state, params)
+        params, state = optimizer.apply_gradients({"w": jnp.float32(1)}, params, state)
     assert optimizer._compiled._cache_size() == 1
     assert (params["w"].dtype, params["w"].weak_type) == (jnp.float32, False)
 
@@ -130,10 +130,10 @@ def test_donated_memory_is_used_and_the_old_values_stay_without():
     optimizer = RMSprop(**EVERYTHING)
     params = jax.tree.map(jnp.copy, PARAMS)
     state, before = optimizer.init(params), jax.tree.map(numpy.array, params)
-    optimizer.apply_gradients(gradients(1), state, params)
+    optimizer.apply_gradients(gradients(1), params, state)
     assert_equal(params, before)
     step = jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))
-    expected = jax.jit(optimizer.apply_gradients)(gradients(1), state, params)
+    expected = jax.jit(optimizer.apply_gradients)(gradients(1), params, state)
     found = step(gradients(1), state, params)
     assert params["a"].is_deleted()
     assert state.averages["a"].is_deleted()

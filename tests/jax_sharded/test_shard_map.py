@@ -53,7 +53,7 @@ def test_trajectory_equals_that_on_one_device(clip, make):
     for seed in range(1, 8):
         grads = meshes.arrays(seed)
         many, state = step(meshes.sharded(grads, mesh), state, many)
-        one, other = alone.apply_gradients(grads, other, one)
+        one, other = alone.apply_gradients(grads, one, other)
     assert meshes.is_sharded_alike(many, mesh)
     # Measured 5.3e-8: norms are summed in another order.
     assert meshes.difference(many, one) <= 3e-7
@@ -96,7 +96,7 @@ def test_norms_of_each_device_on_its_own():
     grads = jnp.arange(8.0)[:, None] * jnp.array([0.6, 0.8])
 
     def step(grads, params):
-        return optimizer.apply_gradients(grads, optimizer.init(params), params)[0]
+        return optimizer.apply_gradients(grads, params, optimizer.init(params))[0]
 
     mapped = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=P("models"), out_specs=P("models")))
     expected = -numpy.minimum(numpy.arange(8), 1)[:, None] * numpy.array([0.6, 0.8])

@@ -43,6 +43,18 @@ FIELDS: Final = {
 }  # fmt: skip
 
 
+#: Method -> the call to write, and the order of early versions where it was another.
+_CALLS: Final = {
+    "apply_gradients": "params, state = optimizer.apply_gradients(grads, params, state), in the order of minimize; "
+    "early versions had (grads, state, params)",
+    "minimize": "params, state, value = optimizer.minimize(loss, params, state)",
+    "finalize_variable_values": "params = optimizer.finalize_variable_values(params, state); "
+    "early versions had (state, params)",
+    "save": "optimizer.save(path, params, state)",
+    "update": "updates, state = optimizer.update(grads, state, params), in optax's order",
+}
+
+
 def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
     """Make the state for parameters.
 
@@ -71,21 +83,25 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
     return filled
 
 
-def check_state(state: Any, arguments: tuple[Any, ...] = ()) -> None:
-    """Refuse what `init` has not made, or made for several models at once.
+def check_state(state: Any, method: str = "", **others: Any) -> None:
+    """Refuse what `init` has not made, or made for several models at once, and a state in another argument's place.
 
     Args:
         state: what stands where a state belongs.
-        arguments: all of the call's, among which the state may stand elsewhere.
+        method: what was called, if it takes more than a state.
+        others: its other arguments, by their names.
 
     Raises:
-        TypeError: it is something else, or its counter holds no whole number.
+        TypeError: it is something else, another argument is a state, or the counter holds no whole number.
         ValueError: it is of several models.
     """
-    if not isinstance(state, RMSpropState):
-        swapped = any(isinstance(one, RMSpropState) for one in arguments)
-        order = ", in the order (grads, state, params)" if swapped else ""
-        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned{order}")
+    wrong = "" if isinstance(state, RMSpropState) else f"state is a {type(state).__name__}, no RMSpropState"
+    for name, other in others.items():
+        if isinstance(other, RMSpropState):
+            found = ", ".join(filter(None, (f"{name} is an RMSpropState", wrong)))
+            raise TypeError(f"{method}: {found}; write {_CALLS[method]}")
+    if wrong:
+        raise TypeError(f"{wrong}: pass what init(params) returned")
     if not jnp.issubdtype(jnp.result_type(state.iterations), jnp.integer):
         raise TypeError(f"state.iterations={state.iterations!r} is no whole number: init(params) makes an int32 array")
     if jnp.shape(state.iterations) != ():
