@@ -20,7 +20,7 @@ def moves(optimizer, steps, *, compiled, change=lambda state, step: state):
     state = optimizer.init(w)
     run = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     for step in range(steps):
-        new, state = run(ONE, change(state, step), w)
+        new, state = run(ONE, w, change(state, step))
         found.append(float(w - new))
         w = jnp.zeros(())
     return found, run
@@ -55,8 +55,8 @@ def test_assigning_does_not_reach_compiled_steps_and_says_so():
     optimizer.learning_rate = 0.25
     step = jax.jit(optimizer.apply_gradients)
     with pytest.raises(RuntimeError, match=r"learning_rate=0.25 was assigned after init\(\).*set_learning_rate"):
-        step(ONE, state, w)
-    step(ONE, optimizer.init(w), w)
+        step(ONE, w, state)
+    step(ONE, w, optimizer.init(w))
     with pytest.raises(RuntimeError, match=r"learning_rate=0.125 would not reach.*set_learning_rate"):
         optimizer.learning_rate = 0.125
 
@@ -109,8 +109,8 @@ def test_a_schedule_and_a_number_in_the_state_exclude_each_other(compiled):
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     state = RMSprop(0.5, **PLAIN).init(w)
     with pytest.raises(ValueError, match=r"state.rate: the state holds one, but the schedule.*_replace"):
-        step(ONE, state, w)
-    assert float(step(ONE, state._replace(rate=None), w)[0]) == -0.25
+        step(ONE, w, state)
+    assert float(step(ONE, w, state._replace(rate=None))[0]) == -0.25
 
 
 @pytest.mark.parametrize("native", ["0", "1"])

@@ -26,9 +26,9 @@ def call(monkeypatch):
     optimizer = RMSprop(0.125, momentum=0.5)
     state = optimizer.init(PARAMS)
     step = jax.jit(optimizer.apply_gradients)
-    text = step.lower(GRADS, state, PARAMS).as_text()
+    text = step.lower(GRADS, PARAMS, state).as_text()
     (plan,) = re.findall(r'rmsprop_step.*plan = "(.*?[^\\])"', text)
-    jax.block_until_ready(step(GRADS, state, PARAMS))
+    jax.block_until_ready(step(GRADS, PARAMS, state))
     kept = [PARAMS, state.velocities, state.momentums]
     order = ["b", "w"]  # as JAX sorts them, each the only one of its type
     operands = [state.rate, *(GRADS[name] for name in order), *(tree[name] for tree in kept for name in order)]

@@ -53,7 +53,7 @@ def scan_loss(one, params):
 
 def looped(one, params):
     start = params, one.init(params)
-    return jax.lax.fori_loop(0, 3, lambda _, carry: one.apply_gradients(gradients(carry[0]), *carry[::-1]), start)
+    return jax.lax.fori_loop(0, 3, lambda _, carry: one.apply_gradients(gradients(carry[0]), *carry), start)
 
 
 def chosen(one, params):
@@ -139,8 +139,8 @@ def test_debugging_says_what_a_bad_gradient_made(debugging, compiled, monkeypatc
     apply = jax.jit(one.apply_gradients) if compiled else one.apply_gradients
     with debugging(True):
         with pytest.raises(FloatingPointError, match="encountered in"):
-            apply(grads, state, PARAMS)
-        found = apply(gradients(PARAMS), state, PARAMS)
+            apply(grads, PARAMS, state)
+        found = apply(gradients(PARAMS), PARAMS, state)
     assert_same(found, step(one, PARAMS))
 
 

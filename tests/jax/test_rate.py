@@ -32,7 +32,7 @@ def test_it_is_what_the_next_step_takes_off(name, compiled):
     for _ in range(4):
         expected = rate(state)
         assert (expected.shape, expected.dtype) == ((), jnp.float32)
-        new, state = step(ONE, state, ZERO)
+        new, state = step(ONE, ZERO, state)
         assert float(new) == -float(expected)
 
 

@@ -31,8 +31,8 @@ def test_the_numbers_of_the_dense_gradient(make, options, compiled):
     params, other = {"table": TABLE, "bias": jnp.ones(3)}, {"table": TABLE, "bias": jnp.ones(3)}
     state, theirs = optimizer.init(params), optimizer.init(params)
     for _ in range(3):
-        params, state = step({"table": make(ROWS, VALUES, (6, 3)), "bias": jnp.ones(3)}, state, params)
-        other, theirs = step({"table": dense(), "bias": jnp.ones(3)}, theirs, other)
+        params, state = step({"table": make(ROWS, VALUES, (6, 3)), "bias": jnp.ones(3)}, params, state)
+        other, theirs = step({"table": dense(), "bias": jnp.ones(3)}, other, theirs)
     # Measured 0; a norm may be summed in another order after a scatter.
     jax.tree.map(lambda x, y: numpy.testing.assert_allclose(x, y, rtol=0, atol=3e-7), (params, state), (other, theirs))
 

@@ -45,13 +45,13 @@ def test_patterns_without_a_match(way):
     state = RMSprop(0.5, weight_decay=0.5).init(PARAMS)
     step = jax.jit(optimizer.apply_gradients) if way == "jit" else optimizer.apply_gradients
     with pytest.warns(UserWarning, match="var_names holds") as caught:
-        optimizer.init(PARAMS) if way == "init" else step(PARAMS, state, PARAMS)
+        optimizer.init(PARAMS) if way == "init" else step(PARAMS, PARAMS, state)
     assert [one.filename for one in caught if way != "jit"] in ([__file__, __file__], [])
     texts = [str(one.message) for one in caught]
     assert len(texts) == 2
     assert "'nope', which is found in no variable's name: 'dense/bias', 'dense/kernel'" in texts[0]
     assert "'^kernel$'" in texts[1]
-    step(PARAMS, state, PARAMS)  # a warning is an error here
+    step(PARAMS, PARAMS, state)  # a warning is an error here
 
 
 def test_patterns_that_match():

@@ -74,7 +74,7 @@ def test_exclusion(arguments, expected, compiled):
     optimizer = excluded(**arguments)
     state = optimizer.init(PARAMS)
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
-    assert decayed(step(ZEROS, state, PARAMS)[0]) == expected
+    assert decayed(step(ZEROS, PARAMS, state)[0]) == expected
 
 
 def test_an_array_at_two_places_is_excluded_at_both():
