@@ -55,7 +55,7 @@ def test_both_ways_agree_at_every_step(monkeypatch):
     params, state, worst = PARAMS, init(PARAMS), 0.0
     theirs = by_transformation(**EVERYTHING)[0](PARAMS)
     for seed in range(50):
-        found, theirs = other(gradients(seed), theirs, params)
+        found, theirs = other(gradients(seed), params, theirs)
         new, state = step(gradients(seed), params, state)
         for name in ("a", "b"):
             largest = numpy.maximum(abs(params[name]), abs(new[name]))
