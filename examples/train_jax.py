@@ -68,6 +68,6 @@ for epoch in range(EPOCHS):
         params, state, value = train_step(params, state, noisy, labels[batch])
     print(f"epoch {epoch + 1:2}   loss {value:.4f}")
 
-averaged = optimizer.finalize_variable_values(state, params)
+averaged = optimizer.finalize_variable_values(params, state)
 accuracy = jnp.mean(scores(averaged, test_images).argmax(axis=1) == test_labels)
 print(f"test accuracy {accuracy:.2%}")

@@ -86,7 +86,7 @@ class Jax:
         return {"layer": layer, "scale": values["scale"]}
 
     def step(self, gradients):
-        self.params, self.state = self.optimizer.apply_gradients(self.tree(gradients), self.state, self.params)
+        self.params, self.state = self.optimizer.apply_gradients(self.tree(gradients), self.params, self.state)
 
     def save(self, path, **options):
         self.optimizer.save(path, self.params, self.state, **options)

@@ -39,7 +39,7 @@ class ByOptimizer:
         self.state = self.optimizer.init(params)
 
     def step(self, grads):
-        self.params, self.state = self.optimizer.apply_gradients(grads, self.state, self.params)
+        self.params, self.state = self.optimizer.apply_gradients(grads, self.params, self.state)
 
 
 class ByTransformation:

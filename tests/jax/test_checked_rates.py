@@ -28,7 +28,7 @@ class Last(LearningRateSchedule):
 
 def eager(rate, **options):
     optimizer = RMSprop(rate, **options)
-    return optimizer.init(W), lambda state: optimizer.apply_gradients(W, state, W)[1]
+    return optimizer.init(W), lambda state: optimizer.apply_gradients(W, W, state)[1]
 
 
 def transformed(rate):
@@ -80,7 +80,7 @@ def test_what_is_no_number_is_seen_while_a_step_is_traced(value):
     state = optimizer.init(W)._replace(rate=value)
     for one, given in ((optimizer, state), (schedules, schedules.init(W))):
         with pytest.raises(TypeError, match="learning_rate has the type (bool|complex64).*is not a number"):
-            one.apply_gradients(W, given, W)
+            one.apply_gradients(W, W, given)
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -106,16 +106,16 @@ def test_rates_that_are_right(way, native):
     w, found = jnp.ones(()), []
     state = optimizer.init(w)
     for _ in range(5):
-        new, state = optimizer.apply_gradients(w, state, w)
+        new, state = optimizer.apply_gradients(w, w, state)
         found.append(float(w - new))
     assert found == [0.5, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_another_schedule_is_looked_at():
     optimizer = RMSprop(Last(0.25))
-    _, state = optimizer.apply_gradients(W, optimizer.init(W), W)
+    _, state = optimizer.apply_gradients(W, W, optimizer.init(W))
     optimizer.learning_rate = lambda step: jnp.where(step < 1, 1.0, -1.0)
     with pytest.raises(ValueError, match="learning_rate="):
-        optimizer.apply_gradients(W, state, W)
+        optimizer.apply_gradients(W, W, state)
     optimizer.learning_rate = Last(0.125)
-    assert optimizer.apply_gradients(W, state, W)[1].iterations == 2
+    assert optimizer.apply_gradients(W, W, state)[1].iterations == 2

@@ -101,7 +101,7 @@ def test_orbax_saves_and_restores_the_state(make, tmp_path):
     optimizer = make(**EVERYTHING, slot_dtype="bfloat16")
     state = optimizer.init(params)
     if make is RMSprop:
-        params, state = optimizer.apply_gradients(params, state, params)
+        params, state = optimizer.apply_gradients(params, params, state)
     else:
         updates, state = optimizer.update(params, state, params)
         params = optax.apply_updates(params, updates)

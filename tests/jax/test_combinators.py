@@ -90,7 +90,7 @@ def test_multi_steps(options):
     inner = optimizer.init(expected)
     for seed in (0, 2, 4):
         mean = jax.tree.map(lambda x, y: (x + y) / 2, gradients(seed), gradients(seed + 1))
-        expected, inner = optimizer.apply_gradients(mean, inner, expected)
+        expected, inner = optimizer.apply_gradients(mean, expected, inner)
     assert_near(params, expected, 1e-6)  # measured 6e-8
 
 

@@ -16,7 +16,7 @@ def step(native):
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     w = jnp.array(start)
     for _ in range(steps):
-        w, state = step(w, state, w)
+        w, state = step(w, w, state)
     return w
 """
 

@@ -60,7 +60,7 @@ def test_a_step_needs_arrays():
     struct, array = jax.ShapeDtypeStruct((2,), jnp.float32), jnp.ones(2)
     optimizer, transformation = RMSprop(0.1), rmsprop(0.1)
     with pytest.raises(TypeError, match="ShapeDtypeStruct"):
-        optimizer.apply_gradients(array, optimizer.init(struct), struct)
+        optimizer.apply_gradients(array, struct, optimizer.init(struct))
     with pytest.raises(TypeError, match="is a ShapeDtypeStruct, not an array"):
         transformation.update(array, transformation.init(struct), struct)
 

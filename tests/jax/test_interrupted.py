@@ -28,7 +28,7 @@ def run(rate=0.5, **options):
 
 
 def step(run):
-    run.params, run.state = run.optimizer.apply_gradients(GRADS, run.state, run.params)
+    run.params, run.state = run.optimizer.apply_gradients(GRADS, run.params, run.state)
 
 
 def anew(run):
@@ -107,18 +107,18 @@ def test_a_new_state(every):
 
 
 WRONG = {
-    "tree": lambda run: run.optimizer.apply_gradients({"w": GRADS["w"]}, run.state, run.params),
-    "shape": lambda run: run.optimizer.apply_gradients(GRADS | {"b": jnp.ones(3)}, run.state, run.params),
-    "gradient's type": lambda run: run.optimizer.apply_gradients(GRADS | {"b": 1 + 1j}, run.state, run.params),
-    "parameter's type": lambda run: run.optimizer.apply_gradients(GRADS, run.state, run.params | {"b": jnp.int32(1)}),
-    "state": lambda run: run.optimizer.apply_gradients(GRADS, run.state._replace(momentums=None), run.params),
-    "no state": lambda run: run.optimizer.apply_gradients(GRADS, (), run.params),
-    "no gradients": lambda run: run.optimizer.apply_gradients({"w": None, "b": None}, run.state, run.params),
+    "tree": lambda run: run.optimizer.apply_gradients({"w": GRADS["w"]}, run.params, run.state),
+    "shape": lambda run: run.optimizer.apply_gradients(GRADS | {"b": jnp.ones(3)}, run.params, run.state),
+    "gradient's type": lambda run: run.optimizer.apply_gradients(GRADS | {"b": 1 + 1j}, run.params, run.state),
+    "parameter's type": lambda run: run.optimizer.apply_gradients(GRADS, run.params | {"b": jnp.int32(1)}, run.state),
+    "state": lambda run: run.optimizer.apply_gradients(GRADS, run.params, run.state._replace(momentums=None)),
+    "no state": lambda run: run.optimizer.apply_gradients(GRADS, run.params, ()),
+    "no gradients": lambda run: run.optimizer.apply_gradients({"w": None, "b": None}, run.params, run.state),
     "warning, which is an error here": lambda run: run.optimizer.apply_gradients(
-        GRADS | {"b": None}, run.state, run.params
+        GRADS | {"b": None}, run.params, run.state
     ),
     "loss": lambda run: run.optimizer.minimize(lambda params: 1 / 0, run.params, run.state),
-    "traced": lambda run: jax.jit(run.optimizer.apply_gradients)(GRADS, run.state, run.params),
+    "traced": lambda run: jax.jit(run.optimizer.apply_gradients)(GRADS, run.params, run.state),
     "init's type": lambda run: run.optimizer.init({"w": 1}),
 }
 
@@ -143,10 +143,10 @@ def test_a_step_whose_results_were_lost():
     """The same arguments give the same results, whoever has read them before."""
     made = run()
     made.optimizer.learning_rate = 0.125
-    lost, found = (made.optimizer.apply_gradients(GRADS, made.state, made.params)[1] for _ in range(2))
+    lost, found = (made.optimizer.apply_gradients(GRADS, made.params, made.state)[1] for _ in range(2))
     assert float(lost.rate) == float(found.rate) == 0.125
     state = made.optimizer.set_learning_rate(made.state, 0.25)
-    assert float(made.optimizer.apply_gradients(GRADS, state, made.params)[1].rate) == 0.25
+    assert float(made.optimizer.apply_gradients(GRADS, made.params, state)[1].rate) == 0.25
 
 
 def test_a_refused_step_is_not_the_first():
@@ -154,12 +154,12 @@ def test_a_refused_step_is_not_the_first():
     optimizer = RMSprop(0.5, weight_decay=0.25)
     state = RMSprop(0.5, weight_decay=0.25).init(params())
     with pytest.raises(ValueError, match="grads is not the tree"):
-        optimizer.apply_gradients({}, state, params())
+        optimizer.apply_gradients({}, params(), state)
     with pytest.raises(ValueError, match="grads is not the tree"):
-        jax.jit(optimizer.apply_gradients)({}, state, params())
+        jax.jit(optimizer.apply_gradients)({}, params(), state)
     optimizer.learning_rate = 0.125
     optimizer.exclude_from_weight_decay(var_names=["w", "b"])
     zeros = jax.tree.map(jnp.zeros_like, params())
-    new, state = optimizer.apply_gradients(zeros, state, params())
+    new, state = optimizer.apply_gradients(zeros, params(), state)
     assert float(state.rate) == 0.125
     assert jax.tree.all(jax.tree.map(jnp.array_equal, new, params()))

@@ -20,7 +20,7 @@ def moves(optimizer, steps, *, compiled, change=lambda state, step: state):
     state = optimizer.init(w)
     run = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     for step in range(steps):
-        new, state = run(ONE, change(state, step), w)
+        new, state = run(ONE, w, change(state, step))
         found.append(float(w - new))
         w = jnp.zeros(())
     return found, run
@@ -41,9 +41,9 @@ def test_assigning_reaches_the_next_step():
     optimizer, w = RMSprop(0.5, **PLAIN), jnp.zeros(())
     state = optimizer.init(w)
     optimizer.learning_rate = 0.25
-    new, state = optimizer.apply_gradients(ONE, state, w)
+    new, state = optimizer.apply_gradients(ONE, w, state)
     assert (float(new), float(state.rate), optimizer.learning_rate) == (-0.25, 0.25, 0.25)
-    new, state = optimizer.apply_gradients(ONE, optimizer.set_learning_rate(state, 2.0), w)
+    new, state = optimizer.apply_gradients(ONE, w, optimizer.set_learning_rate(state, 2.0))
     assert float(new) == -2.0
     assert float(optimizer.init(w).rate) == 0.25
     assert optimizer._compiled._cache_size() == 1
@@ -55,8 +55,8 @@ def test_assigning_does_not_reach_compiled_steps_and_says_so():
     optimizer.learning_rate = 0.25
     step = jax.jit(optimizer.apply_gradients)
     with pytest.raises(RuntimeError, match=r"learning_rate=0.25 was assigned after init\(\).*set_learning_rate"):
-        step(ONE, state, w)
-    step(ONE, optimizer.init(w), w)
+        step(ONE, w, state)
+    step(ONE, w, optimizer.init(w))
     with pytest.raises(RuntimeError, match=r"learning_rate=0.125 would not reach.*set_learning_rate"):
         optimizer.learning_rate = 0.125
 
@@ -64,7 +64,7 @@ def test_assigning_does_not_reach_compiled_steps_and_says_so():
 def test_a_rate_that_is_an_array_is_not_given_away():
     rate, other = jnp.float32(0.5), jnp.float32(0.25)
     optimizer = RMSprop(rate, **PLAIN)
-    step = jax.jit(lambda params, state: optimizer.apply_gradients(ONE, state, params), donate_argnums=(0, 1))
+    step = jax.jit(lambda params, state: optimizer.apply_gradients(ONE, params, state), donate_argnums=(0, 1))
     for _ in range(2):
         new, state = step(jnp.zeros(()), optimizer.init(ONE))
         assert float(new) == -0.5
@@ -97,8 +97,8 @@ def test_a_schedule_replaces_a_number():
     optimizer = RMSprop(0.5, **PLAIN)
     state = optimizer.init(ONE)
     optimizer.learning_rate = ExponentialDecay(2.0, 1, 0.5)
-    new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
-    new, state = optimizer.apply_gradients(ONE, state, jnp.zeros(()))
+    new, state = optimizer.apply_gradients(ONE, jnp.zeros(()), state)
+    new, state = optimizer.apply_gradients(ONE, jnp.zeros(()), state)
     assert (float(new), state.rate) == (-1.0, None)
 
 
@@ -109,8 +109,8 @@ def test_a_schedule_and_a_number_in_the_state_exclude_each_other(compiled):
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
     state = RMSprop(0.5, **PLAIN).init(w)
     with pytest.raises(ValueError, match=r"state.rate: the state holds one, but the schedule.*_replace"):
-        step(ONE, state, w)
-    assert float(step(ONE, state._replace(rate=None), w)[0]) == -0.25
+        step(ONE, w, state)
+    assert float(step(ONE, w, state._replace(rate=None))[0]) == -0.25
 
 
 @pytest.mark.parametrize("native", ["0", "1"])
@@ -120,14 +120,14 @@ def test_a_rate_is_one_number(native, monkeypatch):
     held, given = RMSprop(0.5), RMSprop(lambda step: rates)
     state, transformation = held.init(w)._replace(rate=rates), rmsprop(lambda step: rates)
     for step in (
-        lambda: held.apply_gradients(w, state, w),
-        lambda: given.apply_gradients(w, given.init(w), w),
+        lambda: held.apply_gradients(w, w, state),
+        lambda: given.apply_gradients(w, w, given.init(w)),
         lambda: transformation.update(w, transformation.init(w), w),
     ):
         with pytest.raises(ValueError, match=r"learning_rate has the shape \(2,\).*vmap"):
             step()
     with pytest.raises(TypeError, match="learning_rate=None, which a schedule gave, is not a number"):
-        RMSprop(lambda step: None).apply_gradients(w, given.init(w), w)
+        RMSprop(lambda step: None).apply_gradients(w, w, given.init(w))
 
 
 class Halving(LearningRateSchedule):
@@ -172,7 +172,7 @@ def test_a_function_of_nothing_is_called_at_every_step():
 def test_a_function_of_nothing_is_not_traced():
     optimizer = RMSprop(lambda: 0.5)
     with pytest.raises(TypeError, match="takes no step: it would be called when the step is traced"):
-        jax.jit(optimizer.apply_gradients)(ONE, optimizer.init(ONE), ONE)
+        jax.jit(optimizer.apply_gradients)(ONE, ONE, optimizer.init(ONE))
     with pytest.raises(TypeError, match="takes no step.*inject_hyperparams"):
         rmsprop(lambda: 0.5)
     with pytest.raises(ValueError, match=r"learning_rate\(\)=-1"):
@@ -183,7 +183,7 @@ def test_a_rate_of_each_model():
     optimizer = RMSprop(0.5, **PLAIN)
     state = jax.vmap(optimizer.init)(jnp.zeros(3))
     state = state._replace(rate=jnp.array([1.0, 2.0, 4.0]))
-    new, _ = jax.vmap(optimizer.apply_gradients)(jnp.ones(3), state, jnp.zeros(3))
+    new, _ = jax.vmap(optimizer.apply_gradients)(jnp.ones(3), jnp.zeros(3), state)
     numpy.testing.assert_array_equal(new, [-1, -2, -4])
     state = optimizer.set_learning_rate(state, 0.5)
     numpy.testing.assert_array_equal(state.rate, [0.5, 0.5, 0.5])

@@ -34,7 +34,7 @@ def test_minimize_hands_arguments_on_and_gives_back_what_came():
     params, after, (value, aux) = optimizer.minimize(loss, PARAMS, state, 2.0, "data", has_aux=True)
     assert (float(value), aux) == (float(2 * (PARAMS["a"] ** 2).sum()), {"data": "data"})
     grads = {"a": 4 * PARAMS["a"], "b": None}
-    expected = optimizer.apply_gradients(grads, state, PARAMS)
+    expected = optimizer.apply_gradients(grads, PARAMS, state)
     jax.tree.map(numpy.testing.assert_array_equal, (params, after), expected)
 
 
@@ -50,8 +50,8 @@ def test_minimize_refuses_what_is_no_function():
 def test_finalize_gives_the_averages(slot_dtype):
     optimizer = RMSprop(0.125, use_ema=True, ema_overwrite_frequency=None, slot_dtype=slot_dtype)
     state = optimizer.init(PARAMS)
-    params, state = optimizer.apply_gradients(PARAMS, state, PARAMS)
-    final = optimizer.finalize_variable_values(state, params)
+    params, state = optimizer.apply_gradients(PARAMS, PARAMS, state)
+    final = optimizer.finalize_variable_values(params, state)
     assert jax.tree.structure(final) == jax.tree.structure(params)
     assert final["a"].dtype == jnp.float32
     numpy.testing.assert_array_equal(final["a"], state.averages["a"].astype(jnp.float32))
@@ -61,9 +61,9 @@ def test_finalize_gives_the_averages(slot_dtype):
 
 def test_finalize_without_averages_gives_the_parameters():
     optimizer = RMSprop()
-    assert optimizer.finalize_variable_values(optimizer.init(PARAMS), PARAMS) is PARAMS
+    assert optimizer.finalize_variable_values(PARAMS, optimizer.init(PARAMS)) is PARAMS
     with pytest.raises(TypeError, match="a tuple, no RMSpropState"):
-        optimizer.finalize_variable_values((), PARAMS)
+        optimizer.finalize_variable_values(PARAMS, ())
 
 
 def test_one_optimizer_steps_several_models():
@@ -71,8 +71,8 @@ def test_one_optimizer_steps_several_models():
     others = {"kernel": jnp.ones(3)}
     mine, theirs = optimizer.init(PARAMS), optimizer.init(others)
     for _ in range(2):
-        optimizer.apply_gradients(PARAMS, mine, PARAMS)
-        optimizer.apply_gradients(others, theirs, others)
+        optimizer.apply_gradients(PARAMS, PARAMS, mine)
+        optimizer.apply_gradients(others, others, theirs)
     assert optimizer._compiled._cache_size() == 2
 
 

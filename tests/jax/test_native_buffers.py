@@ -26,9 +26,9 @@ def call(monkeypatch):
     optimizer = RMSprop(0.125, momentum=0.5)
     state = optimizer.init(PARAMS)
     step = jax.jit(optimizer.apply_gradients)
-    text = step.lower(GRADS, state, PARAMS).as_text()
+    text = step.lower(GRADS, PARAMS, state).as_text()
     (plan,) = re.findall(r'rmsprop_step.*plan = "(.*?[^\\])"', text)
-    jax.block_until_ready(step(GRADS, state, PARAMS))
+    jax.block_until_ready(step(GRADS, PARAMS, state))
     kept = [PARAMS, state.velocities, state.momentums]
     order = ["b", "w"]  # as JAX sorts them, each the only one of its type
     operands = [state.rate, *(GRADS[name] for name in order), *(tree[name] for tree in kept for name in order)]
@@ -44,7 +44,7 @@ def run(plan, operands, kept):
 
 def test_the_call_as_it_is(call):
     optimizer = RMSprop(0.125, momentum=0.5)
-    params, state = optimizer.apply_gradients(GRADS, optimizer.init(PARAMS), PARAMS)
+    params, state = optimizer.apply_gradients(GRADS, PARAMS, optimizer.init(PARAMS))
     new = run(*call)
     expected = [tree[name] for tree in (params, state.velocities, state.momentums) for name in ("b", "w")]
     for one, other in zip(new, expected, strict=True):

@@ -43,12 +43,12 @@ def test_a_second_step(compiled, compilations, monkeypatch):
     step = jax.jit(one.apply_gradients) if compiled else one.apply_gradients
     state, rates = one.init(PARAMS), [jnp.float32(0.1), jnp.float32(0.2)]
     states = [one.set_learning_rate(state, rate) for rate in rates]
-    first, _ = step(PARAMS, states[0], PARAMS)
+    first, _ = step(PARAMS, PARAMS, states[0])
     assert compilations
     kernels = [list(kernel.overloads) for kernel in (_kernels.step, _kernels.square_sums)]
     del compilations[:]
-    second, state = step(PARAMS, states[1], PARAMS)
-    step(PARAMS, state, second)
+    second, state = step(PARAMS, PARAMS, states[1])
+    step(PARAMS, second, state)
     assert not compilations
     assert kernels == [list(kernel.overloads) for kernel in (_kernels.step, _kernels.square_sums)]
     assert (first["kernel"] != second["kernel"]).all()

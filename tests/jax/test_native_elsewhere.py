@@ -16,7 +16,7 @@ PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 
 
 def steps(one):
-    return text(one.apply_gradients, PARAMS, one.init(PARAMS), PARAMS)
+    return text(one.apply_gradients, PARAMS, PARAMS, one.init(PARAMS))
 
 
 def test_switch(monkeypatch):
@@ -35,7 +35,7 @@ def test_export_traces_the_rule(platforms, monkeypatch):
     """A process that runs it need not have us."""
     pytest.importorskip("flatbuffers", reason="jax.export writes by flatbuffers, which JAX does not bring")
     one = optimizer(monkeypatch, **EVERYTHING)
-    given = PARAMS, one.init(PARAMS), PARAMS
+    given = PARAMS, PARAMS, one.init(PARAMS)
     flat, tree = jax.tree.flatten(given)
 
     def step(*leaves):
@@ -58,11 +58,11 @@ def test_a_process_of_two_devices():
     params = jax.device_put(jnp.arange(1.0, 9.0), NamedSharding(mesh, PartitionSpec("x")))
     state = one.init(params)
     step = jax.jit(one.apply_gradients)
-    assert "rmsprop_step" not in step.lower(params, state, params).as_text()
-    new, _ = step(params, state, params)
+    assert "rmsprop_step" not in step.lower(params, params, state).as_text()
+    new, _ = step(params, params, state)
     assert new.sharding.is_equivalent_to(params.sharding, 1)
     alone = jnp.arange(1.0, 9.0)
-    wanted, _ = one.apply_gradients(alone, one.init(alone), alone)
+    wanted, _ = one.apply_gradients(alone, alone, one.init(alone))
     numpy.testing.assert_allclose(new, wanted, 1e-6)
     print("sharded")
     """

@@ -27,11 +27,11 @@ def test_bits(case, dtype, monkeypatch):
     with precision(dtype):
         jaxs, params = optimizer(monkeypatch, **case.options), tree(kept)
         state = jaxs.init(params)
-        assert CALL in text(jaxs.apply_gradients, params, state, params)
+        assert CALL in text(jaxs.apply_gradients, params, params, state)
         for place in range(STEPS):
             given = by_name(cases.at(cases.gradients(STEPS, dtype), place))
             numpys.apply_gradients([(given[name], kept[name]) for name in kept])
-            params, state = jaxs.apply_gradients(tree(given), state, params)
+            params, state = jaxs.apply_gradients(tree(given), params, state)
         for name, variable in kept.items():
             numpy.testing.assert_array_equal(numpy.asarray(params[name]), variable, strict=True)
         ours = {slot: by_name(named) for slot, named in slots(state, params).items() if slot != "variables"}
@@ -52,7 +52,7 @@ def test_a_large_gradient_s_norm(monkeypatch):
     gradients[0] = gradients[0].astype("float32") * 3
     options = {"learning_rate": 2.0**-7, "global_clipnorm": 0.37, "weight_decay": 2.0**-8}
     jaxs, params = optimizer(monkeypatch, **options), [jax.numpy.array(one) for one in variables]
-    new, _ = jaxs.apply_gradients(gradients, jaxs.init(params), params)
+    new, _ = jaxs.apply_gradients(gradients, params, jaxs.init(params))
     rmsprop.RMSprop(**options).apply_gradients(list(zip(gradients, variables, strict=True)))
     for one, other in zip(new, variables, strict=True):
         numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)
@@ -66,8 +66,8 @@ def test_many_tensors_are_several_calls(options, calls, monkeypatch):
     arrays = [numpy.full(3, number + 1, numpy.float32) for number in range(256)]
     jaxs, params = optimizer(monkeypatch, learning_rate=2.0**-7, **options), [jax.numpy.array(one) for one in arrays]
     state = jaxs.init(params)
-    assert text(jaxs.apply_gradients, params, state, params).count(CALL) == calls
-    new, _ = jaxs.apply_gradients(params, state, params)
+    assert text(jaxs.apply_gradients, params, params, state).count(CALL) == calls
+    new, _ = jaxs.apply_gradients(params, params, state)
     rmsprop.RMSprop(learning_rate=2.0**-7, **options).apply_gradients([(one, one) for one in arrays])
     for one, other in zip(new, arrays, strict=True):
         numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)

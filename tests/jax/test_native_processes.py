@@ -18,7 +18,7 @@ def test_a_cached_step_runs_in_another_process(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    source = STEP + "new = step(params, state, params)[0]\nprint(new.sum(), new[3, 4])\n"
+    source = STEP + "new = step(params, params, state)[0]\nprint(new.sum(), new[3, 4])\n"
     first = processes.run(source, **environment)
     files = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("jit_apply_gradients"))
     assert any(name.endswith("-cache") for name in files)
@@ -28,9 +28,9 @@ def test_a_cached_step_runs_in_another_process(tmp_path):
 
 def test_clearing_jax_s_caches_and_ending_while_a_step_is_under_way():
     source = STEP + (
-        "for _ in range(2):\n    print(step(params, state, params)[0][0, 0])\n    jax.clear_caches()\n"
+        "for _ in range(2):\n    print(step(params, params, state)[0][0, 0])\n    jax.clear_caches()\n"
         "params = jnp.ones(20_000_000)\nstate = one.init(params)\n"
-        "for _ in range(4): params, state = step(params, state, params)\nprint('leaving')\n"
+        "for _ in range(4): params, state = step(params, params, state)\nprint('leaving')\n"
     )
     before, after, leaving = processes.run(source).splitlines()
     assert float(before) < 10
@@ -47,7 +47,7 @@ state = one.init(params)
 def step(params, state):
     grads = params
     for _ in range(4): grads = grads @ params * 1e-3
-    return one.apply_gradients(grads, state, params)
+    return one.apply_gradients(grads, params, state)
 
 jax.block_until_ready(step(params, state))
 

@@ -15,14 +15,14 @@ def test_threads_share_a_compiled_step(monkeypatch):
     step = jax.jit(one.apply_gradients)
     starts = [{"kernel": jnp.full((400, 300), 1.0 + place), "bias": jnp.arange(5.0) - place} for place in range(4)]
     state = one.init(starts[0])
-    assert CALL in text(one.apply_gradients, starts[0], state, starts[0])
-    wanted = [step(params, state, params) for params in starts]
+    assert CALL in text(one.apply_gradients, starts[0], starts[0], state)
+    wanted = [step(params, params, state) for params in starts]
     failures = []
 
     def work(place):
         try:
             for _ in range(40):
-                assert_same(step(starts[place], state, starts[place]), wanted[place])
+                assert_same(step(starts[place], starts[place], state), wanted[place])
         except BaseException as failure:
             failures.append(failure)
 

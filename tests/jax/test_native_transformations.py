@@ -23,26 +23,26 @@ def gradients(params):
 
 
 def step(one, params):
-    return one.apply_gradients(gradients(params), one.init(params), params)
+    return one.apply_gradients(gradients(params), params, one.init(params))
 
 
 def loss(one, params):
     """What two steps lead to: they are differentiated, as in meta-learning."""
     state = one.init(params)
     for _ in range(2):
-        params, state = one.apply_gradients(gradients(params), state, params)
+        params, state = one.apply_gradients(gradients(params), params, state)
     return sum(jnp.sum(jnp.sin(leaf)) for leaf in params)
 
 
 def rate_loss(one, rate):
     state = one.set_learning_rate(one.init(PARAMS), rate)
-    return sum(jnp.sum(leaf) for leaf in one.apply_gradients(gradients(PARAMS), state, PARAMS)[0])
+    return sum(jnp.sum(leaf) for leaf in one.apply_gradients(gradients(PARAMS), PARAMS, state)[0])
 
 
 def scanned(one, params):
     def body(carry, _):
         params, state = carry
-        carry = one.apply_gradients(gradients(params), state, params)
+        carry = one.apply_gradients(gradients(params), params, state)
         return carry, carry[0][0]
 
     return jax.lax.scan(body, (params, one.init(params)), length=5)
@@ -54,14 +54,14 @@ def scan_loss(one, params):
 
 def looped(one, params):
     start = params, one.init(params)
-    return jax.lax.fori_loop(0, 3, lambda _, carry: one.apply_gradients(gradients(carry[0]), *carry[::-1]), start)
+    return jax.lax.fori_loop(0, 3, lambda _, carry: one.apply_gradients(gradients(carry[0]), *carry), start)
 
 
 def chosen(one, params):
     state = one.init(params)
     return jax.lax.cond(
         params[1] > -100,
-        lambda: one.apply_gradients(gradients(params), state, params),
+        lambda: one.apply_gradients(gradients(params), params, state),
         lambda: (params, state),
     )
 
@@ -141,8 +141,8 @@ def test_debugging_says_what_a_bad_gradient_made(debugging, compiled, monkeypatc
     apply = jax.jit(one.apply_gradients) if compiled else one.apply_gradients
     with debugging(True):
         with pytest.raises(FloatingPointError, match="encountered in"):
-            apply(grads, state, PARAMS)
-        found = apply(gradients(PARAMS), state, PARAMS)
+            apply(grads, PARAMS, state)
+        found = apply(gradients(PARAMS), PARAMS, state)
     assert_same(found, step(one, PARAMS))
 
 
@@ -154,7 +154,7 @@ def test_shard_map_over_one_device(monkeypatch):
     def run(native):
         one = optimizer(monkeypatch, native, **options)
         mapped = jax.shard_map(
-            lambda params: one.apply_gradients(gradients(params), one.init(params), params)[0],
+            lambda params: one.apply_gradients(gradients(params), params, one.init(params))[0],
             mesh=mesh, in_specs=spread, out_specs=spread,
         )  # fmt: skip
         return jax.jit(mapped)([PARAMS[0], PARAMS[2]])

@@ -15,7 +15,7 @@ STEP = """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            found, _ = optimizer.apply_gradients(params, optimizer.init(params), params)
+            found, _ = optimizer.apply_gradients(params, params, optimizer.init(params))
     # 1 - 0.5 / sqrt(0.1 + 1e-7)
     numpy.testing.assert_allclose(found["w"], -0.58113804, rtol=1e-6)
     print(*(one.message for one in caught), sep="\\n")

@@ -55,7 +55,7 @@ def test_the_optimizers_rate_is_set_in_its_state():
     optimizer, w = RMSprop(0.5, rho=0.0, epsilon=0.0), jnp.zeros(())
     state = optimizer.init(w)
     for given, expected in ((state, -0.5), (optax.tree.set(state, rate=jnp.float32(0.25)), -0.25)):
-        assert float(optimizer.apply_gradients(jnp.ones(()), given, w)[0]) == expected
+        assert float(optimizer.apply_gradients(jnp.ones(()), w, given)[0]) == expected
 
 
 @pytest.mark.parametrize("way", ["set", "replace", "of the optimizer"])

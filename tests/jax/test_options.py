@@ -91,8 +91,8 @@ def test_the_config_holds_schedules_and_axes():
 def test_copies(again):
     optimizer, w = RMSprop(**EVERYTHING), {"kernel": jnp.ones(3), "bias": jnp.ones(3)}
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    expected, _ = optimizer.apply_gradients(w, optimizer.init(w), w)
-    found, _ = again(optimizer).apply_gradients(w, optimizer.init(w), w)
+    expected, _ = optimizer.apply_gradients(w, w, optimizer.init(w))
+    found, _ = again(optimizer).apply_gradients(w, w, optimizer.init(w))
     for name in w:
         numpy.testing.assert_array_equal(found[name], expected[name])
     assert (found["kernel"] != found["bias"]).all()

@@ -32,7 +32,7 @@ def test_it_is_what_the_next_step_takes_off(name, compiled):
     for _ in range(4):
         expected = rate(state)
         assert (expected.shape, expected.dtype) == ((), jnp.float32)
-        new, state = step(ONE, state, ZERO)
+        new, state = step(ONE, ZERO, state)
         assert float(new) == -float(expected)
 
 
@@ -42,7 +42,7 @@ def test_a_step_may_return_it():
     @jax.jit
     def train(params, state):
         rate = optimizer.rate(state)
-        params, state = optimizer.apply_gradients(ONE, state, params)
+        params, state = optimizer.apply_gradients(ONE, params, state)
         return params, state, rate
 
     params, state, found = ZERO, optimizer.init(ZERO), []
@@ -66,7 +66,7 @@ def test_an_assigned_rate_is_that_of_the_next_step_that_is_not_traced():
     assert float(optimizer.rate(state)) == 0.25
     with pytest.raises(RuntimeError, match=r"learning_rate=0\.25 was assigned after init"):
         jax.jit(optimizer.rate)(state)
-    new, state = optimizer.apply_gradients(ONE, state, ZERO)
+    new, state = optimizer.apply_gradients(ONE, ZERO, state)
     assert (float(new), float(optimizer.rate(state))) == (-0.25, 0.25)
 
 

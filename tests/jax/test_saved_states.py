@@ -22,7 +22,7 @@ kinds = pytest.mark.parametrize("kind", OPTIONS)
 def stepped(kind):
     """An optimizer and the state after the step that the saved ones are of."""
     optimizer = RMSprop(0.125, **OPTIONS[kind])
-    return optimizer, optimizer.apply_gradients(GRADS, optimizer.init(PARAMS), PARAMS)[1]
+    return optimizer, optimizer.apply_gradients(GRADS, PARAMS, optimizer.init(PARAMS))[1]
 
 
 def assert_goes_on(kind, state):
@@ -31,8 +31,8 @@ def assert_goes_on(kind, state):
     assert jax.tree.structure(state) == jax.tree.structure(expected)
     for _ in range(2):
         jax.tree.map(lambda one, other: numpy.testing.assert_allclose(one, other, rtol=1e-6), state, expected)
-        _, state = optimizer.apply_gradients(GRADS, state, PARAMS)
-        _, expected = optimizer.apply_gradients(GRADS, expected, PARAMS)
+        _, state = optimizer.apply_gradients(GRADS, PARAMS, state)
+        _, expected = optimizer.apply_gradients(GRADS, PARAMS, expected)
 
 
 @kinds
@@ -78,7 +78,7 @@ def test_mappings_and_objects(names, kind):
 
 def test_trees_that_flax_made_dictionaries_of():
     optimizer, params = RMSprop(0.125, momentum=0.5), [jnp.ones(2), (jnp.ones(3),)]
-    _, state = optimizer.apply_gradients(params, optimizer.init(params), params)
+    _, state = optimizer.apply_gradients(params, params, optimizer.init(params))
     restored = serialization.msgpack_restore(serialization.to_bytes(namedtuple("Saved", OLD)(*state)))
     entries = serialization.to_state_dict(renamed_state(restored))
     again = serialization.from_state_dict(optimizer.init(params), entries)

@@ -31,8 +31,8 @@ def test_the_numbers_of_the_dense_gradient(make, options, compiled):
     params, other = {"table": TABLE, "bias": jnp.ones(3)}, {"table": TABLE, "bias": jnp.ones(3)}
     state, theirs = optimizer.init(params), optimizer.init(params)
     for _ in range(3):
-        params, state = step({"table": make(ROWS, VALUES, (6, 3)), "bias": jnp.ones(3)}, state, params)
-        other, theirs = step({"table": dense(), "bias": jnp.ones(3)}, theirs, other)
+        params, state = step({"table": make(ROWS, VALUES, (6, 3)), "bias": jnp.ones(3)}, params, state)
+        other, theirs = step({"table": dense(), "bias": jnp.ones(3)}, other, theirs)
     # Measured 0; a norm may be summed in another order after a scatter.
     jax.tree.map(lambda x, y: numpy.testing.assert_allclose(x, y, rtol=0, atol=3e-7), (params, state), (other, theirs))
 
@@ -49,9 +49,9 @@ def test_made_of_what_is_traced():
     @jax.jit
     def step(rows, values, params):
         optimizer = RMSprop()
-        return optimizer.apply_gradients(row_sparse(rows, values, (6, 3)), optimizer.init(params), params)[0]
+        return optimizer.apply_gradients(row_sparse(rows, values, (6, 3)), params, optimizer.init(params))[0]
 
-    expected, _ = RMSprop().apply_gradients(dense(), RMSprop().init(TABLE), TABLE)
+    expected, _ = RMSprop().apply_gradients(dense(), TABLE, RMSprop().init(TABLE))
     assert_equal(step(ROWS, VALUES, TABLE), expected)
 
 
@@ -60,12 +60,12 @@ def test_rows_that_are_not_there_are_left_out_while_tracing():
 
     @jax.jit
     def step(rows):
-        return optimizer.apply_gradients(row_sparse(rows, VALUES, (6, 3)), optimizer.init(TABLE), TABLE)[0]
+        return optimizer.apply_gradients(row_sparse(rows, VALUES, (6, 3)), TABLE, optimizer.init(TABLE))[0]
 
     values = VALUES.copy()
     values[1] = values[3] = 0
     assert_equal(step(jnp.array([4, -1, 4, 6])), step(jnp.array([4, 6, 4, -6])))
-    expected, _ = optimizer.apply_gradients(dense(values), optimizer.init(TABLE), TABLE)
+    expected, _ = optimizer.apply_gradients(dense(values), TABLE, optimizer.init(TABLE))
     assert_equal(step(jnp.array([4, -1, 4, 6])), expected)
 
 
@@ -76,7 +76,7 @@ def test_row_numbers_of_any_type(dtype, rows):
 
     @jax.jit
     def step(rows):
-        return optimizer.apply_gradients(row_sparse(rows, jnp.ones((3, 1)), (300, 1)), optimizer.init(table), table)[0]
+        return optimizer.apply_gradients(row_sparse(rows, jnp.ones((3, 1)), (300, 1)), table, optimizer.init(table))[0]
 
     expected = numpy.zeros((300, 1))
     expected[4] = -2
@@ -89,7 +89,7 @@ def test_row_numbers_of_any_type(dtype, rows):
 def test_repeats_of_half_types_are_summed_in_float32(dtype):
     rows, values = numpy.zeros(3, int), jnp.array([[1024.0], [0.5], [0.5]], dtype)
     optimizer, w = RMSprop(1.0, rho=1.0, epsilon=1.0), jnp.zeros((1, 1))
-    new, _ = optimizer.apply_gradients(row_sparse(rows, values, (1, 1)), optimizer.init(w), w)
+    new, _ = optimizer.apply_gradients(row_sparse(rows, values, (1, 1)), w, optimizer.init(w))
     assert float(new[0, 0]) == -1025
 
 
@@ -124,4 +124,4 @@ def test_a_shape_that_is_not_the_parameters():
     optimizer, params = RMSprop(), {"w": jnp.ones((5, 3))}
     state, grads = optimizer.init(params), {"w": row_sparse(ROWS, VALUES, (6, 3))}
     with pytest.raises(ValueError, match=r"gradient of 'w' has the shape \(6, 3\), not \(5, 3\)"):
-        optimizer.apply_gradients(grads, state, params)
+        optimizer.apply_gradients(grads, params, state)

@@ -45,19 +45,19 @@ def test_patterns_without_a_match(way):
     state = RMSprop(0.5, weight_decay=0.5).init(PARAMS)
     step = jax.jit(optimizer.apply_gradients) if way == "jit" else optimizer.apply_gradients
     with pytest.warns(UserWarning, match="var_names holds") as caught:
-        optimizer.init(PARAMS) if way == "init" else step(PARAMS, state, PARAMS)
+        optimizer.init(PARAMS) if way == "init" else step(PARAMS, PARAMS, state)
     assert [one.filename for one in caught if way != "jit"] in ([__file__, __file__], [])
     texts = [str(one.message) for one in caught]
     assert len(texts) == 2
     assert "'nope', which is found in no variable's name: 'dense/bias', 'dense/kernel'" in texts[0]
     assert "'^kernel$'" in texts[1]
-    step(PARAMS, state, PARAMS)  # a warning is an error here
+    step(PARAMS, PARAMS, state)  # a warning is an error here
 
 
 def test_patterns_that_match():
     optimizer = RMSprop(0.5, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias", "dense/kernel"])
-    optimizer.apply_gradients(PARAMS, optimizer.init(PARAMS), PARAMS)
+    optimizer.apply_gradients(PARAMS, PARAMS, optimizer.init(PARAMS))
 
 
 def test_a_pickle_without_an_entry():
@@ -69,4 +69,4 @@ def test_a_pickle_without_an_entry():
             again = RMSprop.__new__(RMSprop)
             again.__setstate__({key: value for key, value in entries.items() if key != name})
             assert again.get_config() == optimizer.get_config()
-            again.apply_gradients(PARAMS, again.init(PARAMS), PARAMS)
+            again.apply_gradients(PARAMS, PARAMS, again.init(PARAMS))

@@ -19,7 +19,7 @@ def gradients(seed):
 def by_transformation(**options):
     transformation = rmsprop(**options)
 
-    def step(grads, state, params):
+    def step(grads, params, state):
         updates, state = transformation.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -38,7 +38,7 @@ def walk(init, step, steps=6):
     params = PARAMS
     state = init(params)
     for seed in range(steps):
-        params, state = step(gradients(seed), state, params)
+        params, state = step(gradients(seed), params, state)
     return params, state
 
 
@@ -55,8 +55,8 @@ def test_both_ways_agree_at_every_step(monkeypatch):
     params, state, worst = PARAMS, init(PARAMS), 0.0
     theirs = by_transformation(**EVERYTHING)[0](PARAMS)
     for seed in range(50):
-        found, theirs = other(gradients(seed), theirs, params)
-        new, state = step(gradients(seed), state, params)
+        found, theirs = other(gradients(seed), params, theirs)
+        new, state = step(gradients(seed), params, state)
         for name in ("a", "b"):
             largest = numpy.maximum(abs(params[name]), abs(new[name]))
             worst = max(worst, (abs(found[name] - new[name]) / numpy.spacing(largest)).max())
@@ -71,7 +71,7 @@ def test_scan_is_the_loop(make):
 
     def body(carry, grads):
         params, state = carry
-        return step(grads, state, params), None
+        return step(grads, params, state), None
 
     found, _ = jax.jit(lambda: jax.lax.scan(body, (PARAMS, init(PARAMS)), stacked))()
     assert_equal(found, walk(init, jax.jit(step)))
@@ -85,9 +85,9 @@ def test_vmap_steps_many_models(make):
     grads = [gradients(seed) for seed in range(20, 23)]
     params = jax.tree.map(stack, *models)
     state = jax.vmap(init)(params)
-    new, _ = jax.jit(jax.vmap(step))(jax.tree.map(stack, *grads), state, params)
+    new, _ = jax.jit(jax.vmap(step))(jax.tree.map(stack, *grads), params, state)
     for place, (model, grad) in enumerate(zip(models, grads, strict=True)):
-        alone, _ = jax.jit(step)(grad, init(model), model)
+        alone, _ = jax.jit(step)(grad, model, init(model))
         for name, one in alone.items():
             # Measured 0; a norm may be summed in another order.
             numpy.testing.assert_allclose(new[name][place], one, rtol=1e-6, atol=1e-6)
@@ -121,7 +121,7 @@ def test_weak_types_do_not_compile_twice(given):
     optimizer, params = RMSprop(0.1), {"w": given}
     state = optimizer.init(params)
     for _ in range(3):
-        params, state = optimizer.apply_gradients({"w": jnp.float32(1)}, state, params)
+        params, state = optimizer.apply_gradients({"w": jnp.float32(1)}, params, state)
     assert optimizer._compiled._cache_size() == 1
     assert (params["w"].dtype, params["w"].weak_type) == (jnp.float32, False)
 
@@ -130,15 +130,15 @@ def test_donated_memory_is_used_and_the_old_values_stay_without():
     optimizer = RMSprop(**EVERYTHING)
     params = jax.tree.map(jnp.copy, PARAMS)
     state, before = optimizer.init(params), jax.tree.map(numpy.array, params)
-    optimizer.apply_gradients(gradients(1), state, params)
+    optimizer.apply_gradients(gradients(1), params, state)
     assert_equal(params, before)
     step = jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))
-    expected = jax.jit(optimizer.apply_gradients)(gradients(1), state, params)
-    found = step(gradients(1), state, params)
+    expected = jax.jit(optimizer.apply_gradients)(gradients(1), params, state)
+    found = step(gradients(1), params, state)
     assert params["a"].is_deleted()
     assert state.averages["a"].is_deleted()
     assert_equal(found, expected)
-    found = step(gradients(2), found[1], found[0])  # what was given away is not used twice
+    found = step(gradients(2), *found)  # what was given away is not used twice
 
 
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 2.0}], ids=str)
@@ -153,7 +153,7 @@ def test_a_derivative_through_steps(make, options, clip):
             init, step = make(learning_rate=rate, **options, **clip)
             w, state = start, init(start)
             for _ in range(3):
-                w, state = step(3 * w, state, w)
+                w, state = step(3 * w, w, state)
             return (w**2).sum()
 
         derivative, value = jax.jit(jax.grad(after))(0.01), jax.jit(after)
@@ -171,7 +171,7 @@ def test_a_derivative_is_finite_where_a_norm_is_none_or_huge(make, clip):
     @jax.jit
     @jax.grad
     def derivative(grads):
-        return step(grads, init(PARAMS["b"]), PARAMS["b"])[0].sum()
+        return step(grads, PARAMS["b"], init(PARAMS["b"]))[0].sum()
 
     for gradient in (0.0, 1e-30, 1e25):
         assert numpy.isfinite(derivative(jnp.full(5, gradient))).all(), gradient
@@ -184,6 +184,6 @@ def test_the_loops_that_xla_makes(make, options, loops, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", "0")
     init, step = make(**options)
     w = jnp.ones(100_000)
-    text = jax.jit(step, donate_argnums=(1, 2)).lower(w, init(w), w).compile().as_text()
+    text = jax.jit(step, donate_argnums=(1, 2)).lower(w, w, init(w)).compile().as_text()
     entry = text[text.index("ENTRY") :]
     assert len([line for line in entry.splitlines() if "100000" in line and " fusion(" in line]) == loops, entry

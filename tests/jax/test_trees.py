@@ -48,7 +48,7 @@ def test_a_parameter_without_gradient_stays_as_it_is():
     optimizer = RMSprop(**EVERYTHING | {"ema_overwrite_frequency": 1})
     before = optimizer.init(PARAMS)
     with pytest.warns(UserWarning, match="left as they are: encoder/0/bias, scale"):
-        params, state = optimizer.apply_gradients(grads, before, PARAMS)
+        params, state = optimizer.apply_gradients(grads, PARAMS, before)
     assert state.iterations == 1
     for old, new in ((PARAMS, params), (before.velocities, state.velocities), (before.averages, state.averages)):
         numpy.testing.assert_array_equal(old["scale"], new["scale"])
@@ -124,7 +124,7 @@ def test_refused_parameters(make, value, match):
 def test_refused_states(state, error, match):
     w = jnp.ones(2)
     with pytest.raises(error, match=match):
-        RMSprop().apply_gradients(w, state, w)
+        RMSprop().apply_gradients(w, w, state)
     with pytest.raises(error, match=match):
         rmsprop().update(w, state, w)
 
@@ -132,7 +132,7 @@ def test_refused_states(state, error, match):
 def test_the_state_of_several_models_is_for_vmap():
     w = jnp.ones((2, 2))
     with pytest.raises(ValueError, match=r"iterations has the shape \(2,\).*vmap"):
-        RMSprop().apply_gradients(w, jax.vmap(RMSprop().init)(w), w)
+        RMSprop().apply_gradients(w, w, jax.vmap(RMSprop().init)(w))
 
 
 def test_an_update_needs_parameters():

@@ -121,7 +121,7 @@ def test_norms_of_numbers_of_any_size(clip, x64):
         state = optimizer.init(w)
         for size in (1e-30, 1e-18, 1.0, 1e18, 1e25, 1e37):
             gradient = (numpy.array([0.6, 0.8]) * size).astype(numpy.float32)
-            new, _ = optimizer.apply_gradients(jnp.asarray(gradient), state, w)
+            new, _ = optimizer.apply_gradients(jnp.asarray(gradient), w, state)
             expected = gradient * numpy.float64(min(1, 0.5 / numpy.linalg.norm(gradient.astype(float))))
             numpy.testing.assert_allclose(new, -expected, rtol=3e-7, atol=0, err_msg=str(size))  # measured 6e-8
 
@@ -132,7 +132,7 @@ def test_a_norm_within_the_limit_changes_nothing(clip):
     w = jnp.zeros(1000)
     plain, clipped = RMSprop(0.5), RMSprop(0.5, **{clip: 1e6})
     numpy.testing.assert_array_equal(
-        clipped.apply_gradients(gradient, clipped.init(w), w)[0], plain.apply_gradients(gradient, plain.init(w), w)[0]
+        clipped.apply_gradients(gradient, w, clipped.init(w))[0], plain.apply_gradients(gradient, w, plain.init(w))[0]
     )
 
 
@@ -141,7 +141,7 @@ def test_the_norm_of_many_numbers_in_float32():
     gradient = numbers(2**22) + numpy.float32(1)
     w = jnp.zeros(gradient.shape)
     optimizer = RMSprop(learning_rate=1.0, rho=1.0, epsilon=1.0, clipnorm=1.0)
-    new, _ = optimizer.apply_gradients(jnp.asarray(gradient), optimizer.init(w), w)
+    new, _ = optimizer.apply_gradients(jnp.asarray(gradient), w, optimizer.init(w))
     expected = -gradient[:100] / numpy.linalg.norm(gradient.astype(numpy.float64))
     numpy.testing.assert_allclose(new[:100], expected, rtol=5e-7)  # measured 8.8e-8
 
@@ -155,5 +155,5 @@ def test_the_front_end_of_numpy_agrees():
     for seed in range(1, 51):
         gradient = numbers(1000, seed=seed)
         theirs.apply_gradients([(gradient, w)])
-        params, state = ours.apply_gradients(jnp.asarray(gradient), state, params)
+        params, state = ours.apply_gradients(jnp.asarray(gradient), params, state)
     assert abs(params - w).max() <= 1e-6 * abs(w).max()

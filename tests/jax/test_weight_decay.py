@@ -74,21 +74,21 @@ def test_exclusion(arguments, expected, compiled):
     optimizer = excluded(**arguments)
     state = optimizer.init(PARAMS)
     step = jax.jit(optimizer.apply_gradients) if compiled else optimizer.apply_gradients
-    assert decayed(step(ZEROS, state, PARAMS)[0]) == expected
+    assert decayed(step(ZEROS, PARAMS, state)[0]) == expected
 
 
 def test_an_array_at_two_places_is_excluded_at_both():
     shared = jnp.full(2, 2.0)
     params = {"encoder": shared, "decoder": shared, "scale": jnp.full(2, 2.0)}
     optimizer = excluded(var_list=[shared])
-    new, _ = optimizer.apply_gradients(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    new, _ = optimizer.apply_gradients(jax.tree.map(jnp.zeros_like, params), params, optimizer.init(params))
     assert decayed(new) == ["scale"]
 
 
 def test_exclusion_comes_first():
     for use in (
         lambda optimizer: optimizer.init(PARAMS),
-        lambda optimizer: optimizer.apply_gradients(ZEROS, RMSprop().init(PARAMS), PARAMS),
+        lambda optimizer: optimizer.apply_gradients(ZEROS, PARAMS, RMSprop().init(PARAMS)),
     ):
         optimizer = RMSprop()
         use(optimizer)
@@ -115,17 +115,17 @@ def test_arrays_that_are_not_there():
     with pytest.raises(ValueError, match="not under jit"):
         jax.jit(excluded(var_list=[PARAMS["scale"]]).init)(PARAMS)
     with pytest.raises(ValueError, match=r"call init\(params\) with them"):
-        excluded(var_list=[PARAMS["scale"]]).apply_gradients(ZEROS, RMSprop().init(PARAMS), PARAMS)
+        excluded(var_list=[PARAMS["scale"]]).apply_gradients(ZEROS, PARAMS, RMSprop().init(PARAMS))
 
 
 def test_no_decay_is_none_at_all():
     """An infinite weight stays infinite; multiplied by 0 it would be NaN."""
     w = jnp.array([jnp.inf, 1.0])
     for decay in (None, 0.0):
-        new, _ = RMSprop(weight_decay=decay).apply_gradients(0 * w, RMSprop().init(w), w)
+        new, _ = RMSprop(weight_decay=decay).apply_gradients(0 * w, w, RMSprop().init(w))
         assert jnp.isnan(new[0])  # as its gradient is
         zero = jnp.zeros(2)
-        new, _ = RMSprop(weight_decay=decay).apply_gradients(zero, RMSprop().init(w), w)
+        new, _ = RMSprop(weight_decay=decay).apply_gradients(zero, w, RMSprop().init(w))
         numpy.testing.assert_array_equal(new, w)
         updates, _ = rmsprop(weight_decay=decay).update(zero, rmsprop().init(w), w)
         numpy.testing.assert_array_equal(updates, zero)

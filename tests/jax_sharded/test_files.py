@@ -16,7 +16,7 @@ def test_a_state_over_several_devices(tmp_path):
         "whole": jax.device_put(jnp.arange(3.0), NamedSharding(mesh, PartitionSpec())),
     }
     optimizer = RMSprop(0.125, momentum=0.5)
-    params, state = optimizer.apply_gradients(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    params, state = optimizer.apply_gradients(jax.tree.map(jnp.ones_like, params), params, optimizer.init(params))
     optimizer.save(tmp_path / "run", params, state, variables=True)
     loaded, again = RMSprop(momentum=0.5).load(tmp_path / "run", params, variables=True)
     for one, other in zip(*map(jax.tree.leaves, ((params, state), (loaded, again))), strict=True):

@@ -27,7 +27,7 @@ def step_within(optimizer, mesh, params, **options):
         jax.shard_map(
             inner,
             mesh=mesh,
-            in_specs=(meshes.SPECS, specs, meshes.SPECS),
+            in_specs=(meshes.SPECS, meshes.SPECS, specs),
             out_specs=(meshes.SPECS, specs),
             **options,
         )
@@ -35,7 +35,7 @@ def step_within(optimizer, mesh, params, **options):
 
 
 def _applied(transformation):
-    def step(grads, state, params):
+    def step(grads, params, state):
         updates, state = transformation.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -52,8 +52,8 @@ def test_trajectory_equals_that_on_one_device(clip, make):
     state, step = optimizer.init(many), step_within(optimizer, mesh, many)
     for seed in range(1, 8):
         grads = meshes.arrays(seed)
-        many, state = step(meshes.sharded(grads, mesh), state, many)
-        one, other = alone.apply_gradients(grads, other, one)
+        many, state = step(meshes.sharded(grads, mesh), many, state)
+        one, other = alone.apply_gradients(grads, one, other)
     assert meshes.is_sharded_alike(many, mesh)
     # Measured 5.3e-8: norms are summed in another order.
     assert meshes.difference(many, one) <= 3e-7
@@ -74,7 +74,7 @@ def test_without_checks_every_gradient_counts_as_sharded():
     optimizer = RMSprop(**options, axis_name=AXES)
     params = meshes.sharded(jax.tree.map(jnp.zeros_like, meshes.arrays()), mesh)
     grads = {name: jnp.ones_like(one) for name, one in params.items()}
-    new, _ = step_within(optimizer, mesh, params, check_vma=False)(grads, optimizer.init(params), params)
+    new, _ = step_within(optimizer, mesh, params, check_vma=False)(grads, params, optimizer.init(params))
     # The table is on 2 devices along "columns", the bias on 4 along "rows", the scale on all 8.
     norm = numpy.sqrt(16 * 8 + 2 * 8 * 6 + 4 * 10 + 8)
     numpy.testing.assert_allclose(new["scale"], -1 / norm, rtol=3e-7)
@@ -85,7 +85,7 @@ def test_a_norm_of_shards_is_asked_for(make):
     mesh, optimizer = meshes.mesh(), make(clipnorm=1.0)
     params = meshes.sharded(meshes.arrays(), mesh)
     with pytest.raises(ValueError, match=r"along the mesh axes.*axis_name"):
-        step_within(optimizer, mesh, params)(params, optimizer.init(params), params)
+        step_within(optimizer, mesh, params)(params, params, optimizer.init(params))
 
 
 def test_norms_of_each_device_on_its_own():
@@ -96,7 +96,7 @@ def test_norms_of_each_device_on_its_own():
     grads = jnp.arange(8.0)[:, None] * jnp.array([0.6, 0.8])
 
     def step(grads, params):
-        return optimizer.apply_gradients(grads, optimizer.init(params), params)[0]
+        return optimizer.apply_gradients(grads, params, optimizer.init(params))[0]
 
     mapped = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=P("models"), out_specs=P("models")))
     expected = -numpy.minimum(numpy.arange(8), 1)[:, None] * numpy.array([0.6, 0.8])

@@ -44,7 +44,7 @@ def test_trajectory_equals_that_of_one_process(tmp_path):
     optimizer = RMSprop(**meshes.EVERYTHING, global_clipnorm=2.0)
     state = optimizer.init(params)
     for seed in range(1, 5):
-        params, state = optimizer.apply_gradients(meshes.arrays(seed), state, params)
+        params, state = optimizer.apply_gradients(meshes.arrays(seed), params, state)
     for place in range(2):
         with numpy.load(tmp_path / f"{place}.npz") as found:
             # As on the devices of one process, see `test_jit.py`.

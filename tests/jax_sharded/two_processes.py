@@ -28,7 +28,7 @@ def train():
     state = optimizer.init(params)
     assert not params["kernel"].is_fully_addressable
     for seed in range(1, 5):
-        params, state = optimizer.apply_gradients(placed(meshes.arrays(seed)), state, params)
+        params, state = optimizer.apply_gradients(placed(meshes.arrays(seed)), params, state)
     assert meshes.is_sharded_alike(state.velocities, mesh)
     return {name: process_allgather(one, tiled=True) for name, one in params.items()}
 

@@ -69,7 +69,7 @@ class Ours(_Jitted):
         self._state = self._put(self._optimizer.init(self._params))
 
     def _move(self, params: Any, state: Any, gradients: Any) -> tuple[Any, Any]:
-        moved: tuple[Any, Any] = self._optimizer.apply_gradients(gradients, state, params)
+        moved: tuple[Any, Any] = self._optimizer.apply_gradients(gradients, params, state)
         return moved
 
 

@@ -43,9 +43,8 @@ class RMSprop:
 
     All that changes is in the state, which `init` makes and every step takes and returns: methods are pure functions of
     their arguments, for `jax.jit`, `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step
-    is compiled once and then runs. Give memory away where you can, by the
-    ``donate_argnums`` of a function that takes parameters and state in the order in which it returns them: in another
-    order XLA copies all of them.
+    is compiled once and then runs. ``jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))`` steps in place: the
+    new parameters and the new state get the memory of the old ones.
 
     **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
     ``state = optimizer.set_learning_rate(state, 0.01)``, and ``optimizer.rate(state)`` is that of the next step.
@@ -268,43 +267,43 @@ class RMSprop:
         # A copy in any case: memory of the state may be given away.
         return None if callable(rate) else jnp.array(rate, jnp.result_type(float), copy=True)
 
-    def apply_gradients(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+    def apply_gradients(self, grads: Any, params: Any, state: RMSpropState) -> tuple[Any, RMSpropState]:
         """Do one step.
 
         Args:
             grads: a tree like `params`, of arrays of any of the four float types and `RowSparse`. Where it holds None,
                 the parameter and its state stay as they are, with a warning when that is traced.
-            state: what `init` or a step returned.
             params: the parameters; these arrays do not change.
+            state: what `init` or a step returned.
 
         Returns:
             The new parameters and the new state.
 
         Raises:
-            TypeError: a parameter or gradient is not of a float type, `state` is no state, or the learning rate is a
-                function of nothing and the step is being traced.
+            TypeError: a parameter or gradient is not of a float type, `state` is no state, a state is in the place of
+                `params` or `grads`, or the learning rate is a function of nothing and the step is being traced.
             ValueError: trees or shapes differ, the state was made with other options, or all gradients are None. A
                 learning rate from a function is below 0 or not finite: as far as can be seen, if it is being traced.
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
         """
-        check_state(state, (grads, state, params))
+        check_state(state, "apply_gradients", grads=grads, params=params)
         if not self._built:
             self._exclusion.check(parameters(params))
-        if _is_traced((grads, state, params)):
-            return self._traced(grads, state, params)
+        if _is_traced((grads, params, state)):
+            return self._traced(grads, params, state)
         if self._options.jit_compile and is_called_with_the_step(self._options.learning_rate):
             self._check_schedule(state.iterations)
         step = self._compile() if self._options.jit_compile else self._step
-        new = step(grads, self._with_rate(state), jax.tree_util.tree_map(_strong, params))
+        new = step(grads, jax.tree_util.tree_map(_strong, params), self._with_rate(state))
         if self._is_assigned or not self._built:
             replaced = state.rate if self._is_assigned else self._replaced
             vars(self).update(_built=True, _is_assigned=False, _replaced=replaced)
         return new
 
-    def _traced(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+    def _traced(self, grads: Any, params: Any, state: RMSpropState) -> tuple[Any, RMSpropState]:
         """Add a step to what is being traced."""
         self._check_traceable()
-        new = self._step(grads, state, params)
+        new = self._step(grads, params, state)
         self._built = self._was_traced = True
         return new
 
@@ -350,11 +349,11 @@ class RMSprop:
             return state
         return state._replace(rate=self._first_rate())
 
-    def _step(self, grads: Any, state: RMSpropState, params: Any) -> tuple[Any, RMSpropState]:
+    def _step(self, grads: Any, params: Any, state: RMSpropState) -> tuple[Any, RMSpropState]:
         leaves = parameters(params)
         rate = self._rate_of(state)
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
-        values, state = step(self._options, grads, state, leaves, decays, learning_rate=rate, native=self._native)
+        values, state = step(self._options, grads, leaves, state, decays, learning_rate=rate, native=self._native)
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
 
@@ -388,22 +387,23 @@ class RMSprop:
         """
         if not callable(loss):
             raise TypeError(f"loss={loss!r} is not a function; pass one of the parameters")
+        check_state(state, "minimize", params=params)
         parameters(params)
         value, grads = jax.value_and_grad(loss, has_aux=has_aux)(params, *args)
-        return (*self.apply_gradients(grads, state, params), value)
+        return (*self.apply_gradients(grads, params, state), value)
 
-    def finalize_variable_values(self, state: RMSpropState, params: Any) -> Any:
+    def finalize_variable_values(self, params: Any, state: RMSpropState) -> Any:
         """Give the averages in place of the parameters; without `use_ema`, the parameters.
 
         Args:
-            state: what `init` or a step returned.
             params: the parameters.
+            state: what `init` or a step returned.
 
         Raises:
-            TypeError: `state` is no state.
+            TypeError: `state` is no state, or a state is in the place of `params`.
             ValueError: the state was made with other options or for other parameters.
         """
-        check_state(state)
+        check_state(state, "finalize_variable_values", params=params)
         leaves = parameters(params)
         slots = slots_of(self._options, state, leaves)
         if not self._options.use_ema:
@@ -450,7 +450,7 @@ class RMSprop:
             >>> print(again.rate(state))
             0.5
         """
-        check_state(state, (params, state))
+        check_state(state, "save", params=params)
         if not _is_traced(state):
             state = self._with_rate(state)
         files.save(self._options, path, params, state, variables, metadata)

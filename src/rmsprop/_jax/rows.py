@@ -33,7 +33,7 @@ def row_sparse(indices: Any, values: Any, shape: Sequence[int]) -> RowSparse:
         >>> from rmsprop.jax import RMSprop, row_sparse
         >>> params, optimizer = {"table": jnp.zeros((4, 2))}, RMSprop(0.1)
         >>> grads = {"table": row_sparse(jnp.array([2, 2]), jnp.ones((2, 2)), (4, 2))}
-        >>> params, state = optimizer.apply_gradients(grads, optimizer.init(params), params)
+        >>> params, state = optimizer.apply_gradients(grads, params, optimizer.init(params))
         >>> print(params["table"][2].round(6))
         [-0.316228 -0.316228]
 

@@ -1,5 +1,6 @@
 """The state of a training: a tree of arrays, made for parameters and taken apart again at every step."""
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -43,6 +44,18 @@ FIELDS: Final = {
 }  # fmt: skip
 
 
+#: Method -> the call to write, and the order that it had before, if that was another.
+_CALLS: Final = {
+    "apply_gradients": "params, state = optimizer.apply_gradients(grads, params, state), in the order of minimize; "
+    "early versions had the order (grads, state, params)",
+    "minimize": "params, state, value = optimizer.minimize(loss, params, state)",
+    "finalize_variable_values": "params = optimizer.finalize_variable_values(params, state); "
+    "early versions had the order (state, params)",
+    "save": "optimizer.save(path, params, state)",
+    "update": "updates, state = optimizer.update(grads, state, params), in optax's order",
+}
+
+
 def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
     """Make the state for parameters.
 
@@ -71,21 +84,23 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
     return filled
 
 
-def check_state(state: Any, arguments: tuple[Any, ...] = ()) -> None:
-    """Refuse what `init` has not made, or made for several models at once.
+def check_state(state: Any, method: str = "", **others: Any) -> None:
+    """Refuse what `init` has not made, or made for several models at once, and arguments in another order.
 
     Args:
         state: what stands where a state belongs.
-        arguments: all of the call's, among which the state may stand elsewhere.
+        method: what was called, if it has other arguments.
+        others: these, by their names.
 
     Raises:
-        TypeError: it is something else, or its counter holds no whole number.
-        ValueError: it is of several models.
+        TypeError: it is something else, another argument is a state, or the counter holds no whole number.
+        ValueError: it is of several models, or `params` is None and the state is of parameters.
     """
+    _check_order(state, method, others)
     if not isinstance(state, RMSpropState):
-        swapped = any(isinstance(one, RMSpropState) for one in arguments)
-        order = ", in the order (grads, state, params)" if swapped else ""
-        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned{order}")
+        raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned")
+    if others.get("params", others) is None and jax.tree_util.tree_leaves(state.velocities):
+        raise ValueError(f"params=None: pass the parameters, {_CALLS[method]}")
     if not jnp.issubdtype(jnp.result_type(state.iterations), jnp.integer):
         raise TypeError(f"state.iterations={state.iterations!r} is no whole number: init(params) makes an int32 array")
     if jnp.shape(state.iterations) != ():
@@ -93,6 +108,14 @@ def check_state(state: Any, arguments: tuple[Any, ...] = ()) -> None:
             f"state.iterations has the shape {jnp.shape(state.iterations)}: the state of several models, as vmap makes "
             "it, is stepped under vmap"
         )
+
+
+def _check_order(state: Any, method: str, others: Mapping[str, Any]) -> None:
+    found = [f"{name} is an RMSpropState" for name, one in others.items() if isinstance(one, RMSpropState)]
+    if found and not isinstance(state, RMSpropState):
+        found.append(f"state is a {type(state).__name__}")
+    if found:
+        raise TypeError(f"{method}: {', '.join(found)}. Write {_CALLS[method]}")
 
 
 def slots_of(options: ArrayOptions, state: RMSpropState, leaves: Leaves) -> list[dict[str, jax.Array]]:

@@ -17,8 +17,8 @@ from rmsprop.engines.jax._options import ArrayOptions
 def step(
     options: ArrayOptions,
     grads: Any,
-    state: RMSpropState,
     leaves: Leaves,
+    state: RMSpropState,
     decays: Sequence[bool],
     *,
     learning_rate: Any,
@@ -29,8 +29,8 @@ def step(
     Args:
         options: the checked arguments.
         grads: the tree of gradients.
-        state: what `rmsprop._jax.state.start` or a step made.
         leaves: the parameters.
+        state: what `rmsprop._jax.state.start` or a step made.
         decays: for each whether weight decay applies.
         learning_rate: a number, or an array without axes.
         native: whether our own kernels may do it.

@@ -117,11 +117,11 @@ def rmsprop(
     def update(grads: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, RMSpropState]:
         if params is None and jax.tree_util.tree_leaves(grads):
             raise ValueError("params=None: pass the parameters, update(grads, state, params)")
-        check_state(state, (grads, state, params))
+        check_state(state, "update", grads=grads, params=params)
         leaves = parameters(grads if params is None else params)
         decays = [options.decays and flag for flag in flags(mask, params, leaves)] if leaves.values else []
         rate = rate_at(options, state.iterations)
-        values, state = step(options, grads, state, leaves, decays, learning_rate=rate, native=False)
+        values, state = step(options, grads, leaves, state, decays, learning_rate=rate, native=False)
         _check_no_rate(state)  # which a step leaves as it is: what else is wrong with a state is more to the point
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [None if new is None else _difference(new, old) for new, old in pairs]), state
