@@ -21,15 +21,18 @@ def with_triton(monkeypatch):
         monkeypatch.setattr("rmsprop.engines.torch._cuda", engine, raising=False)
         return engine
 
-    _devices._cuda.cache_clear()
+    asked = _devices._version, _devices._cuda, _devices.against_triton, _devices._tell_of_old_triton
+    for one in asked:
+        one.cache_clear()
     yield install
-    _devices._cuda.cache_clear()
+    for one in asked:
+        one.cache_clear()
 
 
 def goes_to_the_kernels(monkeypatch):
-    monkeypatch.setattr(_devices, "is_plain", lambda tensor: True)
+    monkeypatch.setattr(_devices, "against_plain", lambda tensor: "")
     there = types.SimpleNamespace(device=torch.device("cuda"))
-    return _devices.is_cuda(there, there, Options())
+    return not _devices.against_cuda(there, there, Options())
 
 
 @pytest.mark.parametrize("version", ["3.5.1", "3.5.0+git7416ffcb", "2.9", "3.2.0"])
