@@ -9,7 +9,7 @@ from rmsprop._explain import Choice, Explanation, describe, summarize
 from rmsprop.engines._buckets import Member, as_it_lies, count_launches
 from rmsprop.engines._explaining import choose_kernels
 from rmsprop.engines.torch import engine
-from rmsprop.engines.torch._arrays import as_array
+from rmsprop.engines.torch._arrays import as_array, is_whole
 from rmsprop.engines.torch._cpu import turns_of
 from rmsprop.engines.torch._items import Group, Item
 from rmsprop.engines.torch._slots import slot_dtype
@@ -57,7 +57,8 @@ def _choose(item: Item) -> Choice:
 
 
 def _count_here(items: Sequence[Item], scaled: bool) -> int:
-    """Count the launches on the CPU."""
+    """Count the launches on the CPU, of parameters whose memory is there."""
+    items = [item for item in items if is_whole(item.parameter)]
     variables = [as_array(item.parameter, holds=False) for item in items]
     members = [
         Member(
