@@ -159,9 +159,7 @@ def _state(one: Explained) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns; one that is empty in all rows is left out."""
     columns = [
-        (title, [title, *cells])
-        for title, *cells in zip(head, *rows, strict=True)
-        if title == head[0] or any(cells)
+        (title, [title, *cells]) for title, *cells in zip(head, *rows, strict=True) if title == head[0] or any(cells)
     ]
     widths = [max(map(len, cells)) for _, cells in columns]
     return [
@@ -201,6 +199,4 @@ def summarize(front_end: str, variables: Iterable[tuple[str, Explained]], launch
     """
     named = Named(variables)
     on_cpu = any(one.compiler == "numba" for one in named.values())
-    return Explanation(
-        front_end, named, launches, sum(one.nbytes for one in named.values()), threads if on_cpu else 0
-    )
+    return Explanation(front_end, named, launches, sum(one.nbytes for one in named.values()), threads if on_cpu else 0)

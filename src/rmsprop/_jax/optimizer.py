@@ -15,6 +15,7 @@ from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_slot_dtype, check_state, slots_of, start
 from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
 from rmsprop._jax.trees import parameters, rebuild, templates
+from rmsprop._matching import plain_names
 from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
 from rmsprop._words import refuses_other_words
 from rmsprop.engines._switch import against_native, native_by_default
@@ -284,7 +285,7 @@ class RMSprop:
             raise ValueError("params holds no parameter")
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
         off = "" if self._native else against_native(None) or against_native(False)
-        return explain("jax", self._options, leaves.names, leaves.values, decays, off=off, devices=devices)
+        return explain("jax", self._options, plain_names(leaves.names), leaves.values, decays, off=off, devices=devices)
 
     def init(self, params: Any) -> RMSpropState:
         """Make the state for parameters.

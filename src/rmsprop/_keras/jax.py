@@ -148,9 +148,10 @@ class Stepper:
 def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
     """Explain a step of variables that all have a gradient."""
     steps = optimizer._stepper._steps or Steps(optimizer)
-    shapes = [jax.ShapeDtypeStruct(tuple(one.variable.shape), one.variable.dtype) for one in made]
+    # A train step may have taken the values away.
+    arrays = [_explaining.described(one.variable.shape, one.variable.dtype) for one in made]
     decays = [one.decays for one in made]
-    return _explaining.explain(front_end, steps.options, names, shapes, decays, off=steps.off)
+    return _explaining.explain(front_end, steps.options, names, arrays, decays, off=steps.off)
 
 
 def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:

@@ -101,7 +101,7 @@ def norm_buckets(kinds: Sequence[Kind], members: Sequence[Member]) -> list[NormB
         if member.options.clips_by_norm:
             compiles, flat = runs_kernels(member.options), _is_row_major(member.variable, kind)
             found.setdefault((dtype, flat, compiles), []).append(place)
-    return [NormBucket(*key, places) for key, places in found.items()]
+    return [NormBucket(dtype, flat, compiles, places) for (dtype, flat, compiles), places in found.items()]
 
 
 def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:

@@ -90,9 +90,7 @@ class Plan:
 class _Bucket:
     """The tensors of one launch; `places` says where they stand among the step's gradients."""
 
-    def __init__(
-        self, bucket: StepBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int
-    ) -> None:
+    def __init__(self, bucket: StepBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
         storage, flat, places = bucket
         self.places = places
         mine = [kinds[place] for place in places]
@@ -119,9 +117,7 @@ class _Bucket:
 class _Norms:
     """The gradients whose norms one launch takes; `places` as in `_Bucket`."""
 
-    def __init__(
-        self, bucket: NormBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int
-    ) -> None:
+    def __init__(self, bucket: NormBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
         dtype, flat, compiles, places = bucket
         self.places = places
         mine = [kinds[place] for place in places]

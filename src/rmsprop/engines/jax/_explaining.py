@@ -36,8 +36,8 @@ def explain(
         devices: for which a step is compiled; None: all that the process has.
     """
     items = [
-        Item(variable, variable, _state(options, variable), *rest)
-        for variable, *rest in zip(variables, decays, names, strict=True)
+        Item(variable, variable, _state(options, variable), decays_too, name)
+        for variable, decays_too, name in zip(variables, decays, names, strict=True)
     ]
     # When a step is traced, the process's devices are asked for, and when it is compiled, the step's own.
     reason = off or against(options, items, jax.devices())
@@ -52,6 +52,11 @@ def explain(
         shape, dtype = item.variable.shape, numpy.dtype(item.variable.dtype).name
         described.append((item.name, describe(shape, dtype, slots, choice, clips_by_norm=options.clips_by_norm)))
     return summarize(front_end, described, 0 if reason else _count(options, items), default_threads())
+
+
+def described(shape: Sequence[int], dtype: Any) -> Any:
+    """Describe an array, of a type that JAX has as it is set up."""
+    return jax.ShapeDtypeStruct(tuple(shape), jax.dtypes.canonicalize_dtype(dtype))
 
 
 def _state(options: ArrayOptions, variable: Any) -> dict[str, Any]:

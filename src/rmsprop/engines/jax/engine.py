@@ -41,9 +41,7 @@ def step(
     return _traced.step(options, items, learning_rate, iterations)
 
 
-def against(
-    options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False
-) -> str:
+def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False) -> str:
     """Why our kernels do not do a step; "" if they do.
 
     Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy
 import tensorflow as tf
 
 from rmsprop import _slots
@@ -90,4 +89,4 @@ def _choose(items: Sequence[Item], engine: Engine, compiled: bool, elsewhere: st
 
 
 def _name(dtype: Any) -> str:
-    return numpy.dtype(dtype.as_numpy_dtype).name
+    return numpy_dtype(dtype).name

@@ -193,7 +193,7 @@ def _is_async() -> bool:
 
 
 def _against(options: Options, items: Sequence[Item]) -> str:
-    """Why a step is none for our kernels; "" if all is on this machine's CPU, of known shapes and types, in this process."""
+    """Why our kernels do not step these: not all is in this process on the CPU, of known shapes and types; "" if so."""
     if tf.distribute.has_strategy():
         return "within a distribution strategy"
     return next(filter(None, (_against_item(options, item) for item in items)), "")
