@@ -57,7 +57,8 @@ def do(way):
         warnings.simplefilter("always")
         found = [step(None), step(None)]
     told = [[one.category.__name__, str(one.message), one.filename] for one in told if "rmsprop" in str(one.message)]
-    return [numpy.array(one, "float64").tolist() for one in (*found, step(False))], told, [explained.way, explained.reason]
+    found.append(step(False))
+    return [numpy.array(one, "float64").tolist() for one in found], told, [explained.way, explained.reason]
 
 for way in json.loads(sys.argv[1]):
     with warnings.catch_warnings():

@@ -25,8 +25,8 @@ def test_switches(case, built, monkeypatch):
 def variables():
     """Of several types and layouts."""
     return {
-        "flat": numpy.ones((5, 6), "float32"), "turned": numpy.ones((6, 5), "float32").T, "half": numpy.ones(4, "float16"),
-        "gaps": numpy.ones((6, 6), "float64")[:, ::2], "number": numpy.array(1.0),
+        "flat": numpy.ones((5, 6), "float32"), "turned": numpy.ones((6, 5), "float32").T,
+        "half": numpy.ones(4, "float16"), "gaps": numpy.ones((6, 6), "float64")[:, ::2], "number": numpy.array(1.0),
     }  # fmt: skip
 
 

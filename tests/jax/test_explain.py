@@ -46,7 +46,9 @@ def test_what_is_lowered(options, dtype, native, monkeypatch):
 
 
 @pytest.mark.parametrize("checks", [True, False])
-@pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0, "axis_name": "x"}, {"clipnorm": 1.0, "axis_name": ()}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"clipnorm": 1.0, "axis_name": "x"}, {"clipnorm": 1.0, "axis_name": ()}], ids=str
+)
 def test_within_a_shard_map(options, checks):
     optimizer, given, told = RMSprop(**options), {"w": jnp.ones((3, 2))}, []
     mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -222,6 +222,22 @@ def test_default_types_and_devices_are_not_looked_at(mixed, both, monkeypatch):
         runs.step(seed, grad_scale=65536.0, factor=65536.0, skip=False)
 
 
+@pytest.mark.parametrize("options", [{}, {"clipnorm": 0.5}, {"maximize": True}, EVERYTHING], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.bfloat16])
+def test_launches_are_those_that_are_explained(options, dtype, both, monkeypatch):
+    runs, launched = both(dtype=dtype, **options), []
+    launch = Launches._launch
+    monkeypatch.setattr(
+        Launches, "_launch", lambda self, work, begin: (launched.append(len(work)), launch(self, work, begin))
+    )
+    runs.there[:] = [True]
+    found = runs.optimizers[0].explain()
+    runs.step(0)
+    assert {(one.way, one.compiler, one.reason) for one in found.variables.values()} == {("native", "triton", "")}
+    assert launched == [found.launches]
+    assert found.threads == 0
+
+
 class Asked(Exception):
     """The host asked for a number of a tensor."""
 
