@@ -78,18 +78,19 @@ def arrays():
 
 
 class Counted:
-    """Counts the calls of kernels on the CPU."""
+    """Counts the calls of kernels on the CPU, and the launches of steps that are made for them."""
 
     def __init__(self, monkeypatch):
         from rmsprop.compilers import numba
 
-        self.launches = 0
+        self.launches = self.made = 0
         for one in (numba.Launch, numba.SquareSums):
-            monkeypatch.setattr(one, "run", self._counting(one.run))
+            monkeypatch.setattr(one, "run", self._counting("launches", one.run))
+        monkeypatch.setattr(numba.Launch, "__init__", self._counting("made", numba.Launch.__init__))
 
-    def _counting(self, run):
-        def counted(launch):
-            self.launches += 1
-            return run(launch)
+    def _counting(self, what, method):
+        def counted(*arguments, **keywords):
+            setattr(self, what, getattr(self, what) + 1)
+            return method(*arguments, **keywords)
 
         return counted
