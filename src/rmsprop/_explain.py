@@ -131,11 +131,17 @@ class Explanation(NamedTuple):
         return "\n".join([*lines, ", ".join(totals)])
 
 
+def _state(one: Explained) -> str:
+    """Name the slots, and their type where it is not the variable's."""
+    types = [*dict.fromkeys(one.slots.values())]
+    return ", ".join(one.slots) + "".join(f" ({dtype})" for dtype in types if types != [one.dtype])
+
+
 #: What a row says of a variable.
 _COLUMNS: Final[dict[str, Callable[[Explained], str]]] = {
     "shape": lambda one: " x ".join(map(str, one.shape)) or "()",
     "type": lambda one: one.dtype,
-    "state": lambda one: _state(one),
+    "state": _state,
     "way": lambda one: one.way,
     "compiler": lambda one: one.compiler,
     "bytes": lambda one: f"{one.nbytes:,}",
@@ -148,12 +154,6 @@ _RIGHT: Final = ("bytes",)
 
 def _cells(name: str, one: Explained) -> list[str]:
     return [name, *(say(one) for say in _COLUMNS.values())]
-
-
-def _state(one: Explained) -> str:
-    """Name the slots, and their type where it is not the variable's."""
-    types = [*dict.fromkeys(one.slots.values())]
-    return ", ".join(one.slots) + "".join(f" ({dtype})" for dtype in types if types != [one.dtype])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
