@@ -18,7 +18,7 @@ from rmsprop._jax.trees import parameters, rebuild, templates
 from rmsprop._matching import plain_names
 from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
 from rmsprop._words import refuses_other_words
-from rmsprop.engines._switch import against_native, native_by_default
+from rmsprop.engines._switch import SWITCH, native_by_default
 from rmsprop.engines.jax._options import ArrayOptions
 
 #: What instances hold.
@@ -284,7 +284,8 @@ class RMSprop:
         if not leaves.values:
             raise ValueError("params holds no parameter")
         decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
-        off = "" if self._native else against_native(None) or against_native(False)
+        # It was read when the optimizer was made.
+        off = "" if self._native else f"{SWITCH}=0"
         return explain("jax", self._options, plain_names(leaves.names), leaves.values, decays, off=off, devices=devices)
 
     def init(self, params: Any) -> RMSpropState:
