@@ -25,8 +25,8 @@ def go_there(monkeypatch, goes):
     def against_cuda(parameter, gradient, options, warns=True):
         return "" if goes(parameter) and options.jit_compile else "not there"
 
-    monkeypatch.setattr(engine, "_against_cuda", against_cuda)
-    monkeypatch.setattr(engine, "_against_cpu", lambda item: "not here" if goes(item.parameter) else "")
+    monkeypatch.setattr(engine, "against_cuda", against_cuda)
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" if goes(item.parameter) else "")
 
 
 @pytest.fixture

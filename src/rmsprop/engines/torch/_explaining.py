@@ -44,10 +44,10 @@ def explain(front_end: str, names: Sequence[str], groups: Sequence[Group], *, sc
 
 def _choose(item: Item) -> Choice:
     parameter, options = item.parameter, item.group.options
-    against_cpu = engine._against_cpu(item)
+    against_cpu = engine.against_cpu(item)
     if not against_cpu:
         return choose_kernels(options)
-    against_cuda = engine._against_cuda(parameter, item.gradient, options, warns=False)
+    against_cuda = engine.against_cuda(parameter, item.gradient, options, warns=False)
     if not against_cuda:
         return Choice("native", "triton")
     device = parameter.device.type

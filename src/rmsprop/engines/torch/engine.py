@@ -1,7 +1,7 @@
 """A whole step on torch's tensors: who goes which way, and the norms that all of them share.
 
 What lies on the CPU is stepped in place by its kernels (`_cpu`), what is on a CUDA device by those of Triton (`_cuda`),
-anything else by torch's operations (`_tensors`). `_against_cpu` and `_against_cuda` decide.
+anything else by torch's operations (`_tensors`). `against_cpu` and `against_cuda` decide.
 
 Where all is on one CUDA device, that device leads: it knows how many steps are done and whether one is skipped, and the
 host does not ask. Else the host leads. Everything that can be refused is refused before anything is written, and before
@@ -64,7 +64,7 @@ class Engine:
                 gradient = parameter.grad if given is None else next(given)
                 if gradient is None:
                     continue
-                if _against_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
+                if against_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
                     return None
                 found = parameter.device
         return found
@@ -149,7 +149,7 @@ class Engine:
         if not items:
             return False
         step = Step(groups, items, unscale is not None)
-        here = [item for item in items if not _against_cpu(item)]
+        here = [item for item in items if not against_cpu(item)]
         native = self._prepare(here, step, groups) if here else None
         arrays = [] if native is None else native.admit(here)
         if native is not None and len(here) == len(items):
@@ -205,10 +205,10 @@ class Engine:
         iterations: int,
     ) -> None:
         """Step items that go different ways; a norm that they share is worked out on the host."""
-        here = numpy.array([not _against_cpu(item) for item in items])
+        here = numpy.array([not against_cpu(item) for item in items])
         there: dict[torch.device, list[int]] = {}
         for place, item in enumerate(items):
-            if not here[place] and not _against_cuda(item.parameter, item.gradient, item.group.options):
+            if not here[place] and not against_cuda(item.parameter, item.gradient, item.group.options):
                 there.setdefault(item.parameter.device, []).append(place)
         ours = here.copy()
         for places in there.values():
@@ -253,10 +253,6 @@ def against_cpu(item: Item) -> str:
     if parameter.device.type != "cpu":
         return "not on the CPU"
     return against_plain(parameter) or against_plain(item.gradient)
-
-
-# By these names tests put other predicates in their place.
-_against_cpu, _against_cuda = against_cpu, against_cuda
 
 
 def _scale_on(device: torch.device, unscale: float | None) -> Tensor | None:
