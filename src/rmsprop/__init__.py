@@ -7,6 +7,7 @@ used.
 
 from typing import TYPE_CHECKING, Any
 
+from rmsprop._explain import Explained, Explanation
 from rmsprop._extras import FRONT_ENDS, installed
 from rmsprop._rows import RowSparse
 from rmsprop.numpy import RMSprop
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["RMSprop", "RowSparse", "__version__", "checkpoint", "recipes", "schedules"]
+__all__ = ["Explained", "Explanation", "RMSprop", "RowSparse", "__version__", "checkpoint", "recipes", "schedules"]
 
 #: Loaded when they are first used. Front ends are no part of ``import *``, which would load every framework.
 _LAZY = ("checkpoint", "recipes", "schedules", *FRONT_ENDS)

@@ -9,12 +9,15 @@ from rmsprop._warnings import warn
 _SHOWN = 8
 
 
-def excluded_by_name(patterns: Iterable[str | re.Pattern[str]], names: Sequence[Sequence[str]]) -> list[bool]:
+def excluded_by_name(
+    patterns: Iterable[str | re.Pattern[str]], names: Sequence[Sequence[str]], *, warns: bool = True
+) -> list[bool]:
     """Tell for each variable whether a pattern is found in one of its names.
 
     Args:
         patterns: regular expressions, searched as `re.search` does.
         names: for each variable, what it may be called: its name, and its path where it has one. The first is shown.
+        warns: False for a question that is asked before variables are built, and says nothing.
 
     Warns:
         UserWarning: a pattern is found in no variable's name; one warning for each such pattern.
@@ -23,7 +26,7 @@ def excluded_by_name(patterns: Iterable[str | re.Pattern[str]], names: Sequence[
     for pattern in patterns:
         expression = re.compile(pattern)
         found = [any(expression.search(name) for name in mine) for mine in names]
-        if not any(found):
+        if warns and not any(found):
             shown = ", ".join(repr(mine[0]) for mine in names[:_SHOWN] if mine)
             more = ", ..." if len(names) > _SHOWN else ""
             warn(

@@ -8,6 +8,7 @@ from rmsprop._extras import naming_the_extra
 with naming_the_extra("rmsprop.keras"):
     import keras
 
+from rmsprop._explain import Explanation
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import as_list, is_swapped
 from rmsprop._keras.rates import number_of
@@ -123,6 +124,37 @@ class RMSprop(State):
             self._options.learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name,
         )  # fmt: skip
+
+    @_untraced
+    def explain(self, var_list: Sequence[Any] | None = None) -> Explanation:
+        """Tell how a step goes: for each variable whether a kernel does it, and if not, why.
+
+        Gradients are taken to be dense and of the variables' types. Called in a function that is being traced, or in
+        the scope of a strategy, it tells how a step goes there. Nothing is built or compiled; Numba is loaded, which
+        takes a moment.
+
+        Args:
+            var_list: as for `build`, before that; later some of those that it got. None: all that it got.
+
+        Returns:
+            A table as text, and attributes: see `rmsprop.Explanation`. Variables have their paths for names, or else,
+            if one is repeated, their numbers.
+
+        Raises:
+            TypeError: something is no variable, or of another type, or `var_list` is one variable.
+            ValueError: `var_list` is None before `build`, or a variable is unknown or given twice.
+
+        Example:
+            >>> import keras
+            >>> from rmsprop.keras import RMSprop
+            >>> kernel = keras.Variable(keras.ops.ones((3, 4)), name="kernel")
+            >>> found = RMSprop(momentum=0.9, jit_compile=False, native=False).explain([kernel])
+            >>> print(found.variables["kernel"].way == "native", found.variables["kernel"].slots)
+            False {'velocity': 'float32', 'momentum': 'float32'}
+        """
+        from rmsprop._keras.explaining import explain
+
+        return explain(self, var_list)
 
     @_untraced
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:

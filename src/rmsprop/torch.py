@@ -12,9 +12,11 @@ with naming_the_extra("rmsprop.torch"):
     from torch.autograd import profiler
 
 from rmsprop import _versions, schedules
+from rmsprop._explain import Explanation
 from rmsprop._options import LearningRate
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.groups import names_of
 from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.stepper import Stepper
 from rmsprop._warnings import warn
@@ -259,6 +261,37 @@ class RMSprop(Stepper):
         loss.backward()  # type: ignore[no-untyped-call]
         self.step()
         return loss
+
+    def explain(self) -> Explanation:
+        """Tell how a step goes: for each parameter whether a kernel does it, and if not, why.
+
+        Gradients are taken to be dense, of the parameters' types, and to lie in memory as they do; there need not have
+        been a step. Nothing is made or compiled; Numba is loaded, which takes a moment.
+
+        Returns:
+            A table as text, and attributes: see `rmsprop.Explanation`. Parameters have their names, or numbers if some
+            have none.
+
+        Raises:
+            TypeError: an entry of a parameter group is of the wrong type.
+            ValueError: a number in one is out of its range.
+
+        Example:
+            >>> import torch
+            >>> from rmsprop.torch import RMSprop
+            >>> layer = torch.nn.Linear(3, 4, device="meta")
+            >>> print(RMSprop(layer.named_parameters(), momentum=0.9).explain())
+            variable  shape  type     state               way     bytes  why not faster
+            weight    4 x 3  float32  velocity, momentum  traced    336  on the device meta
+            bias      4      float32  velocity, momentum  traced    112  on the device meta
+            2 variables in torch, 0 launches, 448 bytes a step
+        """
+        from rmsprop.engines.torch._explaining import explain
+
+        groups = self._groups()
+        for group in groups:
+            group.update()
+        return explain("torch", names_of(groups), groups)
 
     @torch.no_grad()
     def finalize_variable_values(self, var_list: Iterable[Tensor] | None = None) -> None:

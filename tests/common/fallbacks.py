@@ -14,7 +14,8 @@ OPTIONS = {"learning_rate": 0.1, "momentum": 0.5, "centered": True, "global_clip
 START = numpy.array([1.0, -2.0, 3.0])
 STEPS = 3
 
-#: What children do; `step(native)` gives what a variable is after the steps, with gradients that are the variable.
+#: What children do; `step(native)` gives what a variable is after the steps, with gradients that are the variable, and
+#: `explain()` what an optimizer says of it. To ask for that says nothing of the fallback, which the first step does.
 _CHILDREN = """
 import ctypes, importlib, json, os, sys, types, warnings
 import numpy
@@ -49,11 +50,15 @@ def instead(symbol, function):
 
 def do(way):
     exec(way)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "rmsprop")
+        (explained,) = explain().variables.values()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = [step(None), step(None)]
     told = [[one.category.__name__, str(one.message), one.filename] for one in told if "rmsprop" in str(one.message)]
-    return [numpy.array(one, "float64").tolist() for one in (*found, step(False))], told
+    found.append(step(False))
+    return [numpy.array(one, "float64").tolist() for one in found], told, [explained.way, explained.reason]
 
 for way in json.loads(sys.argv[1]):
     with warnings.catch_warnings():
@@ -71,7 +76,7 @@ for way in json.loads(sys.argv[1]):
 
 
 def check(framework, ways, **environment):
-    """Try ways, each a pair of a source and of what the warning says; `framework` defines `step(native)`."""
+    """Try ways, each a pair of a source and of what the warning says; see `_CHILDREN` for what `framework` defines."""
     source = textwrap.dedent(framework) + _CHILDREN
     printed = run(
         source, json.dumps([way for way, _ in ways]), json.dumps(OPTIONS), START.tolist(), STEPS, **environment
@@ -79,12 +84,15 @@ def check(framework, ways, **environment):
     answers = [json.loads(line) for line in printed.splitlines()]
     assert len(answers) == len(ways)
     expected = _expected()
-    for (way, said), ((first, second, traced), told) in zip(ways, answers, strict=True):
+    for (way, said), ((first, second, traced), told, explained) in zip(ways, answers, strict=True):
         assert first == second == traced, way
         assert abs(numpy.array(first) - expected).max() <= 1e-6 * abs(expected).max(), way  # measured up to 1.3e-7
         assert [one[0] for one in told] == ["UserWarning"], (way, told)
         assert said in told[0][1], (way, told)
         assert "RMSPROP_NATIVE=0" in told[0][1]
+        assert explained[0] in ("plain", "traced")
+        assert said in explained[1]
+        assert explained[1] in told[0][1]
         assert told[0][2] == "<string>", "the warning points at the user's line"
 
 

@@ -8,6 +8,10 @@ import warnings
 warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
 import keras
 
+def explain():
+    from rmsprop.keras import RMSprop
+    return RMSprop().explain([keras.Variable(start)])
+
 def step(native):
     from rmsprop.keras import RMSprop
     w, optimizer = keras.Variable(start), RMSprop(**options, CHOICE)

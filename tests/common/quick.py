@@ -46,6 +46,7 @@ _NAMES = {
         test_checkpoint.py::test_the_file_is_plain_safetensors
         test_checkpoint.py::test_what_does_not_fit_is_listed_and_changes_nothing
         test_docs.py::test_an_example_prints_what_stands_below_it[README.md
+        test_explain.py
         test_import.py
         test_numpy.py::test_the_example_of_the_specification
         test_options.py
@@ -55,6 +56,7 @@ _NAMES = {
         test_arguments.py
         test_compile.py::test_a_compiled_step_alone
         test_docstrings.py
+        test_explain.py::test_switches
         test_numba_off.py
         test_numbers.py::test_the_bits_are_those_of_numpy[{case}-float32]
         test_numbers.py::test_the_example_of_the_specification

@@ -274,9 +274,7 @@ def test_groups_that_nobody_can_have_written(saved, groups):
         optimizer.load(saved)
 
 
-@pytest.mark.parametrize(
-    "names", [["a", "b"], ["a", "a", "b"], ["a", "a", "b", "c"], [], ["x", "y", "z"]]
-)
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "a", "b"], ["a", "a", "b", "c"], [], ["x", "y", "z"]])
 def test_groups_of_other_variables_than_the_file_has(saved, names):
     def change(texts):
         config = json.loads(texts["rmsprop.config"])

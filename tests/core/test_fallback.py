@@ -5,6 +5,10 @@ import pytest
 from processes import run
 
 STEP = """
+def explain():
+    from rmsprop import RMSprop
+    return RMSprop().explain([start.copy()])
+
 def step(native):
     from rmsprop import RMSprop
     w = start.copy()

@@ -30,6 +30,8 @@ jax.rmsprop(mask={"w": True})
 jax.rmsprop(decay=0.1)  # Unexpected keyword argument "decay"
 rmsprop.keras.RMSprop(loss_scale_factor=2.0)
 keras.RMSprop(lr=0.1)  # Unexpected keyword argument "lr"
+rmsprop.RMSprop().explain([]).variables["w"].way
+torch.RMSprop([]).explain([])  # Too many arguments for "explain" of "RMSprop"
 rmsprop.toch  # Module has no attribute "toch"
 """
 

@@ -32,7 +32,7 @@ class _Run:
 
     def step(self, gradients):
         given = {name: _form(one) for name, one in gradients.items()}
-        self.params, self.kept = self.made_step(given, self.kept, self.params)
+        self.params, self.kept = self.made_step(given, self.params, self.kept)
 
     def state(self):
         found = slots(self.kept, self.params)
@@ -45,9 +45,9 @@ class _Jitted(_Run):
     def __init__(self, way, case):
         super().__init__(way, case)
         step = jax.jit(
-            lambda params, state, grads: self.optimizer.apply_gradients(grads, state, params), donate_argnums=(0, 1)
+            lambda params, state, grads: self.optimizer.apply_gradients(grads, params, state), donate_argnums=(0, 1)
         )
-        self.made_step = lambda grads, state, params: step(params, state, grads)
+        self.made_step = lambda grads, params, state: step(params, state, grads)
 
 
 class _Transformation(_Run):
@@ -62,7 +62,7 @@ class _Transformation(_Run):
         self.transformation = rmsprop(**self.options)
 
         @jax.jit
-        def step(grads, state, params):
+        def step(grads, params, state):
             updates, state = self.transformation.update(grads, state, params)
             # Where there was no gradient there is no update, which optax does not take for one.
             updates = {name: jnp.zeros_like(params[name]) if one is None else one for name, one in updates.items()}

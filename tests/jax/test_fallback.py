@@ -7,6 +7,10 @@ JAX = """
 import jax, jax.numpy as jnp
 import jax.extend.core, jax.ffi, jax.interpreters.ad, jax.interpreters.batching, jax.interpreters.mlir
 
+def explain():
+    from rmsprop.jax import RMSprop
+    return RMSprop().explain(jnp.array(start))
+
 def step(native):
     if native is False:
         os.environ["RMSPROP_NATIVE"] = "0"

@@ -1,7 +1,5 @@
 """A second step, another learning rate and other options that are arrays compile nothing."""
 
-import logging
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -14,27 +12,6 @@ from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
 
 PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
-
-
-class Compilations(logging.Handler):
-    """Lists what JAX says it compiles."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def emit(self, record):
-        if record.getMessage().startswith("Compiling"):
-            self.found.append(record.getMessage())
-
-
-@pytest.fixture
-def compilations():
-    handler, logger = Compilations(), logging.getLogger("jax")
-    logger.addHandler(handler)
-    with jax.log_compiles():
-        yield handler.found
-    logger.removeHandler(handler)
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["jit", "eager"])

@@ -46,6 +46,25 @@ def test_trajectory_is_tf_keras_s_own_and_that_of_one_device(case):
     assert replicas.deviation(found, alone) <= BOUND
 
 
+def test_steps_of_copies_are_explained():
+    one = run(replicas.ours, {}, replicas.mirrored())
+    one.step({name: numpy.zeros(array.shape) for name, array in cases.variables(numpy.float32).items()})
+    optimizer = one.optimizer
+    with replicas.mirrored().scope():
+        alone = replicas.ours({}).explain([tf.Variable(1.0)])
+    for found in (optimizer.explain(), alone):
+        assert {one.way for one in found.variables.values()} == {"traced"}
+        assert {one.reason for one in found.variables.values()} == {"a distribution strategy copies the variables"}
+
+    def step():
+        assert optimizer.explain() == found
+        apart.append(replicas.ours({}).explain([here]).variables["0"].reason)
+
+    found, apart, here = optimizer.explain(), [], tf.Variable(1.0, name="")
+    replicas.mirrored().run(step)
+    assert set(apart) == {"within a distribution strategy"}
+
+
 def test_float64_trajectory_is_tf_keras_s_own():
     stacked = cases.gradients(STEPS, numpy.float64)
     found = run(replicas.ours, EVERYTHING, replicas.mirrored(), numpy.float64).path(stacked, finalize=True)

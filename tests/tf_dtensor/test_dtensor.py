@@ -47,6 +47,15 @@ def test_state_is_laid_out_as_the_variables(options):
     assert {one.dtype.name for one in state} == {options.get("slot_dtype", "float32")}
 
 
+def test_a_step_on_a_mesh_is_explained():
+    run = meshes.OnMesh(meshes.ours, EVERYTHING)
+    before = run.optimizer.explain(list(run.variables.values()))
+    run.step(meshes.gradients(1)[0])
+    assert run.optimizer.explain() == before
+    assert {one.reason for one in before.variables.values()} == {"on a DTensor mesh"}
+    assert {one.way for one in before.variables.values()} == {"traced"}
+
+
 @pytest.mark.parametrize(
     ("dtype", "slot_dtype", "bound"),
     [("bfloat16", "float32", BOUND), ("float16", None, BOUND), ("float64", None, 1e-13)],

@@ -8,6 +8,10 @@ import tensorflow as tf
 import tensorflow.python.eager.context, tensorflow.python.framework.kernels
 import tensorflow.python.framework.op_def_registry, tensorflow.python.ops.control_flow_util
 
+def explain():
+    from rmsprop.tf_keras import RMSprop
+    return RMSprop().explain([tf.Variable(start)])
+
 def step(native):
     from rmsprop.tf_keras import RMSprop
     w, optimizer = tf.Variable(start), RMSprop(**options, native=native)

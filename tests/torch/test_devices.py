@@ -14,7 +14,7 @@ from rmsprop.torch import RMSprop
 @pytest.fixture
 def no_kernels(monkeypatch):
     """Takes the CPU for a device without kernels."""
-    monkeypatch.setattr(engine, "_is_native", lambda item: False)
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here")
 
 
 def test_meta_tensors_get_their_state():
@@ -34,7 +34,7 @@ def test_the_rule_on_tensors_goes_the_way_of_the_kernels(case, dtype, monkeypatc
     stacked, paths = cases.gradients(10, dtype), []
     for native in (True, False):
         if not native:
-            monkeypatch.setattr(engine, "_is_native", lambda item: False)
+            monkeypatch.setattr(engine, "against_cpu", lambda item: "not here")
         named = parameters(cases.variables(dtype))
         optimizer = RMSprop(named.items(), **case.options)
         rows = {name: [] for name in named}
@@ -76,7 +76,7 @@ def test_devices_may_be_mixed_and_share_the_global_norm(monkeypatch):
 
     second = []
     expected = run()
-    monkeypatch.setattr(engine, "_is_native", lambda item: item.parameter is not second[-1])
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.parameter is second[-1]))
     used = []
     original = _tensors.step
     monkeypatch.setattr(_tensors, "step", lambda items, scales: used.append(len(items)) or original(items, scales))

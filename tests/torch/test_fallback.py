@@ -8,6 +8,10 @@ def test_every_way():
         """
         import torch
 
+        def explain():
+            from rmsprop.torch import RMSprop
+            return RMSprop([torch.tensor(start)]).explain()
+
         def step(native):
             from rmsprop.torch import RMSprop
             w = torch.nn.Parameter(torch.tensor(start))

@@ -21,34 +21,40 @@ def with_triton(monkeypatch):
         monkeypatch.setattr("rmsprop.engines.torch._cuda", engine, raising=False)
         return engine
 
-    _devices._cuda.cache_clear()
+    asked = _devices._version, _devices._cuda, _devices.against_triton, _devices._tell_of_old_triton
+    for one in asked:
+        one.cache_clear()
     yield install
-    _devices._cuda.cache_clear()
+    for one in asked:
+        one.cache_clear()
 
 
-def goes_to_the_kernels(monkeypatch):
-    monkeypatch.setattr(_devices, "is_plain", lambda tensor: True)
+def against(monkeypatch, **warns):
+    """What speaks against the kernels for a tensor on a CUDA device."""
+    monkeypatch.setattr(_devices, "against_plain", lambda tensor: "")
     there = types.SimpleNamespace(device=torch.device("cuda"))
-    return _devices.is_cuda(there, there, Options())
+    return _devices.against_cuda(there, there, Options(), **warns)
 
 
 @pytest.mark.parametrize("version", ["3.5.1", "3.5.0+git7416ffcb", "2.9", "3.2.0"])
 def test_an_older_triton_is_not_used_and_that_is_said_once(with_triton, monkeypatch, version):
     with_triton(version)
+    reason = f"Triton {version} is older than 3.6"
+    assert against(monkeypatch, warns=False) == reason
     match = f"Triton {version.partition('+')[0]}.*subnormal.*torch's own operations.*3.6 or newer"
     with pytest.warns(UserWarning, match=match):
-        assert not goes_to_the_kernels(monkeypatch)
-    assert not goes_to_the_kernels(monkeypatch)
+        assert against(monkeypatch) == reason
+    assert against(monkeypatch) == reason
 
 
 def test_a_folder_of_that_name_is_none(with_triton, monkeypatch):
     with_triton("3.6.0")
     monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
-    assert not goes_to_the_kernels(monkeypatch)
+    assert against(monkeypatch) == "Triton is not installed"
 
 
 @pytest.mark.parametrize("version", ["3.6.0", "3.10.0", "4.0.0+git1", "of one's own"])
 def test_others_are(with_triton, monkeypatch, version):
     engine = with_triton(version)
-    assert goes_to_the_kernels(monkeypatch)
+    assert against(monkeypatch) == ""
     assert _devices._cuda() is engine

@@ -19,13 +19,21 @@ from rmsprop.engines.torch import _devices, engine
 from rmsprop.torch import RMSprop
 
 
+def go_there(monkeypatch, goes):
+    """Let parameters go the way of CUDA; what CUDA does not take of them belongs to nobody else."""
+
+    def against_cuda(parameter, gradient, options, warns=True):
+        return "" if goes(parameter) and options.jit_compile else "not there"
+
+    monkeypatch.setattr(engine, "against_cuda", against_cuda)
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" if goes(item.parameter) else "")
+
+
 @pytest.fixture
 def both(monkeypatch):
     """Gives a function that makes a `Both`, whose first optimizer goes the way of CUDA."""
     there = []
-    monkeypatch.setattr(engine, "_is_cuda", lambda parameter, gradient, options: bool(there) and options.jit_compile)
-    # What CUDA does not take belongs to nobody else here.
-    monkeypatch.setattr(engine, "_is_native", lambda item: not there)
+    go_there(monkeypatch, lambda parameter: bool(there))
 
     def make(*arguments, **options):
         return Both(there, *arguments, **options)
@@ -189,8 +197,7 @@ def test_a_stale_graph_is_noticed(both):
 def test_devices_may_be_mixed_and_share_the_global_norm(options, both, monkeypatch):
     runs = both(maximize=True, **options)
     split = runs.models[0]["v"]
-    monkeypatch.setattr(engine, "_is_cuda", lambda parameter, gradient, options: parameter is split)
-    monkeypatch.setattr(engine, "_is_native", lambda item: item.parameter is not split)
+    go_there(monkeypatch, lambda parameter: parameter is split)
     used = []
     original = _devices.Devices.step
     monkeypatch.setattr(
@@ -208,12 +215,27 @@ def test_default_types_and_devices_are_not_looked_at(mixed, both, monkeypatch):
     runs = both(global_clipnorm=0.5, momentum=0.9)
     if mixed:
         split = runs.models[0]["v"]
-        monkeypatch.setattr(engine, "_is_cuda", lambda parameter, gradient, options: parameter is split)
-        monkeypatch.setattr(engine, "_is_native", lambda item: item.parameter is not split)
+        go_there(monkeypatch, lambda parameter: parameter is split)
     for optimizer in runs.optimizers:
         optimizer.step = other_defaults()(optimizer.step)
     for seed in range(2):
         runs.step(seed, grad_scale=65536.0, factor=65536.0, skip=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"clipnorm": 0.5}, {"maximize": True}, EVERYTHING], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.bfloat16])
+def test_launches_are_those_that_are_explained(options, dtype, both, monkeypatch):
+    runs, launched = both(dtype=dtype, **options), []
+    launch = Launches._launch
+    monkeypatch.setattr(
+        Launches, "_launch", lambda self, work, begin: (launched.append(len(work)), launch(self, work, begin))
+    )
+    runs.there[:] = [True]
+    found = runs.optimizers[0].explain()
+    runs.step(0)
+    assert {(one.way, one.compiler, one.reason) for one in found.variables.values()} == {("native", "triton", "")}
+    assert launched == [found.launches]
+    assert found.threads == 0
 
 
 class Asked(Exception):

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import jax
 import jax.numpy as jnp
 
+from rmsprop._explain import Explanation
 from rmsprop._jax import files
 from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_step, options_of
 from rmsprop._jax.exclusion import Exclusion
-from rmsprop._jax.state import RMSpropState, check_state, slots_of, start
+from rmsprop._jax.state import RMSpropState, check_slot_dtype, check_state, slots_of, start
 from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
 from rmsprop._jax.trees import parameters, rebuild, templates
+from rmsprop._matching import plain_names
 from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
 from rmsprop._words import refuses_other_words
-from rmsprop.engines._switch import native_by_default
+from rmsprop.engines._switch import SWITCH, native_by_default
 from rmsprop.engines.jax._options import ArrayOptions
 
 #: What instances hold.
@@ -240,6 +242,50 @@ class RMSprop:
             raise ValueError("exclude_from_weight_decay comes before init() and before the first step")
         # A step may have been compiled and then refused.
         vars(self).update(_exclusion=Exclusion(var_list, var_names), _compiled=None)
+
+    def explain(self, params: Any, *, devices: Sequence[jax.Device] | None = None) -> Explanation:
+        """Tell how a step goes: whether our kernels do it, and if not, why.
+
+        Gradients are taken to be dense and of the parameters' types. A step that is exported, differentiated or mapped
+        by `jax.vmap` is traced in any case. Nothing is compiled; Numba is loaded, which takes a moment.
+
+        Args:
+            params: the parameters, or `jax.ShapeDtypeStruct` in their places. They may be traced: within a
+                `jax.shard_map` this tells how a step goes there.
+            devices: for which a step is compiled; None: all that the process has. One CPU among several devices of a
+                process is not enough, because under `jax.jit` nothing tells on which of them arrays are.
+
+        Returns:
+            A table as text, and attributes: see `rmsprop.Explanation`. Parameters have the names of their key paths
+            joined by slashes.
+
+        Raises:
+            TypeError: a parameter is no array of a float type.
+            ValueError: there is no parameter, or no device, or `slot_dtype` is float64, which JAX does not have as it
+                is set up.
+
+        Example:
+            >>> import jax, jax.numpy as jnp
+            >>> from rmsprop.jax import RMSprop
+            >>> params = {"kernel": jax.ShapeDtypeStruct((3, 4), jnp.float32), "bias": jnp.zeros(4)}
+            >>> print(RMSprop(momentum=0.9, jit_compile=False).explain(params))
+            variable  shape  type     state               way     bytes  why not faster
+            bias      4      float32  velocity, momentum  traced    112  jit_compile=False
+            kernel    3 x 4  float32  velocity, momentum  traced    336  jit_compile=False
+            2 variables in jax, 0 launches, 448 bytes a step
+        """
+        from rmsprop.engines.jax._explaining import explain
+
+        check_slot_dtype(self._options)
+        leaves = parameters(params, describes=True)
+        if devices is not None and not devices:
+            raise ValueError(f"devices={devices!r} holds no device")
+        if not leaves.values:
+            raise ValueError("params holds no parameter")
+        decays = [self._options.decays and not self._exclusion.spares(name) for name in leaves.names]
+        # It was read when the optimizer was made.
+        off = "" if self._native else f"{SWITCH}=0"
+        return explain("jax", self._options, plain_names(leaves.names), leaves.values, decays, off=off, devices=devices)
 
     def init(self, params: Any) -> RMSpropState:
         """Make the state for parameters.

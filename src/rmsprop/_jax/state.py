@@ -56,14 +56,15 @@ _CALLS: Final = {
 }
 
 
-def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
-    """Make the state for parameters.
-
-    Raises:
-        ValueError: `slot_dtype` is float64, which JAX does not have as it is set up.
-    """
+def check_slot_dtype(options: ArrayOptions) -> None:
+    """Raise a ValueError if `slot_dtype` is float64, which JAX does not have as it is set up."""
     if options.slot_dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise ValueError("slot_dtype='float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
+
+
+def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
+    """Make the state for parameters; raises as `check_slot_dtype` does."""
+    check_slot_dtype(options)
     made = {
         FIELDS[slot.name]: rebuild(leaves, [_slot(options, slot, variable) for variable in leaves.values])
         for slot in _slots.slots(options)

@@ -37,15 +37,20 @@ class Leaves(NamedTuple):
         return found
 
 
-def parameters(params: Any) -> Leaves:
+def parameters(params: Any, *, describes: bool = False) -> Leaves:
     """List the parameters of a tree.
+
+    Args:
+        params: the tree.
+        describes: whether a `jax.ShapeDtypeStruct` may stand for an array; it is one of the values then.
 
     Raises:
         TypeError: one is no array of a float type.
     """
     pairs, tree = jax.tree_util.tree_flatten_with_path(params)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in pairs]
-    return Leaves(names, [_array(name, value) for name, (_, value) in zip(names, pairs, strict=True)], tree)
+    values = [_array(name, value, describes) for name, (_, value) in zip(names, pairs, strict=True)]
+    return Leaves(names, values, tree)
 
 
 def templates(params: Any) -> Any:
@@ -58,9 +63,9 @@ def templates(params: Any) -> Any:
     )
 
 
-def _array(name: str, value: Any) -> jax.Array:
+def _array(name: str, value: Any, describes: bool) -> jax.Array:
     try:
-        array = jnp.asarray(value)
+        array: Any = value if describes and isinstance(value, jax.ShapeDtypeStruct) else jnp.asarray(value)
     except TypeError as error:
         raise TypeError(
             f"parameter {name!r} is a {type(value).__name__}, not an array: give None in its place, as "
@@ -68,7 +73,8 @@ def _array(name: str, value: Any) -> jax.Array:
         ) from error
     if array.dtype.name not in FLOATS:
         raise TypeError(f"parameter {name!r} has the type {array.dtype}: {', '.join(FLOATS)} is needed")
-    return array
+    found: jax.Array = array
+    return found
 
 
 def gradients(grads: Any, leaves: Leaves) -> list[Any]:

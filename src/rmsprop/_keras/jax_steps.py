@@ -16,7 +16,7 @@ import numpy
 
 from rmsprop._options import Options
 from rmsprop.engines._scalars import joint_scale
-from rmsprop.engines._switch import native_by_default
+from rmsprop.engines._switch import against_native
 from rmsprop.engines.jax import engine
 from rmsprop.engines.jax._items import Item, computed_in
 from rmsprop.engines.jax._options import ArrayOptions
@@ -36,15 +36,18 @@ class Steps:
 
     Args:
         optimizer: the optimizer.
+
+    Attributes:
+        options: its options.
+        off: why the user wants no kernels of ours, "" otherwise.
     """
 
     def __init__(self, optimizer: Any) -> None:
-        self._options = _as_array_options(optimizer._options)
-        self._native = native_by_default() if optimizer._native is None else optimizer._native
+        self.options, self.off = _as_array_options(optimizer._options), against_native(optimizer._native)
         self._scale, self._steps = optimizer.loss_scale_factor, optimizer.gradient_accumulation_steps
         self._schedule = optimizer._learning_rate
         self._compiled: dict[Any, Callable[..., New]] = {}
-        compiles = self._options.jit_compile
+        compiles = self.options.jit_compile
         self._rate = jax.jit(lambda calls: self._schedule(calls), compiler_options=_EXACT)
         self._single = cache(lambda decays: jax.jit(self._one(decays)) if compiles else self._one(decays))
         self._sum = jax.jit(self._add) if compiles else self._add
@@ -61,7 +64,7 @@ class Steps:
             kind: shapes and types of all arrays.
             decays: as for `whole`.
         """
-        if not self._options.jit_compile:
+        if not self.options.jit_compile:
             return lambda *arguments: self._one_by_one(decays, *arguments)
         found = self._compiled.get((kind, *decays))
         if found is None and len(self._compiled) >= _COMPILED:
@@ -102,7 +105,7 @@ class Steps:
         self, decays: Sequence[bool], gradients: Any, values: Any, slots: Any, rate: Any, iterations: Any
     ) -> tuple[list[Any], list[dict[str, Any]]]:
         items = [Item(*one) for one in zip(values, gradients, slots, decays, strict=True)]
-        done = engine.step(self._options, items, rate, iterations, native=self._native)
+        done = engine.step(self.options, items, rate, iterations, native=not self.off)
         variables = [one["variable"] for one in done]
         return variables, [{name: new[name] for name in mine} for mine, new in zip(slots, done, strict=True)]
 
@@ -124,7 +127,7 @@ class Steps:
 
     def _one(self, decays: bool) -> Callable[..., tuple[Any, dict[str, Any], Any]]:
         # The norm of all gradients together is known before.
-        options = replace(self._options, global_clipnorm=None)
+        options = replace(self.options, global_clipnorm=None)
 
         def step(gradient: Any, value: Any, slots: Any, one: Any, scale: Any, rate: Any, calls: Any) -> Any:
             gradient = self._mean(gradient, one)
@@ -133,7 +136,7 @@ class Steps:
                 compute = computed_in(item)
                 item = item._replace(gradient=gradient.astype(compute) * scale.astype(compute))
             iterations = calls // self._steps if self._steps else calls
-            new = engine.step(options, [item], rate, iterations, native=self._native)[0]
+            new = engine.step(options, [item], rate, iterations, native=not self.off)[0]
             return new["variable"], {name: new[name] for name in slots}, None if one is None else jnp.zeros_like(one)
 
         return step
@@ -150,12 +153,12 @@ class Steps:
 
     def _joint_scale(self, gradients: Sequence[Any], sums: Sequence[Any]) -> Any:
         """Give what all gradients are multiplied by, or None."""
-        if self._options.global_clipnorm is None:
+        if self.options.global_clipnorm is None:
             return None
         found = [self._square(*pair) for pair in zip(gradients, sums, strict=True)]
         with numpy.errstate(over="ignore", invalid="ignore"):
             squares = numpy.array([float(square) * float(top) ** 2 for top, square in found])
-        return numpy.asarray(joint_scale(squares, self._options.global_clipnorm), jnp.result_type(float))
+        return numpy.asarray(joint_scale(squares, self.options.global_clipnorm), jnp.result_type(float))
 
     def _squares(self, gradient: Any, one: Any) -> tuple[Any, Any]:
         """Give the largest number of a gradient, and the sum of the squares of all in units of it."""

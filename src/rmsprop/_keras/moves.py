@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -35,6 +35,20 @@ class Moves:
         self.overwritten = [(place, variables[place]) for place in overwritten]
         # As long as they are known by their ids, nothing else may have these.
         self._given = variables
+
+
+class Made(NamedTuple):
+    """A variable that a step moves.
+
+    Attributes:
+        variable: it.
+        decays: whether weight decay applies.
+        slots: slot name -> variable; None: they are not made yet.
+    """
+
+    variable: Any
+    decays: bool
+    slots: dict[str, Any] | None
 
 
 class Known:

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rmsprop._keras.moves import Moves
+from rmsprop._explain import Explanation
+from rmsprop._keras.moves import Made, Moves
 from rmsprop._keras.rates import as_function, is_traceable
-from rmsprop._options import LearningRate, _number
-from rmsprop.engines._switch import native_by_default
-from rmsprop.engines.tensorflow import _replicas, _traced, rates
+from rmsprop._options import LearningRate, Options, _number
+from rmsprop.engines.tensorflow import _explaining, _replicas, _traced, rates
 from rmsprop.engines.tensorflow._checks import checked
 from rmsprop.engines.tensorflow._items import Item
 from rmsprop.engines.tensorflow.engine import Engine
@@ -162,9 +162,8 @@ class Stepper:
         def step(items: list[Item], iterations: Any) -> list[Any]:
             engine = self._engine
             if engine is None:
-                native = native_by_default() if optimizer._native is None else optimizer._native
-                engine = self._engine = Engine(options, native=native, owner=optimizer)
-            done = engine.step(items, rate, iterations, compiled=options.jit_compile and _has_gpu())
+                engine = self._engine = Engine(options, native=optimizer._native, owner=optimizer)
+            done = engine.step(items, rate, iterations, compiled=_compiles(options))
             for item, constraint in zip(items, constraints, strict=True):
                 if constraint is not None:
                     item.variable.assign(constraint(item.variable))
@@ -179,14 +178,26 @@ class Stepper:
             counter.assign_add(1)
 
 
+def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
+    """Explain a step of variables that all have a gradient."""
+    options = optimizer._options
+    items = []
+    for variable, decays, slots in made:
+        kept = None if slots is None else {name: _raw(one) for name, one in slots.items()}
+        items.append(_explaining.item_of(options, _raw(variable), decays, kept))
+    engine = optimizer._stepper._engine or Engine(options, native=optimizer._native)
+    return _explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
+
+
 def _scaled(gradient: Any, factor: float) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * tf.cast(factor, gradient.values.dtype), gradient.indices)
     return gradient * tf.cast(factor, gradient.dtype)
 
 
-def _has_gpu() -> bool:
-    return bool(tf.config.list_logical_devices("GPU"))
+def _compiles(options: Options) -> bool:
+    """Whether XLA compiles what our kernels do not do."""
+    return options.jit_compile and bool(tf.config.list_logical_devices("GPU"))
 
 
 def _collect(

@@ -10,10 +10,12 @@ import keras
 import torch
 from torch import Tensor
 
-from rmsprop._keras.moves import KEPT, Moves, name_of
+from rmsprop._explain import Explanation
+from rmsprop._keras.moves import KEPT, Made, Moves, name_of
 from rmsprop._keras.rates import as_function
 from rmsprop._keras.scopes import in_stateless_scope
 from rmsprop._options import LearningRate, Options, _number, rate_function
+from rmsprop.engines.torch import _explaining
 from rmsprop.engines.torch.engine import Engine
 
 
@@ -180,6 +182,15 @@ def _advance(
     if collected:
         torch._foreach_zero_(collected)
     return True
+
+
+def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
+    """Explain a step of variables that all have a gradient."""
+    parameters = [one.variable._value for one in made]
+    group = _Group(optimizer._options, names, [one.decays for one in made], parameters)
+    # Those that are collected are unscaled when they come.
+    scaled = optimizer.loss_scale_factor is not None and optimizer.gradient_accumulation_steps is None
+    return _explaining.explain(front_end, names, [group], scaled=scaled)
 
 
 def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:

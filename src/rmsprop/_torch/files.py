@@ -12,10 +12,10 @@ from torch import Tensor
 
 from rmsprop import _checkpoint, _slots
 from rmsprop._checkpoint import Needed
-from rmsprop._matching import Group, plain_names
+from rmsprop._matching import Group
 from rmsprop._torch import first_step
 from rmsprop._torch.arguments import number
-from rmsprop._torch.groups import LiveGroup
+from rmsprop._torch.groups import LiveGroup, names_of
 from rmsprop.engines.torch._arrays import as_array
 from rmsprop.engines.torch._slots import complete, is_plain
 
@@ -66,7 +66,7 @@ def load(
 
 
 def _groups(groups: list[LiveGroup]) -> list[Group]:
-    names = iter(_names(groups))
+    names = iter(names_of(groups))
     found = []
     for group in groups:
         rate = number(group.entry["lr"]) if group.schedule is None else group.schedule
@@ -75,13 +75,8 @@ def _groups(groups: list[LiveGroup]) -> list[Group]:
     return found
 
 
-def _names(groups: list[LiveGroup]) -> list[str]:
-    """Give the names of all parameters; numbers over all groups, if some have none."""
-    return plain_names([group.name(place) or "" for group in groups for place in range(len(group.parameters))])
-
-
 def _parameters(groups: list[LiveGroup], method: str) -> Iterator[tuple[LiveGroup, Tensor, str]]:
-    names = iter(_names(groups))
+    names = iter(names_of(groups))
     for group in groups:
         for place, parameter in enumerate(group.parameters):
             _check_whole(parameter, group.describe(place), method)

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeGuard
 import numpy
 from torch import Tensor
 
+from rmsprop._matching import plain_names
 from rmsprop._options import Options, check_learning_rate, rate_function
 from rmsprop._torch.arguments import DEFAULTS, check_options, make_plain, number, values_of
 from rmsprop._torch.exclusion import Exclusion
@@ -104,6 +105,21 @@ class LiveGroup:
         if is_schedule(self.entry["lr"]):
             self.set_rate(check_learning_rate(self.entry["lr"]), iterations)
 
+    def update(self) -> None:
+        """Take over the options that the entry has now.
+
+        Raises:
+            TypeError: something is of the wrong type.
+            ValueError: a number is out of its range.
+        """
+        # An entry that came or went is a word of another library, perhaps, or one that is needed.
+        try:
+            changed = len(self.entry) != self._length or values_of(self.entry) != self._values
+        except KeyError:
+            changed = True
+        if changed:
+            self._read_options()
+
     def read(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
         """Take over what the entry says now.
 
@@ -116,16 +132,9 @@ class LiveGroup:
             TypeError: something is of the wrong type, or a number was set as `lr` over a schedule.
             ValueError: a number is out of its range.
         """
-        entry = self.entry
-        # An entry that came or went is a word of another library, perhaps, or one that is needed.
-        try:
-            changed = len(entry) != self._length or values_of(entry) != self._values
-        except KeyError:
-            changed = True
-        if changed:
-            self._read_options()
+        self.update()
         self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
-        rate = entry["lr"]
+        rate = self.entry["lr"]
         if rate is self._written and type(rate) is float and self.schedule is None:
             self.rate = rate
         else:
@@ -183,6 +192,11 @@ class Common:
         self.jit_compile = jit_compile
         self.exclusion = Exclusion()
         self.is_wrapped = False
+
+
+def names_of(groups: Sequence[LiveGroup]) -> list[str]:
+    """Give the names of all parameters; numbers over all groups, if some have none."""
+    return plain_names([group.name(place) or "" for group in groups for place in range(len(group.parameters))])
 
 
 def is_schedule(rate: Any) -> TypeGuard[Callable[..., Any]]:

@@ -64,6 +64,31 @@ class Kind(NamedTuple):
         return "float64" if "float64" in (self.variable, self.slots) else "float32"
 
 
+def step_buckets(kinds: Sequence[Kind]) -> dict[tuple[Any, ...], list[tuple[int, int]]]:
+    """Sort tensors that have numbers by what one launch steps: number and size of each."""
+    found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+    for number, kind in enumerate(kinds):
+        if kind.size:
+            key = (kind.gradient, kind.variable, kind.slots, kind.compute, kind.aligned, *kind.on)
+            found.setdefault(key, []).append((number, kind.size))
+    return found
+
+
+def norm_buckets(kinds: Sequence[Kind]) -> dict[tuple[str, bool], list[tuple[int, int]]]:
+    """Sort tensors whose gradients are scaled by a norm by what one launch sums the squares of."""
+    found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
+    for number, kind in enumerate(kinds):
+        if kind.size and kind.clip:
+            found.setdefault((kind.gradient, kind.norm_aligned), []).append((number, kind.size))
+    return found
+
+
+def count_launches(kinds: Sequence[Kind]) -> int:
+    """Count the kernels that `Launches.run` launches: to prepare, to sum, fold and clip where a norm does, to step."""
+    norms = len(norm_buckets(kinds)) + 2 if any(kind.clip for kind in kinds) else 0
+    return 1 + norms + len(step_buckets(kinds))
+
+
 class Launches:
     """Everything that a step of some tensors launches.
 
@@ -91,26 +116,17 @@ class Launches:
             self._members, self._norms = (self._there(table) for table in _norm_tables(kinds))
 
     def _buckets(self, kinds: Sequence[Kind]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
-        """Sort the tensors into buckets: chunk table, compile-time arguments, and whether a norm scales."""
-        found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
-        for number, kind in enumerate(kinds):
-            if kind.size:
-                key = (kind.gradient, kind.variable, kind.slots, kind.compute, kind.aligned, *kind.on)
-                found.setdefault(key, []).append((number, kind.size))
+        """Give for each bucket its chunk table, compile-time arguments, and whether a norm scales."""
         return [
             (self._there(chunk_table(sizes, STEP_CHUNK)), (*(_TYPES[name] for name in key[:4]), *key[4:]), key[5])
-            for key, sizes in found.items()
+            for key, sizes in step_buckets(kinds).items()
         ]
 
     def _norm_buckets(self, kinds: Sequence[Kind]) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
         """Do so for the norms, which write to parts of one array; the last says where each tensor's numbers are."""
-        found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
-        for number, kind in enumerate(kinds):
-            if kind.size and kind.clip:
-                found.setdefault((kind.gradient, kind.norm_aligned), []).append((number, kind.size))
         ranges = numpy.zeros((len(kinds), 2), numpy.int32)
         tables, begin = [], 0
-        for (gradient, aligned), sizes in found.items():
+        for (gradient, aligned), sizes in norm_buckets(kinds).items():
             table = chunk_table(sizes, CHUNK)
             tables.append((table, begin, _TYPES[gradient], aligned))
             for number, size in sizes:

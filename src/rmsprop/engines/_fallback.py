@@ -23,8 +23,8 @@ class Refused(Exception):
     """What native steps need is not to be had; `str` says what."""
 
 
-def attempt(what: str, need: Callable[[], object]) -> str | None:
-    """Try what native steps need, and say why it cannot be had; None if it can.
+def attempt(what: str, need: Callable[[], object]) -> str:
+    """Try what native steps need, and say why it cannot be had; "" if it can.
 
     Args:
         what: whose it is, for the answer.
@@ -39,11 +39,11 @@ def attempt(what: str, need: Callable[[], object]) -> str | None:
         return str(error)
     except Exception as error:
         return f"{what}: {type(error).__name__}: {error}"
-    return None
+    return ""
 
 
-def kernels() -> str | None:
-    """Load the compiled kernels, and say why they cannot be had; None if they can."""
+def kernels() -> str:
+    """Load the compiled kernels, and say why they cannot be had; "" if they can."""
     # Numba's own switch, for debuggers and coverage, leaves nothing that could run a kernel.
     switch = os.environ.get("NUMBA_DISABLE_JIT", "0")
     if switch not in ("", "0"):
@@ -52,7 +52,7 @@ def kernels() -> str | None:
 
 
 @cache
-def _numba() -> str | None:
+def _numba() -> str:
     def load() -> None:
         with loading():
             import_module("rmsprop.compilers.numba")
@@ -62,20 +62,18 @@ def _numba() -> str | None:
     return attempt("Numba cannot be loaded", load)
 
 
-def falls_back(reason: str | None) -> bool:
-    """Tell whoever did not ask for it, once in a process, why there are no native steps; give whether that is so.
+def told(reason: str) -> str:
+    """Tell whoever did not ask for it, once in a process, why there are no native steps, and give the reason.
 
     Args:
-        reason: None if there are.
+        reason: "" if there are.
 
     Warns:
         UserWarning: there are none, and nobody has been told.
     """
-    if reason is None:
-        return False
-    if _told.acquire(blocking=False):
+    if reason and _told.acquire(blocking=False):
         warn(
             f"rmsprop steps without its compiled kernels in this process, which may take many times as long: {reason}. "
             f"{SWITCH}=0 in the environment asks for such steps, and nothing is said then"
         )
-    return True
+    return reason

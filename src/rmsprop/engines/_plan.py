@@ -1,61 +1,24 @@
-"""How the tensors of a step are sorted into buckets, and each bucket's launch.
+"""The launches of a step, one for each bucket of its tensors.
 
-A bucket is what one kernel call serves: the same storage types, the same options on, and either all contiguous or
-not. A plan is made for one pattern of gradients and used for every step that has it.
+A plan is made for one pattern of gradients and used for every step that has it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._options import Options
 from rmsprop._rows import RowSparse
 from rmsprop.compilers._forks import loading
 from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers.plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._arrays import Array, address, memory_order, packed_address
-from rmsprop.engines._fallback import falls_back, kernels
-from rmsprop.engines._kinds import FLAT, ITSELF, Gradients, Kind, norm_layouts, row_tables, step_layouts
-from rmsprop.engines._scalars import changing, constants, storage_of
-from rmsprop.engines._switch import native_by_default
+from rmsprop.engines._buckets import Member, NormBucket, StepBucket, norm_buckets, runs_kernels, step_buckets
+from rmsprop.engines._kinds import Gradients, Kind, norm_layouts, row_tables, step_layouts
 
 if TYPE_CHECKING:
     from rmsprop.compilers.numba import Launch, SquareSums
-
-
-class Member(NamedTuple):
-    """A variable that steps may move.
-
-    Attributes:
-        variable: its array.
-        slots: slot name -> array without gaps, its axes in memory as the variable's.
-        options: the checked arguments.
-        decays: whether weight decay applies.
-        scaled: whether its gradient is multiplied by a number although no norm clips.
-        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
-    """
-
-    variable: Array
-    slots: Mapping[str, Array]
-    options: Options
-    decays: bool
-    scaled: bool = False
-    turn: int = 0
-
-    def constants(self) -> dict[str, float]:
-        """Give the scalars that are on and stay as they are."""
-        return constants(self.options, self.decays)
-
-    def changing(self) -> list[str]:
-        """Name the scalars that are on and differ from step to step."""
-        found = changing(self.options)
-        return found if not self.scaled or self.options.clips_by_norm else [*found, "clip_scale"]
-
-    def pattern(self) -> tuple[Any, ...]:
-        """Give what all members of a launch have in common, apart from how their numbers lie and are stored."""
-        return self.turn, tuple(self.slots), (*self.constants(), *self.changing()), self.options.jit_compile
 
 
 class Plan:
@@ -68,25 +31,9 @@ class Plan:
     """
 
     def __init__(self, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
-        steps: dict[Any, list[int]] = {}
-        norms: dict[Any, list[int]] = {}
-        for place, kind in enumerate(kinds):
-            index, _, dtype = kind
-            member = members[index]
-            storage = storage_of(member.options, member.variable.dtype, dtype)
-            steps.setdefault((member.pattern(), storage, _lies_like(member.variable, kind)), []).append(place)
-            if member.options.clips_by_norm:
-                compiles, flat = runs_kernels(member.options), _is_row_major(member.variable, kind)
-                norms.setdefault((dtype, flat, compiles), []).append(place)
         self._size = len(kinds)
-        self._buckets = [
-            _Bucket(storage, flat, places, kinds, members, threads)
-            for (_, storage, flat), places in sorted(steps.items(), key=lambda item: item[0][0][0])
-        ]
-        self._norms = [
-            _Norms(dtype, flat, compiles, places, kinds, members, threads)
-            for (dtype, flat, compiles), places in norms.items()
-        ]
+        self._buckets = [_Bucket(bucket, kinds, members, threads) for bucket in step_buckets(kinds, members)]
+        self._norms = [_Norms(bucket, kinds, members, threads) for bucket in norm_buckets(kinds, members)]
         self._parts: tuple[_Bucket | _Norms, ...] = (*self._buckets, *self._norms)
         self._compiled = False
         # Scalars that are the same for all, so as not to write them again.
@@ -143,15 +90,8 @@ class Plan:
 class _Bucket:
     """The tensors of one launch; `places` says where they stand among the step's gradients."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        flat: bool,
-        places: list[int],
-        kinds: Sequence[Kind],
-        members: Sequence[Member],
-        threads: int,
-    ) -> None:
+    def __init__(self, bucket: StepBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
+        storage, flat, places = bucket
         self.places = places
         mine = [kinds[place] for place in places]
         self._rows = [index for index, _, _ in mine]
@@ -177,16 +117,8 @@ class _Bucket:
 class _Norms:
     """The gradients whose norms one launch takes; `places` as in `_Bucket`."""
 
-    def __init__(
-        self,
-        dtype: numpy.dtype[Any],
-        flat: bool,
-        compiles: bool,
-        places: list[int],
-        kinds: Sequence[Kind],
-        members: Sequence[Member],
-        threads: int,
-    ) -> None:
+    def __init__(self, bucket: NormBucket, kinds: Sequence[Kind], members: Sequence[Member], threads: int) -> None:
+        dtype, flat, compiles, places = bucket
         self.places = places
         mine = [kinds[place] for place in places]
         arrays = [members[index].variable for index, _, _ in mine]
@@ -207,32 +139,6 @@ def _hand_over(part: _Bucket | _Norms, addresses: Sequence[int], arrays: Gradien
         launch.gradients[:] = [addresses[place] for place in part.places]
     if part.layouts is not None:
         launch.scatter(part.layouts, *row_tables([arrays[place] for place in part.places]))
-
-
-def _lies_like(variable: Array, kind: Kind) -> bool:
-    """Whether variable and gradient are one block of memory each, in the same order."""
-    _, lie, dtype = kind
-    if lie != variable.strides or dtype.itemsize != variable.itemsize:
-        return lie == FLAT
-    return bool(variable.transpose(memory_order(variable)).flags.c_contiguous)
-
-
-def _is_row_major(variable: Array, kind: Kind) -> bool:
-    """Whether the gradient is one block of memory in row-major order, in which norms are summed."""
-    lie = kind[1]
-    return lie == FLAT or (lie == ITSELF and variable.flags.c_contiguous)
-
-
-def runs_kernels(options: Options) -> bool:
-    """Whether compiled kernels do the step.
-
-    Warns:
-        UserWarning: they should, and cannot; see `rmsprop.engines._fallback`.
-    """
-    if not options.jit_compile:
-        return False
-    reason = kernels()
-    return reason is None or (native_by_default() and not falls_back(reason))
 
 
 def _launch(

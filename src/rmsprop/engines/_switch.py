@@ -17,3 +17,17 @@ def native_by_default() -> bool:
     if value not in ("0", "1"):
         raise ValueError(f"{SWITCH}={value!r} is neither 0 nor 1")
     return value == "1"
+
+
+def against_native(native: bool | None) -> str:
+    """Why a user wants no kernels of ours; "" if none is known.
+
+    Args:
+        native: the argument of the optimizer; None: as the environment says.
+
+    Raises:
+        ValueError: as `native_by_default`.
+    """
+    if native is None:
+        return "" if native_by_default() else f"{SWITCH}=0"
+    return "" if native else "native=False"

@@ -20,6 +20,7 @@ from rmsprop.engines._kinds import FLAT, Kind
 from rmsprop.engines._scalars import clip_scales
 
 if TYPE_CHECKING:
+    from rmsprop.engines._buckets import Member
     from rmsprop.engines._plan import Plan
 
 Gradient = Array | RowSparse
@@ -149,6 +150,20 @@ class Engine:
             )
         return admit(index, target.array, gradient, self._memory)
 
+    def members(self) -> list["Member"]:
+        """List the variables as plans know them."""
+        from rmsprop.engines._buckets import Member
+
+        return [
+            Member(
+                target.array,
+                {name: arrays[index] for name, arrays in self._slots.items()},
+                self._options,
+                self._decayed[index],
+            )
+            for index, target in enumerate(self._targets)
+        ]
+
     def _plan(self, kinds: tuple[Kind, ...]) -> "Plan":
         plan = self._plans.pop(kinds, None)
         if plan is None:
@@ -156,18 +171,9 @@ class Engine:
                 self._plans.pop(next(iter(self._plans)))
             # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
             with loading():
-                from rmsprop.engines._plan import Member, Plan
+                from rmsprop.engines._plan import Plan
 
-            members = [
-                Member(
-                    target.array,
-                    {name: arrays[index] for name, arrays in self._slots.items()},
-                    self._options,
-                    self._decayed[index],
-                )
-                for index, target in enumerate(self._targets)
-            ]
-            plan = Plan(kinds, members, default_threads())
+            plan = Plan(kinds, self.members(), default_threads())
         self._plans[kinds] = plan  # at the end, farthest from being dropped
         return plan
 

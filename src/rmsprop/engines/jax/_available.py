@@ -10,8 +10,14 @@ import jax.numpy as jnp
 from rmsprop.engines._fallback import Refused, attempt, kernels
 
 
-def problem() -> str | None:
-    """Say why no step of this process can be native; None if steps can.
+def against_devices(platform: str, count: int) -> str:
+    """Why a step for such devices is not native; "" if it is."""
+    plural = "" if count == 1 else "s"
+    return "" if (platform, count) == ("cpu", 1) else f"{count} {platform} device{plural}: one CPU is needed"
+
+
+def problem() -> str:
+    """Say why no step of this process can be native; "" if steps can.
 
     JAX has devices when this is called: a handler that is made known earlier is tried when they are looked for, and
     takes them all along where it fails.
@@ -20,7 +26,7 @@ def problem() -> str | None:
 
 
 @cache
-def _jax() -> str | None:
+def _jax() -> str:
     return attempt(f"JAX {jax.__version__} does not have what they need", _try)
 
 

@@ -13,7 +13,7 @@ from rmsprop.engines._scalars import changing, constants, storage_of
 from rmsprop.engines.jax._handler import ATTRIBUTE, NAME
 from rmsprop.engines.jax._items import Item
 from rmsprop.engines.jax._options import ArrayOptions
-from rmsprop.engines.jax._plan import NUMBERS, Bucket, Plan, runners
+from rmsprop.engines.jax._plan import NUMBERS, Bucket, Plan, by_gradient, runners
 
 #: Results of a call: XLA takes time with the third power of their number to find memory for those of one call.
 _RESULTS: Final = 256
@@ -23,11 +23,21 @@ def step(
     options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
 ) -> list[dict[str, jax.Array]]:
     """Add calls to what is being traced; arguments and result as for the traced step, gradients are dense."""
+    return [new for part in _parts(options, items) for new in _step(options, part, learning_rate, iterations)]
+
+
+def count_launches(options: ArrayOptions, items: Sequence[Item]) -> int:
+    """Count the kernel calls of a step."""
+    each = [_buckets(options, part)[0] for part in _parts(options, items)]
+    return sum(len(buckets) + (len(by_gradient(buckets)) if options.clips_by_norm else 0) for buckets in each)
+
+
+def _parts(options: ArrayOptions, items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Cut the items into those of one call each."""
     size = max(1, _RESULTS // len(items[0].owners()))
     if options.global_clipnorm is not None:
         size = len(items)  # one call that knows all gradients
-    parts = [items[first : first + size] for first in range(0, len(items), size)]
-    return [new for part in parts for new in _step(options, part, learning_rate, iterations)]
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _step(

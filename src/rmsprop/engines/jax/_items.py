@@ -21,12 +21,14 @@ class Item(NamedTuple):
         gradient: an array of its shape, or a `RowSparse` of arrays of JAX's.
         slots: slot name -> array; the names are those of `rmsprop._slots.slots`.
         decays: whether weight decay applies.
+        name: of the variable, where it is known, for what is said of it.
     """
 
     variable: jax.Array
     gradient: jax.Array | RowSparse
     slots: Mapping[str, jax.Array]
     decays: bool
+    name: str = ""
 
     @property
     def sparse(self) -> bool:

@@ -17,6 +17,8 @@ from jax.interpreters.ad import Zero, primitive_jvps
 from jax.interpreters.batching import primitive_batchers
 from jax.interpreters.mlir import lower_fun, register_lowering
 
+from rmsprop.engines.jax._available import against_devices
+
 _step = Primitive("rmsprop_step")
 _step.multiple_results = True
 
@@ -91,8 +93,9 @@ def _lower_for_cpu(context: Any, *operands: Any, meaning: Meaning) -> Any:
     module = context.module_context
     # An exported step may run in a process without us.
     exported = module.lowering_parameters.for_export
-    alone = getattr(module.axis_context, "num_devices", None) == 1
-    return _lower(meaning.native if alone and not exported else meaning.traced, context, operands)
+    # Within a shard_map there is no such number.
+    against = against_devices("cpu", getattr(module.axis_context, "num_devices", 0))
+    return _lower(meaning.traced if exported or against else meaning.native, context, operands)
 
 
 def _lower_elsewhere(context: Any, *operands: Any, meaning: Meaning) -> Any:

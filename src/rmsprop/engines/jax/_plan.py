@@ -230,6 +230,17 @@ def _launch(bucket: Bucket, addresses: dict[str, _Integers]) -> Launch:
     return launch
 
 
+def by_gradient(buckets: tuple[Bucket, ...]) -> dict[str, list[tuple[int, int, int]]]:
+    """Sort tensors by the types of their gradients: number within the plan, place in the step, and size of each."""
+    kinds: dict[str, list[tuple[int, int, int]]] = {}
+    number = 0
+    for bucket in buckets:
+        for size, place in zip(bucket.sizes, bucket.places, strict=True):
+            kinds.setdefault(bucket.storage[0], []).append((number, place, size))
+            number += 1
+    return kinds
+
+
 class _Norms:
     """The sums of squares of all gradients, in the order of the step's tensors.
 
@@ -240,12 +251,7 @@ class _Norms:
 
     def __init__(self, buckets: tuple[Bucket, ...], addresses: _Integers) -> None:
         self._addresses, self._squares = addresses, numpy.zeros(addresses.size)
-        kinds: dict[str, list[tuple[int, int, int]]] = {}
-        number = 0
-        for bucket in buckets:
-            for size, place in zip(bucket.sizes, bucket.places, strict=True):
-                kinds.setdefault(bucket.storage[0], []).append((number, place, size))
-                number += 1
+        kinds = by_gradient(buckets)
         self._dtypes, self._parts = list(map(numpy.dtype, kinds)), []
         for dtype, tensors in zip(self._dtypes, kinds.values(), strict=True):
             numbers, places, sizes = map(list, zip(*tensors, strict=True))

@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import get_abstract_mesh
 
 from rmsprop._options import FLOATS
-from rmsprop.engines._fallback import falls_back
+from rmsprop.engines._fallback import told
 from rmsprop.engines.jax import _traced
-from rmsprop.engines.jax._available import problem
+from rmsprop.engines.jax._available import against_devices, problem
 from rmsprop.engines.jax._items import Item, numpy_slot_dtype
 from rmsprop.engines.jax._options import ArrayOptions
 
@@ -32,7 +33,7 @@ def step(
     Warns:
         UserWarning: our kernels should do it, and cannot; see `rmsprop.engines._fallback`.
     """
-    if native and _is_for_kernels(options, items) and not falls_back(problem()):
+    if native and not against(options, items, jax.devices(), warns=True):
         # Numba is loaded when there is a step for it.
         from rmsprop.engines.jax import _native
 
@@ -40,29 +41,50 @@ def step(
     return _traced.step(options, items, learning_rate, iterations)
 
 
-def _is_for_kernels(options: ArrayOptions, items: Sequence[Item]) -> bool:
-    """Whether a step is one for our kernels: all devices there are is one CPU.
+def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False) -> str:
+    """Why our kernels do not do a step; "" if they do.
 
     Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.
+
+    Args:
+        options: the checked arguments.
+        items: what is stepped.
+        devices: that the process has, or for which a step is compiled.
+        warns: whether to say, once in a process, that kernels should do it and cannot.
+
+    Warns:
+        UserWarning: as `rmsprop.engines._fallback.told` does.
     """
-    if not items or not options.jit_compile or jax.device_count() != 1 or jax.devices()[0].platform != "cpu":
-        return False
-    if not all(_is_ours(options, item) for item in items):
-        return False
-    return not options.clips_by_norm or (options.axis_name is None and not any(map(_varies, items)))
+    if not items:
+        return "no parameters"
+    if not options.jit_compile:
+        return "jit_compile=False"
+    if reason := against_devices(devices[0].platform, len(devices)):
+        return reason
+    if _in_shard_map():
+        return "within a shard_map"
+    if options.clips_by_norm and options.axis_name is not None:
+        return f"axis_name={options.axis_name!r}: a norm is summed over devices"
+    for item in items:
+        if reason := _against_item(options, item):
+            return reason
+    return told(problem()) if warns else problem()
 
 
-def _is_ours(options: ArrayOptions, item: Item) -> bool:
-    """Whether types and shapes are those that a kernel takes them for: it would read past the end of others."""
-    variable, slot = item.variable, numpy_slot_dtype(options, item.variable)
-    return (
-        jnp.dtype(variable.dtype).name in FLOATS
-        and jnp.dtype(item.gradient.dtype).name in FLOATS
-        and item.gradient.shape == variable.shape
-        and all(one.dtype == slot and one.shape == variable.shape for one in item.slots.values())
-    )
+def _against_item(options: ArrayOptions, item: Item) -> str:
+    """Why types and shapes are not those that a kernel takes them for: it would read past the end of others."""
+    variable, slot, name = item.variable, numpy_slot_dtype(options, item.variable), item.name or "a parameter"
+    for what, one in (("", variable), ("the gradient of ", item.gradient)):
+        if jnp.dtype(one.dtype).name not in FLOATS:
+            return f"{what}{name} has the type {one.dtype}"
+        if one.shape != variable.shape:
+            return f"{what}{name} has another shape"
+    for what, one in item.slots.items():
+        if one.dtype != slot or one.shape != variable.shape:
+            return f"the {what} of {name} has another type or shape than the options say"
+    return ""
 
 
-def _varies(item: Item) -> bool:
-    """Whether a gradient is one of several parts within a `shard_map`."""
-    return any(getattr(jax.typeof(part), "vma", ()) for part in jax.tree.leaves(item.gradient))
+def _in_shard_map() -> bool:
+    """Whether each device does a part of what is being traced."""
+    return bool(getattr(get_abstract_mesh(), "manual_axes", ()))

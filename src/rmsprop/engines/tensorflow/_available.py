@@ -9,13 +9,13 @@ import tensorflow as tf
 from rmsprop.engines._fallback import Refused, attempt, kernels
 
 
-def problem() -> str | None:
-    """Say why no step of this process can be native; None if steps can, and TensorFlow knows our operation."""
+def problem() -> str:
+    """Say why no step of this process can be native; "" if steps can, and TensorFlow knows our operation."""
     return kernels() or _tensorflow()
 
 
 @cache
-def _tensorflow() -> str | None:
+def _tensorflow() -> str:
     return attempt(f"TensorFlow {tf.__version__} does not have what they need", _try)
 
 

@@ -29,6 +29,15 @@ def tensors(items: Sequence[Item]) -> list[Any]:
     return [item.gradient for item in items]
 
 
+def norm_places(items: Sequence[Item]) -> list[list[int]]:
+    """Sort items by what one launch takes the norms of, and give their places."""
+
+    def kind(place: int) -> tuple[bool, str]:
+        return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
+
+    return [list(group) for _, group in groupby(sorted(range(len(items)), key=kind), key=kind)]
+
+
 class Norms:
     """The norms of all gradients, each kind of them by a launch of its own.
 
@@ -47,15 +56,11 @@ class Norms:
         self.tensors: list[Any] = []
         self.inputs: list[Tensor] = []
 
-        def kind(place: int) -> tuple[bool, str]:
-            return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
-
-        for (sparse, _), group in groupby(sorted(range(len(items)), key=kind), key=kind):
-            places = list(group)
+        for places in norm_places(items):
             mine = [items[place] for place in places]
             gradients = Gradients(mine)
             sizes = [prod(item.variable.shape) for item in mine]
-            sums = SquareSums(sizes, gradients.dtype, default_threads(), sparse)
+            sums = SquareSums(sizes, gradients.dtype, default_threads(), mine[0].sparse)
             self._parts.append((places, gradients, sums))
             self.tensors += tensors(mine)
             self.inputs += gradients.inputs

@@ -19,7 +19,7 @@ from rmsprop.compilers._layout import OPERANDS, Storage
 from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch
 from rmsprop.engines._scalars import changing, constants, storage_of
-from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, tensors
+from rmsprop.engines.tensorflow._gradients import Gradients, Norms, array_at, norm_places, tensors
 from rmsprop.engines.tensorflow._items import Item, numpy_dtype
 from rmsprop.engines.tensorflow._operation import Call
 from rmsprop.engines.tensorflow._tables import Tensor
@@ -70,6 +70,11 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
         with tf.control_dependencies(done):
             done = bucket.step(scalars, None)
     return done
+
+
+def count_launches(options: Options, items: Sequence[Item]) -> int:
+    """Count the kernel calls of a step."""
+    return len(_parts(options, items)) + (len(norm_places(items)) if options.clips_by_norm else 0)
 
 
 def _scales_of(items: Sequence[Item]) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Any, Final
 import tensorflow as tf
 
 from rmsprop._options import FLOATS, Options
-from rmsprop.engines._fallback import falls_back
+from rmsprop.engines._fallback import told
+from rmsprop.engines._switch import against_native
 from rmsprop.engines.tensorflow import _traced
 from rmsprop.engines.tensorflow._available import problem, within_xla
 from rmsprop.engines.tensorflow._checks import check_slots
@@ -32,12 +33,15 @@ class Engine:
 
     Args:
         options: the checked arguments.
-        native: whether our kernels may do it.
+        native: whether our kernels may do it; None: as the environment says now.
         owner: the optimizer. Its options have changed if it has stepped by another engine.
+
+    Raises:
+        ValueError: the environment variable says neither yes nor no.
     """
 
-    def __init__(self, options: Options, *, native: bool, owner: Any = None) -> None:
-        self._options, self._native = options, native
+    def __init__(self, options: Options, *, native: bool | None, owner: Any = None) -> None:
+        self._options, self._off = options, against_native(native)
         self._patience = PATIENCE if owner in _stepped else 0
         self._owner = None if owner is None else weakref.ref(owner)
         self._functions: dict[Any, Any] = {}
@@ -122,16 +126,31 @@ class Engine:
         return tf.function(step, specs, autograph=False, jit_compile=by_xla).get_concrete_function()
 
     def _is_native(self, items: Sequence[Item]) -> bool:
-        # Whoever waits for an operation of an asynchronous executor may hold the lock that our kernel needs.
-        mine = self._native and not _is_async() and _is_for_kernels(self._options, items)
-        return mine and not falls_back(problem())
+        return not self.against(items, warns=True)
+
+    def against(self, items: Sequence[Item], *, warns: bool = False) -> str:
+        """Why our kernels do not step variables where XLA does not compile the step; "" if they do.
+
+        Args:
+            items: what is stepped.
+            warns: whether to say, once in a process, that kernels should do it and cannot.
+
+        Warns:
+            UserWarning: as `rmsprop.engines._fallback.told` does.
+        """
+        if self._off:
+            return self._off
+        if _is_async():
+            # Whoever waits for an operation of such an executor may hold the lock that our kernel needs.
+            return "operations are asynchronous: tf.config.experimental.set_synchronous_execution(True)"
+        return _against(self._options, items) or (told(problem()) if warns else problem())
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.
-        return Engine(self._options, native=self._native)
+        return Engine(self._options, native=not self._off)
 
     def __reduce__(self) -> Any:
-        return _again, (self._options, self._native)
+        return _again, (self._options, not self._off)
 
 
 def _again(options: Options, native: bool) -> Engine:
@@ -173,20 +192,26 @@ def _is_async() -> bool:
     return not tf.config.experimental.get_synchronous_execution()
 
 
-def _is_for_kernels(options: Options, items: Sequence[Item]) -> bool:
-    """Whether a step is one for our kernels: all on this machine's CPU, of known shapes and types, in this process."""
+def _against(options: Options, items: Sequence[Item]) -> str:
+    """Why our kernels do not step these: not all is in this process on the CPU, of known shapes and types; "" if so."""
     if tf.distribute.has_strategy():
-        return False
-    for item in items:
-        for owner in (item.variable, *item.slots.values()):
-            if not owner.shape.is_fully_defined() or owner.dtype.name not in FLOATS or not _on_cpu(owner.device):
-                return False
-        kept = options.slot_dtype or item.variable.dtype.name
-        if any(slot.dtype.name != kept for slot in item.slots.values()):
-            return False
-        if item.gradient.dtype.name not in FLOATS or (item.sparse and not prod(item.variable.shape[1:])):
-            return False
-    return True
+        return "within a distribution strategy"
+    return next(filter(None, (_against_item(options, item) for item in items)), "")
+
+
+def _against_item(options: Options, item: Item) -> str:
+    name, kept = item.variable.name, options.slot_dtype or item.variable.dtype.name
+    for what, owner in (("variable", item.variable), *item.slots.items()):
+        whose = f"the {what} of {name}" if what in item.slots else name
+        if not owner.shape.is_fully_defined():
+            return f"the shape of {whose} is open: {owner.shape}"
+        if owner.dtype.name not in FLOATS or (what in item.slots and owner.dtype.name != kept):
+            return f"{whose} has the type {owner.dtype.name}"
+        if not _on_cpu(owner.device):
+            return f"{whose} is on the device {owner.device}"
+    if item.gradient.dtype.name not in FLOATS:
+        return f"the gradient of {name} has the type {item.gradient.dtype.name}"
+    return f"the rows of {name} hold no number" if item.sparse and not prod(item.variable.shape[1:]) else ""
 
 
 def _on_cpu(device: str | None) -> bool:

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from rmsprop.engines._arrays import MemoryMap, first_overlap, shares_memory
+from rmsprop.engines._buckets import Member, runs_kernels
 from rmsprop.engines._gradients import admit, start_of
 from rmsprop.engines._kinds import ROWS, Kind
-from rmsprop.engines._plan import Member, Plan, runs_kernels
+from rmsprop.engines._plan import Plan
 from rmsprop.engines.torch._arrays import as_array, gradient_array, reach
 from rmsprop.engines.torch._items import Item
 from rmsprop.engines.torch._looks import Looks
@@ -54,7 +55,7 @@ class Native:
         # Used only in steps before which all of this is found to be so still: they keep no memory alive.
         variables = [as_array(parameter, holds=False) for parameter in self.parameters]
         slots = [{name: as_array(tensor, holds=False) for name, tensor in one.items()} for one in self._slots]
-        turns = _turns(variables)
+        turns = turns_of(variables)
         self._members = [
             Member(variable, mine, item.group.options, item.decays, scales, turn)
             for item, variable, mine, scales, turn in zip(items, variables, slots, scaled, turns, strict=True)
@@ -198,7 +199,7 @@ def _is_as_it_lies(gradient: Tensor) -> bool:
     return gradient.layout is torch.strided and not gradient.is_neg() and not gradient.is_conj()
 
 
-def _turns(variables: Sequence[NDArray[Any]]) -> list[int]:
+def turns_of(variables: Sequence[NDArray[Any]]) -> list[int]:
     """Let parameters that share memory, or are one and the same, be stepped one after the other, as torch does."""
     turns = [0] * len(variables)
     if first_overlap(variables) is not None:

@@ -13,43 +13,79 @@ from rmsprop._options import Options
 from rmsprop._versions import numbers
 from rmsprop._warnings import warn
 from rmsprop.engines.torch._items import Item
-from rmsprop.engines.torch._slots import is_plain
+from rmsprop.engines.torch._slots import against_plain
 
 #: The oldest Triton whose kernels keep subnormal numbers on CUDA devices: older ones replace them by 0 without a word.
 OLDEST_TRITON: Final = (3, 6)
+_OLDEST: Final = ".".join(map(str, OLDEST_TRITON))
 
 
 @cache
 def _cuda() -> Any:
-    """Give the module of the CUDA engine; None where Triton is not there, cannot be loaded or is too old."""
-    try:
-        import triton
+    """Give the module of the CUDA engine, where `against_triton` has nothing against it."""
+    from rmsprop.engines.torch import _cuda
 
-        version = getattr(triton, "__version__", "")
-        if not version:  # a folder of that name on the path, which Python takes for a package
-            return None
-        if () < numbers(version) < OLDEST_TRITON:
-            oldest = ".".join(map(str, OLDEST_TRITON))
-            warn(
-                f"Triton {version} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's "
-                f"own operations, which are slower. The native step needs Triton {oldest} or newer"
-            )
-            return None
-        from rmsprop.engines.torch import _cuda
-    except ImportError:
-        return None
     return _cuda
 
 
-def is_cuda(parameter: Tensor, gradient: Tensor, options: Options) -> bool:
-    """Whether the CUDA kernels step a parameter."""
-    return (
-        parameter.device.type == "cuda"
-        and is_plain(parameter)
-        and is_plain(gradient)
-        and options.jit_compile
-        and _cuda() is not None
-    )
+@cache
+def _version() -> str:
+    """Give Triton's version, "" where it is not installed."""
+    try:
+        import triton
+    except ImportError:
+        return ""
+    return getattr(triton, "__version__", "")  # which a folder of that name on the path does not have
+
+
+def _is_old(version: str) -> bool:
+    return () < numbers(version) < OLDEST_TRITON
+
+
+@cache
+def against_triton() -> str:
+    """Why Triton's kernels step nothing in this process; "" if they can."""
+    version = _version()
+    if not version:
+        return "Triton is not installed"
+    if _is_old(version):
+        return f"Triton {version} is older than {_OLDEST}"
+    try:
+        _cuda()
+    except ImportError as error:
+        return f"Triton {version} cannot be loaded: {error}"
+    return ""
+
+
+@cache
+def _tell_of_old_triton() -> None:
+    version = _version()
+    if _is_old(version):
+        warn(
+            f"Triton {version} replaces subnormal numbers by 0 on CUDA devices: steps there use torch's own "
+            f"operations, which are slower. The native step needs Triton {_OLDEST} or newer"
+        )
+
+
+def against_cuda(parameter: Tensor, gradient: Tensor, options: Options, *, warns: bool = True) -> str:
+    """Why the CUDA kernels do not step a parameter; "" if they do.
+
+    Args:
+        parameter: what is stepped.
+        gradient: of its shape.
+        options: the checked arguments.
+        warns: whether to warn, once, of a Triton that is too old.
+    """
+    if parameter.device.type != "cuda":
+        return "not on a CUDA device"
+    if reason := against_plain(parameter) or against_plain(gradient):
+        return reason
+    if not options.jit_compile:
+        return "jit_compile=False"
+    reason = against_triton()
+    if reason and warns:
+        _tell_of_old_triton()
+    return reason
 
 
 class Devices:

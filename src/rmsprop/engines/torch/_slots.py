@@ -55,6 +55,11 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
 
 
+def against_plain(tensor: Tensor) -> str:
+    """Why no kernel can take a tensor for its memory; "" if one can."""
+    return "" if is_plain(tensor) else f"a tensor subclass, {type(tensor).__name__}"
+
+
 def check_slots(options: Options, parameter: Tensor, state: Mapping[str, Any], name: str) -> None:
     """Check that state can be stepped, or be made such that it can; what is missing is made by `complete`.
 

@@ -1,7 +1,7 @@
 """A whole step on torch's tensors: who goes which way, and the norms that all of them share.
 
 What lies on the CPU is stepped in place by its kernels (`_cpu`), what is on a CUDA device by those of Triton (`_cuda`),
-anything else by torch's operations (`_tensors`). `_is_native` and `_is_cuda` decide.
+anything else by torch's operations (`_tensors`). `against_cpu` and `against_cuda` decide.
 
 Where all is on one CUDA device, that device leads: it knows how many steps are done and whether one is skipped, and the
 host does not ask. Else the host leads. Everything that can be refused is refused before anything is written, and before
@@ -18,10 +18,11 @@ from torch import Tensor
 from rmsprop.engines._modes import exact, flushes
 from rmsprop.engines.torch import _tensors
 from rmsprop.engines.torch._cpu import Native
-from rmsprop.engines.torch._devices import Devices, is_cuda
+from rmsprop.engines.torch._devices import Devices
+from rmsprop.engines.torch._devices import against_cuda as against_cuda  # by this name explain() asks, too
 from rmsprop.engines.torch._items import Gradients, Group, Item
 from rmsprop.engines.torch._moving import Known, collect
-from rmsprop.engines.torch._slots import is_plain
+from rmsprop.engines.torch._slots import against_plain
 from rmsprop.engines.torch._step import States, Step, keep
 
 #: Sets of parameters with a gradient that are remembered: the tasks of a model, say, that train in turn.
@@ -64,7 +65,7 @@ class Engine:
                 gradient = parameter.grad if given is None else next(given)
                 if gradient is None:
                     continue
-                if not _is_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
+                if against_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
                     return None
                 found = parameter.device
         return found
@@ -149,7 +150,7 @@ class Engine:
         if not items:
             return False
         step = Step(groups, items, unscale is not None)
-        here = [item for item in items if _is_native(item)]
+        here = [item for item in items if not against_cpu(item)]
         native = self._prepare(here, step, groups) if here else None
         arrays = [] if native is None else native.admit(here)
         if native is not None and len(here) == len(items):
@@ -205,10 +206,10 @@ class Engine:
         iterations: int,
     ) -> None:
         """Step items that go different ways; a norm that they share is worked out on the host."""
-        here = numpy.array([_is_native(item) for item in items])
+        here = numpy.array([not against_cpu(item) for item in items])
         there: dict[torch.device, list[int]] = {}
         for place, item in enumerate(items):
-            if not here[place] and _is_cuda(item.parameter, item.gradient, item.group.options):
+            if not here[place] and not against_cuda(item.parameter, item.gradient, item.group.options):
                 there.setdefault(item.parameter.device, []).append(place)
         ours = here.copy()
         for places in there.values():
@@ -247,13 +248,12 @@ def _key(items: Sequence[Item]) -> tuple[int, ...]:
     return tuple(id(item.parameter) for item in items)
 
 
-def _is_native(item: Item) -> bool:
+def against_cpu(item: Item) -> str:
+    """Why a parameter is not stepped in the CPU's memory; "" if it is."""
     parameter = item.parameter
-    return parameter.device.type == "cpu" and is_plain(parameter) and is_plain(item.gradient)
-
-
-# By this name tests put another predicate in its place.
-_is_cuda = is_cuda
+    if parameter.device.type != "cpu":
+        return "not on the CPU"
+    return against_plain(parameter) or against_plain(item.gradient)
 
 
 def _scale_on(device: torch.device, unscale: float | None) -> Tensor | None:

@@ -1,0 +1,202 @@
+"""What `explain()` of every front end returns: how each variable is stepped, and why not faster."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import prod
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+#: Stepped by our kernels, by the operations of the framework, or by the rule called on whole NumPy arrays.
+Way = Literal["native", "traced", "plain"]
+
+#: Rows of a table from which it is shortened, and how many are left at either end.
+_ROWS: Final = 24
+_END: Final = 10
+
+#: Bytes of a number.
+_BYTES: Final = {
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex32": 4, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+
+#: The error text where nothing is known of the variables.
+NEEDED: Final = "explain needs the variables: call explain(variables), or build(variables) before it"
+
+_T = TypeVar("_T")
+
+
+class Named(Mapping[str, _T]):
+    """A mapping that cannot be changed, and so can be hashed; in the order in which it was made.
+
+    Args:
+        pairs: names and values.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Mapping[str, _T] | Iterable[tuple[str, _T]]) -> None:
+        self._values = dict(pairs)
+
+    def __getitem__(self, name: str) -> _T:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
+class Choice(NamedTuple):
+    """A way and what speaks against a faster one.
+
+    Attributes:
+        way: "native", "traced" or "plain".
+        compiler: what compiles it, "" for nothing.
+        reason: why the step does not go a faster way, "" if it goes the fastest.
+    """
+
+    way: Way
+    compiler: str = ""
+    reason: str = ""
+
+
+class Explained(NamedTuple):
+    """How one variable is stepped.
+
+    Attributes:
+        shape: its lengths.
+        dtype: name of its type.
+        slots: slot name -> name of the type in which that state is kept.
+        way: "native": by a kernel of this package. "traced": by the operations of the framework. "plain": by the rule
+            on whole NumPy arrays.
+        compiler: what compiles it: "numba", "triton", "xla", or "" for nothing.
+        reason: why it does not go a faster way; "" if it goes the fastest.
+        nbytes: bytes that a step reads and writes for it, if nothing is read or written twice but for a norm. An
+            operation at a time moves more.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    slots: Mapping[str, str]
+    way: Way
+    compiler: str
+    reason: str
+    nbytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the same as values that JSON can hold."""
+        return self._asdict() | {"shape": list(self.shape), "slots": dict(self.slots)}
+
+
+class Explanation(NamedTuple):
+    """How an optimizer steps its variables, as `optimizer.explain()` returns it.
+
+    `str` gives a table. It can be hashed, compared and pickled.
+
+    Attributes:
+        front_end: "numpy", "torch", "jax", "tf_keras", or "keras on " and the backend.
+        variables: name -> how it is stepped.
+        launches: kernel calls of a step; 0 where the framework's operations do it.
+        nbytes: the sum of what the variables have.
+        threads: CPU threads that kernels may use at most; 0 where none runs on the CPU.
+    """
+
+    front_end: str
+    variables: Mapping[str, Explained]
+    launches: int
+    nbytes: int
+    threads: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the same as values that JSON can hold."""
+        return self._asdict() | {"variables": {name: one.to_dict() for name, one in self.variables.items()}}
+
+    def __str__(self) -> str:
+        count = len(self.variables)
+        lines = _table(("variable", *_COLUMNS), [_cells(*one) for one in self.variables.items()])
+        if len(lines) > 1 + _ROWS:
+            left_out = len(lines) - 1 - 2 * _END
+            lines[1 + _END : -_END] = [f"... {left_out} more"]
+        totals = [
+            f"{count} variable{'s' * (count != 1)} in {self.front_end}",
+            f"{self.launches} launch{'es' * (self.launches != 1)}",
+            f"{self.nbytes:,} bytes a step",
+        ]
+        if self.threads:
+            totals.append(f"at most {self.threads} thread{'s' * (self.threads != 1)}")
+        return "\n".join([*lines, ", ".join(totals)])
+
+
+def _state(one: Explained) -> str:
+    """Name the slots, and their type where it is not the variable's."""
+    types = [*dict.fromkeys(one.slots.values())]
+    return ", ".join(one.slots) + "".join(f" ({dtype})" for dtype in types if types != [one.dtype])
+
+
+#: What a row says of a variable.
+_COLUMNS: Final[dict[str, Callable[[Explained], str]]] = {
+    "shape": lambda one: " x ".join(map(str, one.shape)) or "()",
+    "type": lambda one: one.dtype,
+    "state": _state,
+    "way": lambda one: one.way,
+    "compiler": lambda one: one.compiler,
+    "bytes": lambda one: f"{one.nbytes:,}",
+    "why not faster": lambda one: one.reason,
+}
+
+#: The columns of numbers, which are aligned on the right.
+_RIGHT: Final = ("bytes",)
+
+
+def _cells(name: str, one: Explained) -> list[str]:
+    return [name, *(say(one) for say in _COLUMNS.values())]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns; one that is empty in all rows is left out."""
+    columns = [
+        (title, [title, *cells]) for title, *cells in zip(head, *rows, strict=True) if title == head[0] or any(cells)
+    ]
+    widths = [max(map(len, cells)) for _, cells in columns]
+    return [
+        "  ".join(
+            cells[row].rjust(width) if title in _RIGHT else cells[row].ljust(width)
+            for (title, cells), width in zip(columns, widths, strict=True)
+        ).rstrip()
+        for row in range(1 + len(rows))
+    ]
+
+
+def describe(
+    shape: Sequence[int], dtype: str, slots: Mapping[str, str], choice: Choice, *, clips_by_norm: bool
+) -> Explained:
+    """Describe a variable whose gradient is dense and of its own type.
+
+    Args:
+        shape: its lengths.
+        dtype: name of its type.
+        slots: slot name -> name of its type.
+        choice: how it is stepped.
+        clips_by_norm: whether the gradient is read for a norm before the step.
+    """
+    kept = sum(_BYTES[one] for one in (dtype, *slots.values()))
+    read = _BYTES[dtype] * (2 if clips_by_norm else 1)
+    return Explained(tuple(shape), dtype, Named(slots), *choice, prod(shape) * (read + 2 * kept))
+
+
+def summarize(front_end: str, variables: Iterable[tuple[str, Explained]], launches: int, threads: int) -> Explanation:
+    """Put the variables of a step together.
+
+    Args:
+        front_end: its name.
+        variables: names, of which none is repeated, and how each is stepped.
+        launches: kernel calls of a step.
+        threads: that a kernel on the CPU may use.
+    """
+    named = Named(variables)
+    on_cpu = any(one.compiler == "numba" for one in named.values())
+    return Explanation(front_end, named, launches, sum(one.nbytes for one in named.values()), threads if on_cpu else 0)
