@@ -41,7 +41,7 @@ def is_native(explanation):
 def test_what_is_lowered(options, dtype, native, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", native)
     optimizer, given = RMSprop(**options), {"w": jnp.ones((3, 2), dtype), "v": jnp.ones(())}
-    lowered = text(optimizer.apply_gradients, given, optimizer.init(given), given)
+    lowered = text(optimizer.apply_gradients, given, given, optimizer.init(given))
     assert is_native(optimizer.explain(given)) == (CALL in lowered)
 
 
@@ -89,9 +89,9 @@ def test_launches_are_those_of_a_step(options, excluded, monkeypatch):
     given = {"w": jnp.ones((3, 2)), "v": jnp.ones((), "bfloat16"), "many": [jnp.ones(2)] * 300}
     expected = optimizer.explain(given).launches
     state = optimizer.init(given)
-    step = jax.jit(optimizer.apply_gradients).lower(given, state, given).compile()
+    step = jax.jit(optimizer.apply_gradients).lower(given, given, state).compile()
     counted = explanations.Counted(monkeypatch)
-    jax.block_until_ready(step(given, state, given))
+    jax.block_until_ready(step(given, given, state))
     assert counted.launches == expected
 
 

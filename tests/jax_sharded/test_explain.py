@@ -15,7 +15,7 @@ def test_nothing_is_native_in_a_process_of_several(devices, placed):
     optimizer, params = RMSprop(), {"w": jnp.ones((8, 2))}
     if placed is not None:
         params = jax.device_put(params, jax.devices()[placed])
-    lowered = jax.jit(optimizer.apply_gradients).lower(params, optimizer.init(params), params).as_text()
+    lowered = jax.jit(optimizer.apply_gradients).lower(params, params, optimizer.init(params)).as_text()
     assert "rmsprop_step" not in lowered
     found = optimizer.explain(params, devices=devices)
     assert explanations.ways(found) == {"w": ("traced", "xla", "8 cpu devices: one CPU is needed")}
