@@ -132,7 +132,12 @@ def _config(options: Options) -> dict[str, Any]:
 
 
 def read(
-    path: PathLike, groups: Sequence[Group], needed: Mapping[str, Described], names: Mapping[str, str] | None = None
+    path: PathLike,
+    groups: Sequence[Group],
+    needed: Mapping[str, Described],
+    names: Mapping[str, str] | None = None,
+    *,
+    most: int | None = None,
 ) -> Found:
     """Read the tensors that are `needed`, after checking that the file holds them and no other state.
 
@@ -143,6 +148,7 @@ def read(
         groups: the reader's variables, in order, and their options.
         needed: what is to be read, by ``<slot>/<variable>``.
         names: name in the file -> name here, for those that differ; None: see `_matching.match`.
+        most: how many steps the reader can count; None: as many as a file can hold.
 
     Warns:
         UserWarning: variables are matched by position, or options differ.
@@ -158,6 +164,8 @@ def read(
     with _opened(path) as (file, header):
         _check_format(shown, header)
         saved, iterations = _read_texts(shown, header)
+        if most is not None and iterations > most:
+            raise ValueError(f"{shown!r} has done {iterations} steps, and the counter here holds at most {most}")
         own = _matching.match(shown, groups, needed, saved, header.tensors, names)
         entries = {_renamed(key, own): entry for key, entry in header.tensors.items()}
         _check_tensors(shown, entries, needed)

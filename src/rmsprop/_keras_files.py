@@ -69,10 +69,10 @@ def save(
 
 
 def read(
-    kept: Kept, path: str | PathLike[str], variables: bool, names: Mapping[str, str] | None
+    kept: Kept, path: str | PathLike[str], variables: bool, names: Mapping[str, str] | None, most: int
 ) -> tuple[list[tuple[Any, NDArray[Any]]], Found]:
-    """Read a file, and give each variable with its new numbers; nothing is assigned yet."""
+    """Read a file of at most `most` steps, and give each variable with its new numbers; nothing is assigned yet."""
     mine = dict(kept.tensors(variables))
     needed = {key: Needed(kept.dtype_of(one), tuple(one.shape)) for key, one in mine.items()}
-    found = _checkpoint.read(path, [kept.group(variables)], needed, names)
+    found = _checkpoint.read(path, [kept.group(variables)], needed, names, most=most)
     return [(one, found.tensors[key]) for key, one in mine.items()], found

@@ -170,7 +170,7 @@ def compare_groups(
     Raises:
         ValueError: variables of one group here have different options or learning rates in the file.
     """
-    owners = {own[name]: group for group in saved for name in group.names or own}
+    owners = {own[name]: group for group in saved for name in (own if group.names is None else group.names)}
     rates, lines = [], []
     for number, group in enumerate(groups):
         theirs = [one for one in saved if any(owners.get(name) is one for name in group.names)]

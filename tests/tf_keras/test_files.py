@@ -107,6 +107,18 @@ def test_a_schedule_stays_and_is_no_number_in_the_file(tmp_path):
     assert float(plain.learning_rate) == 0.5
 
 
+def test_averages_that_waited_for_another_file_are_those_that_were_loaded(tmp_path):
+    """A Keras file from before the first step lets averages start at the weights that are read after it."""
+    owners = variables()
+    optimizer = built(owners, 0.125, use_ema=True, ema_momentum=0.5)
+    steps(optimizer, owners, 2)
+    optimizer.save(tmp_path / "run", variables=True)
+    expected = numbers(optimizer)
+    optimizer.load_own_variables({"0": numpy.int64(2)})
+    optimizer.load(tmp_path / "run", variables=True)
+    assert numbers(optimizer) == expected
+
+
 class TestRefusals:
     def test_where_there_is_no_state(self, tmp_path):
         for method in ("save", "load"):
@@ -136,7 +148,7 @@ class TestRefusals:
         optimizer.save(tmp_path / "run")
         small.iterations = tf.Variable(0, dtype=tf.int16)
         small.build(owners)
-        with pytest.raises(ValueError, match="has done 40000 steps: iterations, of int16, counts to 32767"):
+        with pytest.raises(ValueError, match="run' has done 40000 steps, and the counter here holds at most 32767"):
             small.load(tmp_path / "run")
 
     def test_change_nothing(self, tmp_path):

@@ -164,6 +164,13 @@ class TestGroups:
             again.load(tmp_path / "run")
         assert not again.state
 
+    def test_a_group_without_parameters_owns_nothing(self, tmp_path):
+        net = model()
+        RMSprop([*self.groups(net, lr=0.25), {"params": [], "lr": 4.0, "rho": 0.5}]).save(tmp_path / "run")
+        again = RMSprop(self.groups(net))
+        again.load(tmp_path / "run")
+        assert [group["lr"] for group in again.param_groups] == [0.5, 0.25]
+
     def test_two_groups_here_and_one_in_the_file(self, tmp_path):
         net = model()
         RMSprop(net.parameters(), lr=0.125).save(tmp_path / "run")

@@ -57,9 +57,7 @@ def load(
     leaves = parameters(params)
     own = plain_names(leaves.names)
     needed = _needed(options, leaves, own, variables)
-    found = _checkpoint.read(path, [_group(options, leaves)], needed, names)
-    if found.iterations > _MOST:
-        raise ValueError(f"the checkpoint {path!r} has done {found.iterations} steps: a state here counts to {_MOST}")
+    found = _checkpoint.read(path, [_group(options, leaves)], needed, names, most=_MOST)
     state = init(params)
     fields = {}
     for slot in _slots.slots(options):

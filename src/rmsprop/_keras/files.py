@@ -35,17 +35,16 @@ def load(
     optimizer: "State", path: str | PathLike[str], variables: bool, names: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Read a file into the variables, which traced functions hold; what was collected is dropped."""
-    pairs, found = _keras_files.read(_kept(optimizer, "load", variables), path, variables, names)
-    (rate,), counter = found.rates, optimizer._iterations
-    calls, most = found.iterations * (optimizer.gradient_accumulation_steps or 1), numpy.iinfo(counter.dtype).max
-    if calls > most:
-        raise ValueError(f"the checkpoint {path!r} has done {found.iterations} steps: iterations here counts to {most}")
+    counter, each = optimizer._iterations, optimizer.gradient_accumulation_steps or 1
+    most = int(numpy.iinfo(counter.dtype).max) // each
+    pairs, found = _keras_files.read(_kept(optimizer, "load", variables), path, variables, names, most)
+    (rate,) = found.rates
     optimizer._leave()
     for variable, value in pairs:
         variable.assign(value)
     for collected in getattr(optimizer, COLLECTED, ()):
         collected.assign(keras.ops.zeros(collected.shape, collected.dtype))
-    counter.assign(calls)
+    counter.assign(found.iterations * each)
     if rate is not None and isinstance(optimizer._learning_rate, keras.Variable):
         optimizer._learning_rate.assign(rate)
     return found.metadata

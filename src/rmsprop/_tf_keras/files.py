@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rmsprop import _keras_files, _slots
 from rmsprop._attributes import HOMES
+from rmsprop._following import leave
 from rmsprop._keras_files import Kept
 from rmsprop._schedule_configs import plain_number
 from rmsprop._tf_keras.rates import Schedule, given
@@ -29,13 +30,11 @@ def load(
     optimizer: "State", path: str | PathLike[str], variables: bool, names: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Read a file into the variables, which traced functions hold."""
-    pairs, found = _keras_files.read(_kept(optimizer, "load", variables), path, variables, names)
-    (rate,), counter = found.rates, optimizer.iterations
-    if found.iterations > counter.dtype.max:
-        raise ValueError(
-            f"the checkpoint {path!r} has done {found.iterations} steps: iterations, of {counter.dtype.name}, counts "
-            f"to {counter.dtype.max}"
-        )
+    kept, counter = _kept(optimizer, "load", variables), optimizer.iterations
+    pairs, found = _keras_files.read(kept, path, variables, names, counter.dtype.max)
+    (rate,) = found.rates
+    for variable in kept.variables:
+        leave(optimizer, variable)  # averages that waited for values of a file read before
     for variable, value in pairs:
         variable.assign(value)
     counter.assign(found.iterations)
