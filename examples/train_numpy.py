@@ -48,6 +48,7 @@ rate = schedules.ExponentialDecay(0.01, decay_steps=2.4 * steps, decay_rate=0.8,
 options = {"weight_decay": 1e-4, "use_ema": True, "ema_momentum": 0.98, "ema_overwrite_frequency": None}
 optimizer = RMSprop(**{**recipes.EFFICIENTNET, "learning_rate": rate, **options})
 optimizer.exclude_from_weight_decay(var_names=["bias"])
+optimizer.build(weights)  # as a mapping, in which variables have names
 
 for epoch in range(EPOCHS):
     order = rng.permutation(len(images))

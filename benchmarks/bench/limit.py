@@ -30,14 +30,14 @@ _jit = numba.njit(nogil=True, error_model="numpy")
 
 
 @_jit
-def add_to_one(source, a):  # type: ignore[no-untyped-def]
+def add_to_one(source, a):
     """Read two arrays and write one."""
     for i in range(source.size):
         a[i] += source[i]
 
 
 @_jit
-def add_to_two(source, a, b):  # type: ignore[no-untyped-def]
+def add_to_two(source, a, b):
     """Read three arrays and write two: a plain step."""
     for i in range(source.size):
         a[i] += source[i]
@@ -45,7 +45,7 @@ def add_to_two(source, a, b):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def add_to_three(source, a, b, c):  # type: ignore[no-untyped-def]
+def add_to_three(source, a, b, c):
     """Read four arrays and write three: with momentum."""
     for i in range(source.size):
         number = source[i]
@@ -55,7 +55,7 @@ def add_to_three(source, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def add_to_four(source, a, b, c, d):  # type: ignore[no-untyped-def]
+def add_to_four(source, a, b, c, d):
     """Read five arrays and write four: centered besides."""
     for i in range(source.size):
         number = source[i]
@@ -66,7 +66,7 @@ def add_to_four(source, a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def add_to_five(source, a, b, c, d, e):  # type: ignore[no-untyped-def]
+def add_to_five(source, a, b, c, d, e):
     """Read six arrays and write five: an average besides."""
     for i in range(source.size):
         number = source[i]
@@ -78,7 +78,7 @@ def add_to_five(source, a, b, c, d, e):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def one_by_one(block, source, *targets):  # type: ignore[no-untyped-def]
+def one_by_one(block, source, *targets):
     """Do the same with any number of arrays, of which each has its turn within a block."""
     for start in range(0, source.size, block):
         for target in targets:
@@ -86,7 +86,7 @@ def one_by_one(block, source, *targets):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath=True)
-def square_sum(source):  # type: ignore[no-untyped-def]
+def square_sum(source):
     """Read one array. Fast-math lets LLVM sum in vectors, which no caller here minds."""
     total = numpy.float32(0.0)
     for i in range(source.size):

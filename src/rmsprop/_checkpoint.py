@@ -195,7 +195,7 @@ def _opened(path: PathLike) -> Iterator[tuple[BufferedReader, _safetensors.Heade
     """Open a file and read its header."""
     shown = os.fspath(path)
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed below
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no checkpoint {shown!r}") from None
     with file:

@@ -19,6 +19,7 @@ def accuracy(name):
     command = [sys.executable, EXAMPLES / name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr
+    assert "UserWarning" not in done.stderr, done.stderr  # as of names that no variable has
     found = re.fullmatch(r"test accuracy (\d+\.\d+)%", done.stdout.splitlines()[-1])
     assert found, done.stdout
     return float(found[1]) / 100

@@ -3,16 +3,12 @@
 import keras
 import numpy
 import pytest
+from arrays import EVERYTHING
 from safetensors.numpy import load_file
 
 import rmsprop
 from rmsprop import schedules
 from rmsprop.keras import RMSprop
-
-EVERYTHING = {
-    "momentum": 0.9, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 3,
-    "global_clipnorm": 1.0,
-}  # fmt: skip
 
 SHAPES = {"kernel": (3, 4), "bias": (4,), "scale": ()}
 

@@ -4,17 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy
 import pytest
+from arrays import EVERYTHING
 from safetensors.numpy import load_file
 
 import rmsprop
 from rmsprop import schedules
 from rmsprop.checkpoint import read_metadata
 from rmsprop.jax import RMSprop
-
-EVERYTHING = {
-    "momentum": 0.9, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 3,
-    "global_clipnorm": 1.0,
-}  # fmt: skip
 
 
 def tree(dtype="float32", seed=0):

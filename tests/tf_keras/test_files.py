@@ -5,16 +5,12 @@ import gc
 import numpy
 import pytest
 import tensorflow as tf
+from arrays import EVERYTHING
 from safetensors.numpy import load_file
 
 import rmsprop
 from rmsprop import schedules
 from rmsprop.tf_keras import RMSprop
-
-EVERYTHING = {
-    "momentum": 0.9, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 3,
-    "global_clipnorm": 1.0,
-}  # fmt: skip
 
 SHAPES = {"layer/kernel": (3, 4), "layer/bias": (4,), "scale": ()}
 

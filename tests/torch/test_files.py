@@ -6,16 +6,12 @@ import warnings
 import numpy
 import pytest
 import torch
+from arrays import EVERYTHING
 from safetensors.numpy import load_file
 
 import rmsprop
 from rmsprop import schedules
 from rmsprop.torch import RMSprop
-
-EVERYTHING = {
-    "momentum": 0.9, "centered": True, "weight_decay": 0.01, "use_ema": True, "ema_overwrite_frequency": 3,
-    "global_clipnorm": 1.0,
-}  # fmt: skip
 
 
 def model(dtype=torch.float32):
