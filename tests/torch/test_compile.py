@@ -10,11 +10,7 @@ from rmsprop.schedules import CosineDecay
 from rmsprop.torch import RMSprop
 
 # Torch's compiler looks at the gradient of every tensor it meets; not of ours, and with torch.optim too.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
-    # torch's word on Python 3.13.0, about its own guards.
-    pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 
 
 @pytest.mark.parametrize("minimizes", [False, True])
