@@ -14,16 +14,15 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 #: What a step is made of.
-SOURCES = ("src/rmsprop/_rule.py", "src/rmsprop/compilers", "src/rmsprop/engines")
+SOURCES = tuple(f"src/rmsprop/{folder}" for folder in ("_core", "_numpy", "_torch", "_jax", "_tensorflow"))
 
 #: Parts of it that one framework alone uses, and the framework.
 ALONE = {
-    "src/rmsprop/compilers/triton.py": "torch",
-    "src/rmsprop/compilers/_triton_*": "torch",
-    "src/rmsprop/compilers/xla.py": "jax",
-    "src/rmsprop/engines/torch": "torch",
-    "src/rmsprop/engines/jax": "jax",
-    "src/rmsprop/engines/tensorflow": "tensorflow",
+    "src/rmsprop/_core/cuda": "torch",
+    "src/rmsprop/_numpy": "numpy",
+    "src/rmsprop/_torch": "torch",
+    "src/rmsprop/_jax": "jax",
+    "src/rmsprop/_tensorflow": "tensorflow",
 }
 
 

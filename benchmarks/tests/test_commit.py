@@ -56,7 +56,7 @@ class TestTheCommitOfAMeasurement:
         folder, git = checkout
         there = tmp_path_factory.mktemp("figures")
         assert measured_commit(folder / "src", there) == git("rev-parse", "HEAD")
-        with open(folder / "src" / "rmsprop" / "_rule.py", "a") as rule:
+        with open(folder / "src" / "rmsprop" / "_core/rule.py", "a") as rule:
             rule.write("# changed\n")
         assert measured_commit(folder / "src", there) == git("rev-parse", "HEAD") + "-dirty"
 
@@ -76,15 +76,15 @@ class TestWhatHasChangedSince:
         folder, git = checkout
         start = git("rev-parse", "HEAD")
         for paths in (
-            ["_rule.py"],
-            ["_rule.py", "engines/torch/engine.py", "compilers/triton.py"],
-            ["engines/jax/_call.py"],
+            ["_core/rule.py"],
+            ["_core/rule.py", "_torch/engine.py", "_core/cuda/launches.py"],
+            ["_jax/call.py"],
         ):
             for path in paths:
                 with open(folder / "src" / "rmsprop" / path, "a") as source:
                     source.write("# changed\n")
             git("commit", "--quiet", "--all", "--message", "a change")
-        git("rm", "--quiet", "src/rmsprop/compilers/_turns.py")
+        git("rm", "--quiet", "src/rmsprop/_core/cpu/team.py")
         (folder / "README.md").write_text("words")
         git("add", ".")
         git("commit", "--quiet", "--message", "words, and a source less")
@@ -94,8 +94,8 @@ class TestWhatHasChangedSince:
         ("frontend", "settings", "own"),
         [
             ("numpy", {}, []),
-            ("torch", {}, ["compilers/triton.py: 1 commit", "engines/torch/engine.py: 1 commit"]),
-            ("keras", {"KERAS_BACKEND": "jax"}, ["engines/jax/_call.py: 1 commit"]),
+            ("torch", {}, ["_core/cuda/launches.py: 1 commit", "_torch/engine.py: 1 commit"]),
+            ("keras", {"KERAS_BACKEND": "jax"}, ["_jax/call.py: 1 commit"]),
             ("tf_keras", {}, []),
         ],
     )
@@ -105,7 +105,7 @@ class TestWhatHasChangedSince:
         machine = {"commit": start + "-dirty", "settings": settings}
         file.write_text(json.dumps({"machine": machine, "rows": [{"frontend": frontend}]}))
         head, *lines = check.report(file, folder)
-        everybodys = ["_rule.py: 2 commits", "compilers/_turns.py: 1 commit, not there any more"]
+        everybodys = ["_core/rule.py: 2 commits", "_core/cpu/team.py: 1 commit, not there any more"]
         assert lines == [f"  src/rmsprop/{line}" for line in sorted(everybodys + own)]
         assert head == f"figures.json: measured at {start[:10]}-dirty, {len(lines)} sources changed since"
 

@@ -7,9 +7,9 @@ used.
 
 from typing import TYPE_CHECKING, Any
 
-from rmsprop._explain import Explained, Explanation
-from rmsprop._extras import FRONT_ENDS, installed
-from rmsprop._rows import RowSparse
+from rmsprop._core.explain import Explained, Explanation
+from rmsprop._core.extras import FRONT_ENDS, installed
+from rmsprop._core.rows import RowSparse
 from rmsprop.numpy import RMSprop
 
 if TYPE_CHECKING:

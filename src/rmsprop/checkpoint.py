@@ -2,7 +2,7 @@
 
 import os
 
-from rmsprop import _checkpoint
+from rmsprop._core.saving import checkpoint
 
 __all__ = ["read_metadata"]
 
@@ -34,4 +34,4 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     References:
         `safetensors <https://huggingface.co/docs/safetensors>`_, the format of the files.
     """
-    return _checkpoint.read_metadata(path)
+    return checkpoint.read_metadata(path)

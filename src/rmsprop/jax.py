@@ -1,8 +1,12 @@
 """RMSprop for JAX: a transformation for optax, and an optimizer with the methods that Keras's has."""
 
-from rmsprop._extras import naming_the_extra
+from rmsprop._core import versions
+from rmsprop._core.extras import naming_the_extra
 
 with naming_the_extra("rmsprop.jax"):
+    # Before modules import what an older version does not have.
+    versions.check("rmsprop.jax", "jax", "optax")
+
     from rmsprop._jax.optimizer import RMSprop
     from rmsprop._jax.renaming import renamed_state
     from rmsprop._jax.rows import row_sparse

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-from rmsprop._extras import naming_the_extra
+from rmsprop._core.extras import naming_the_extra
 
 with naming_the_extra("rmsprop.keras"):
     import keras
 
-from rmsprop._explain import Explanation
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.other_words import refuses_other_words
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import as_list, is_swapped
 from rmsprop._keras.rates import number_of
 from rmsprop._keras.state import State
-from rmsprop._options import LearningRate, Options
-from rmsprop._variables import check_pairs, refuse_swapped
-from rmsprop._words import refuses_other_words
+from rmsprop._numpy.variables import check_pairs, refuse_swapped
 
 _untraced: Any = backend().untraced
 

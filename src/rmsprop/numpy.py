@@ -8,11 +8,12 @@ from typing import Any, Self, final
 
 import numpy
 
-from rmsprop import _slots, _versions
-from rmsprop._exclusion import excluded_by_name
-from rmsprop._explain import NEEDED, Explanation
-from rmsprop._matching import Group
-from rmsprop._options import (
+from rmsprop._core import slots as _slots
+from rmsprop._core import versions
+from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._core.explain import NEEDED, Explanation
+from rmsprop._core.modes import exact, flushes
+from rmsprop._core.options import (
     LearningRate,
     Options,
     check_iterations,
@@ -20,13 +21,13 @@ from rmsprop._options import (
     rate_function,
     refuse_attribute,
 )
-from rmsprop._rows import RowSparse
-from rmsprop._state import State
-from rmsprop._variables import Array, Gradient, Variables, check_pairs, named, pair, refuse_swapped
-from rmsprop._words import refuses_other_words
-from rmsprop.engines._modes import exact, flushes
+from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.rows import RowSparse
+from rmsprop._core.saving.matching import Group
+from rmsprop._numpy.state import State
+from rmsprop._numpy.variables import Array, Gradient, Variables, check_pairs, named, pair, refuse_swapped
 
-_versions.check("rmsprop", "numpy")
+versions.check("rmsprop", "numpy")
 
 Collection = Sequence[Array] | Mapping[str, Array]
 
@@ -338,8 +339,8 @@ class RMSprop:
             bias      4      float64  velocity, momentum  plain    224  jit_compile=False
             2 variables in numpy, 0 launches, 896 bytes a step
         """
+        from rmsprop._core.explaining import explain_arrays
         from rmsprop.engines._buckets import Member
-        from rmsprop.engines._explaining import explain_arrays
 
         if self._state is not None:
             known, members = self._state.variables, self._state.engine.members()
@@ -420,14 +421,14 @@ class RMSprop:
             ...     print(again.load(f"{folder}/run"), again.learning_rate)
             {'epoch': '7'} 0.5
         """
-        from rmsprop import _checkpoint
+        from rmsprop._core.saving import checkpoint
 
         state = self._built("save")
         tensors = state.tensors()
         if variables:
             state.engine.check(writing=False)
             tensors |= state.values()
-        _checkpoint.write(path, "numpy", [self._group(state)], tensors, self._iterations, metadata)
+        checkpoint.write(path, "numpy", [self._group(state)], tensors, self._iterations, metadata)
 
     def load(
         self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
@@ -457,14 +458,14 @@ class RMSprop:
                 than this optimizer needs, or groups of variables that differ in their options; the error lists the
                 differences. Nothing has changed then.
         """
-        from rmsprop import _checkpoint
+        from rmsprop._core.saving import checkpoint
 
         state = self._built("load")
         mine = state.tensors()
         if variables:
             state.engine.check()
             mine |= state.values()
-        found = _checkpoint.read(path, [self._group(state)], mine, names)
+        found = checkpoint.read(path, [self._group(state)], mine, names)
         for name, array in mine.items():
             array[...] = found.tensors[name]
         self._iterations, (rate,) = found.iterations, found.rates

@@ -6,22 +6,22 @@ from typing import Any, final
 
 import numpy
 
-from rmsprop._extras import naming_the_extra
+from rmsprop._core.extras import naming_the_extra
 
 with naming_the_extra("rmsprop.tf_keras"):
     import tensorflow as tf
     import tf_keras
 
-from rmsprop._explain import Explanation
-from rmsprop._options import LearningRate, Options
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.other_words import refuses_other_words
+from rmsprop._numpy.variables import check_pairs, refuse_swapped
+from rmsprop._tensorflow import replicas, traced
+from rmsprop._tensorflow.engine import Engine
+from rmsprop._tensorflow.items import Item
 from rmsprop._tf_keras.pairs import is_swapped, with_gradient
 from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State
-from rmsprop._variables import check_pairs, refuse_swapped
-from rmsprop._words import refuses_other_words
-from rmsprop.engines.tensorflow import _replicas, _traced
-from rmsprop.engines.tensorflow._items import Item
-from rmsprop.engines.tensorflow.engine import Engine
 
 
 @final
@@ -223,16 +223,16 @@ class RMSprop(State):
         return overridden or (bool(pairs) and self._is_distributed())
 
     def _is_distributed(self) -> bool:
-        return not self._has_mesh() and _replicas.is_replica()
+        return not self._has_mesh() and replicas.is_replica()
 
     def _has_mesh(self) -> bool:
         return self._mesh is not None or self._run_with_dtensor
 
     def _step(self, items: Sequence[Item]) -> Any:
         options, distributed = self._rounded(), self._is_distributed()
-        copied = _replicas.first_copied(items)
+        copied = replicas.first_copied(items)
         if distributed or copied is not None:
-            arguments = _replicas.spread(options, items, [None] * len(items))
+            arguments = replicas.spread(options, items, [None] * len(items))
             if distributed:
                 merge = tf.__internal__.distribute.interim.maybe_merge_call
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
@@ -241,7 +241,7 @@ class RMSprop(State):
         rate, iterations = self._current_rate(), as_count(tf.convert_to_tensor(self.iterations))
         done: list[Any] = []
         if self._has_mesh():
-            _traced.step(options, items, rate, iterations, constrains=True)
+            traced.step(options, items, rate, iterations, constrains=True)
         else:
             if self._engine is None:
                 self._engine = Engine(options, native=self._native, owner=self)
@@ -255,7 +255,7 @@ class RMSprop(State):
         """Step each replica's copy of the variables, where it is."""
         rate = self._current_rate()
         iterations = as_count(tf.convert_to_tensor(self.iterations))
-        _replicas.step(distribution, self._rounded(), rate, iterations, columns)
+        replicas.step(distribution, self._rounded(), rate, iterations, columns)
         with tf.control_dependencies([rate]):
             return self.iterations.assign_add(1)
 

@@ -4,30 +4,33 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Self, final, overload
 
-from rmsprop._extras import naming_the_extra
+from rmsprop._core import versions
+from rmsprop._core.extras import naming_the_extra
 
 with naming_the_extra("rmsprop.torch"):
+    versions.check("rmsprop.torch", "torch")  # before modules import what an older version does not have
+
     import torch
     from torch import Tensor
     from torch.autograd import profiler
 
-from rmsprop import _versions, schedules
-from rmsprop._explain import Explanation
-from rmsprop._options import LearningRate
+from rmsprop import schedules
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate
+from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.warnings import warn
 from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_ways, choose_rate
 from rmsprop._torch.groups import names_of
 from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.stepper import Stepper
-from rmsprop._warnings import warn
-from rmsprop._words import refuses_other_words
 
 #: Less is no momentum that anybody means, but what another optimizer has in its place in the list of arguments.
 _LEAST_MOMENTUM: Final = 1e-3
 
 #: Hooks of all optimizers, before and after a step.
-_PRE_HOOKS: Final = _versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks")
-_POST_HOOKS: Final = _versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_post_hooks")
+_PRE_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks")
+_POST_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_post_hooks")
 
 
 @final
@@ -286,7 +289,7 @@ class RMSprop(Stepper):
             bias      4      float32  velocity, momentum  traced    112  on the device meta
             2 variables in torch, 0 launches, 448 bytes a step
         """
-        from rmsprop.engines.torch._explaining import explain
+        from rmsprop._torch.explaining import explain
 
         groups = self._groups()
         for group in groups:

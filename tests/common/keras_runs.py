@@ -10,7 +10,7 @@ import keras
 import numpy
 import oldest
 
-from rmsprop._attributes import HOMES
+from rmsprop._kerases.attributes import HOMES
 from rmsprop.keras import RMSprop
 
 BACKEND = keras.backend.backend()

@@ -5,7 +5,7 @@ import itertools
 import numpy
 import pytest
 
-from rmsprop import _rule
+from rmsprop._core import rule
 
 #: Arguments that belong together: on or off as one.
 GROUPS = {
@@ -40,7 +40,7 @@ def arguments(on, dtype=numpy.float32, size=64, seed=0):
     random = numpy.random.default_rng(seed)
     off = {name for group, names in GROUPS.items() if group not in on for name in names}
     given = {}
-    for name in ("gradient", *_rule.STATE):
+    for name in ("gradient", *rule.STATE):
         values = random.normal(0, 1, size).astype(dtype)
         # A velocity well above the squared mean: their difference is no test of the compiler where it cancels.
         if name == "velocity":
@@ -58,4 +58,4 @@ def arguments(on, dtype=numpy.float32, size=64, seed=0):
 def expected(on, dtype=numpy.float32):
     """Give the rule's results on plain arrays."""
     with numpy.errstate(all="ignore"):
-        return _rule.update(**arguments(on, dtype))
+        return rule.update(**arguments(on, dtype))

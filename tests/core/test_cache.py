@@ -75,7 +75,7 @@ def test_the_folder_is_the_users_cache_by_default(tmp_path):
     source = """
         import os
         os.environ.pop("RMSPROP_CACHE_DIR", None)
-        from rmsprop.compilers._cache import cache_folder
+        from rmsprop._core.cpu.cache import cache_folder
         print(cache_folder())
     """
     found = Path(run(source, XDG_CACHE_HOME=str(tmp_path)))

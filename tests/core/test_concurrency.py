@@ -9,8 +9,8 @@ import pytest
 from processes import run
 
 from rmsprop import RMSprop
+from rmsprop._core.tables import HELPING, NEXT, OPEN
 from rmsprop.compilers import _threads
-from rmsprop.compilers._layout import HELPING, NEXT, OPEN
 from rmsprop.compilers._threads import SMALL, Shared
 from rmsprop.compilers._turns import drawn
 
@@ -235,7 +235,7 @@ def test_an_interrupt_waits_for_the_helpers():
     """Ctrl-C while a helper still works: the memory it works on must not be given back before it is done."""
     source = """
         import signal, threading, time
-        from rmsprop.compilers._layout import HELPING
+        from rmsprop._core.tables import HELPING
         from rmsprop.compilers._threads import Shared
         ended, begun = [], threading.Event()
 
@@ -288,7 +288,7 @@ FORKED = """
 def test_a_child_does_not_wait_for_helpers_of_its_parent():
     source = """
         import os, warnings
-        from rmsprop.compilers._layout import HELPING
+        from rmsprop._core.tables import HELPING
         from rmsprop.compilers._threads import Shared
 
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -6,8 +6,8 @@ import pytest
 import quick
 from processes import path, run
 
-from rmsprop._extras import EXTRAS, FRONT_ENDS
-from rmsprop._versions import TRIED
+from rmsprop._core.extras import EXTRAS, FRONT_ENDS
+from rmsprop._core.versions import TRIED
 
 HEAVY = {
     "numba", "llvmlite", "torch", "jax", "tensorflow", "tf_keras", "keras", "triton", "scipy", "sklearn", "matplotlib",
@@ -142,7 +142,7 @@ def test_a_part_of_a_framework_that_is_gone(front_end, statement, kind, lost):
     """Not a word of installing the package, which is there."""
     said = run(
         f"""
-        from rmsprop._extras import naming_the_extra
+        from rmsprop._core.extras import naming_the_extra
         try:
             with naming_the_extra("rmsprop.{front_end}"):
                 {statement}

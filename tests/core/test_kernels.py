@@ -12,11 +12,12 @@ import numpy
 import pytest
 
 from rmsprop import RMSprop, RowSparse
-from rmsprop.compilers import _half, _kernels
-from rmsprop.compilers._layout import CHUNK, LANES, SCATTERED
-from rmsprop.compilers._memory import load, pointer, storage_tag, store
+from rmsprop._core.cpu import half as _half
+from rmsprop._core.cpu.memory import load, pointer, storage_tag, store
+from rmsprop._core.plain import _square_sum
+from rmsprop._core.tables import CHUNK, LANES, SCATTERED
+from rmsprop.compilers import _kernels
 from rmsprop.compilers._threads import SMALL, default_threads
-from rmsprop.compilers.plain import _square_sum
 
 TYPES = [numpy.dtype(t) for t in (numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64)]
 #: Types of variables and of slots.

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from rmsprop._names import Named, pair
+from rmsprop._core.saving.names import Named, pair
 
 
 def named(*names, shapes=None):

@@ -11,7 +11,7 @@ from cases import ERRORS, TABLE
 
 import rmsprop
 from rmsprop import schedules
-from rmsprop._options import Options
+from rmsprop._core.options import Options
 
 DOCUMENTED = {
     "learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False, "weight_decay": None,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rmsprop import RMSprop, RowSparse
-from rmsprop._options import Options
-from rmsprop.engines._arrays import MemoryMap, merge_axes, overlaps_itself, span
+from rmsprop._core.arrays import MemoryMap, merge_axes, overlaps_itself, span
+from rmsprop._core.options import Options
 
 # Few examples of many steps compile few kernels; deadlines would measure the machine.
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

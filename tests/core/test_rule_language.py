@@ -1,4 +1,4 @@
-"""The language that `rmsprop._rule.update` is written in, as its module's docstring states it."""
+"""The language that `rmsprop._core.rule.update` is written in, as its module's docstring states it."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ import textwrap
 import numpy
 import pytest
 
-from rmsprop import _rule
+from rmsprop._core import rule
 
 OPTIONAL = {
     "momentum", "average_gradient", "average", "clip_scale", "clip_value", "weight_decay", "mu",
@@ -66,7 +66,7 @@ def violations(source):
 
 
 def test_the_rule_keeps_to_its_language():
-    assert violations(inspect.getsource(_rule.update)) == []
+    assert violations(inspect.getsource(rule.update)) == []
 
 
 @pytest.mark.parametrize(
@@ -84,22 +84,22 @@ def test_the_check_finds_what_is_not_permitted(line):
 
 
 def test_arguments_are_the_state_and_the_scalars_in_order():
-    names = list(inspect.signature(_rule.update).parameters)
-    assert names == ["gradient", *_rule.STATE, *_rule.SCALARS]
+    names = list(inspect.signature(rule.update).parameters)
+    assert names == ["gradient", *rule.STATE, *rule.SCALARS]
 
 
 def test_results_are_never_none():
     one = numpy.float32(1)
     options = dict.fromkeys(OPTIONAL)
-    arguments = dict.fromkeys(inspect.signature(_rule.update).parameters, one) | options
-    assert all(isinstance(result, numpy.floating) for result in _rule.update(**arguments))
+    arguments = dict.fromkeys(inspect.signature(rule.update).parameters, one) | options
+    assert all(isinstance(result, numpy.floating) for result in rule.update(**arguments))
 
 
 def test_binding_shares_the_code_and_replaces_the_functions():
-    bound = _rule.bind(sqrt=lambda x: 2.0, divide=lambda x, y: y, select=numpy.where)
-    assert bound.__code__ is _rule.update.__code__
-    scalars = dict.fromkeys(_rule.SCALARS)
+    bound = rule.bind(sqrt=lambda x: 2.0, divide=lambda x, y: y, select=numpy.where)
+    assert bound.__code__ is rule.update.__code__
+    scalars = dict.fromkeys(rule.SCALARS)
     scalars.update(learning_rate=1.0, rho=0.5, rho_c=0.5, epsilon=0.0)
-    state = dict.fromkeys(_rule.STATE)
+    state = dict.fromkeys(rule.STATE)
     state.update(variable=10.0, velocity=1.0)
     assert bound(gradient=3.0, **state, **scalars)[0] == 8.0

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import rules
 
-from rmsprop import _rule
+from rmsprop._core import rule
 from rmsprop.compilers import _kernels
 
 
@@ -22,4 +22,4 @@ def test_bits_equal_plain_arrays(on):
 
 
 def test_the_rule_that_is_compiled_is_the_rule():
-    assert _kernels._update.py_func.__code__ is _rule.update.__code__
+    assert _kernels._update.py_func.__code__ is rule.update.__code__

@@ -8,13 +8,13 @@ import ml_dtypes
 import numpy
 import pytest
 
-from rmsprop._options import Options
-from rmsprop._rows import RowSparse
-from rmsprop._slots import slots
-from rmsprop.compilers._layout import CHUNK, LINE, PART, SCATTERED
+from rmsprop._core.options import Options
+from rmsprop._core.rows import RowSparse
+from rmsprop._core.scalars import changing, constants, storage_of
+from rmsprop._core.slots import slots
+from rmsprop._core.tables import CHUNK, LINE, PART, SCATTERED
 from rmsprop.compilers.numba import Launch
 from rmsprop.engines._kinds import dense_layouts, row_tables
-from rmsprop.engines._scalars import changing, constants, storage_of
 
 TYPES = [numpy.dtype(t) for t in (numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64)]
 OPTIONS = {

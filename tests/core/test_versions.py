@@ -10,8 +10,8 @@ import pytest
 import quick
 from processes import run
 
-from rmsprop._extras import EXTRAS
-from rmsprop._versions import TRIED, check
+from rmsprop._core.extras import EXTRAS
+from rmsprop._core.versions import TRIED, check
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,6 +112,6 @@ def test_the_extras_are_those_of_pyproject():
 
 
 def test_the_newest_are_those_of_constraints_newest():
-    """`make newest` renews that file: then this table of `rmsprop._versions`, too."""
+    """`make newest` renews that file: then this table of `rmsprop._core.versions`, too."""
     pinned = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints-newest.txt").read_text(), re.MULTILINE))
     assert {name: pinned[name] for name in TRIED} == {name: newest for name, (_, newest) in TRIED.items()}

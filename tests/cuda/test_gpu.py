@@ -7,9 +7,9 @@ import torch
 from arrays import EVERYTHING, numbers
 
 from rmsprop import schedules
-from rmsprop._options import Options
-from rmsprop.engines.torch._cuda import Cuda
-from rmsprop.engines.torch._cuda_items import Item
+from rmsprop._core.options import Options
+from rmsprop._torch.cuda import Cuda
+from rmsprop._torch.cuda_items import Item
 from rmsprop.torch import RMSprop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy
 
-from rmsprop.engines import _switch
+from rmsprop._core import switches
 from rmsprop.jax import RMSprop
 
 #: The name of our custom call in what is compiled.
@@ -13,7 +13,7 @@ CALL = "custom_call @rmsprop_step"
 
 def optimizer(monkeypatch, native=True, **options):
     """An optimizer that goes by our kernels where it can, or by XLA."""
-    monkeypatch.setenv(_switch.SWITCH, str(int(native)))
+    monkeypatch.setenv(switches.SWITCH, str(int(native)))
     return RMSprop(**options)
 
 

@@ -8,9 +8,9 @@ from arrays import EVERYTHING
 from jax.sharding import PartitionSpec
 from native_runs import CALL, text
 
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item
-from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop._jax import engine
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item
 from rmsprop.jax import RMSprop
 
 

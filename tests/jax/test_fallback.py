@@ -48,8 +48,8 @@ jax.ffi.register_ffi_target = refuse
     # As if structures had become longer.
     (
         """
-from rmsprop.compilers import _frames
-_frames.Buffers = type("Buffers", (_frames.Buffers,), {"_fields_": [("more", ctypes.c_size_t)]})
+from rmsprop._jax import frames
+frames.Buffers = type("Buffers", (frames.Buffers,), {"_fields_": [("more", ctypes.c_size_t)]})
 """,
         "XLA does not take our handler: ",
     ),

@@ -6,10 +6,10 @@ import pytest
 from arrays import EVERYTHING
 from native_runs import CALL, assert_near, optimizer, text
 
+from rmsprop._jax import engine
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item
 from rmsprop.compilers import _kernels
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item
-from rmsprop.engines.jax._options import ArrayOptions
 
 PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 

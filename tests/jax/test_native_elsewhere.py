@@ -7,10 +7,10 @@ import pytest
 from arrays import EVERYTHING
 from native_runs import CALL, assert_near, assert_same, optimizer, text
 
-from rmsprop.engines import _switch
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item
-from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop._core import switches
+from rmsprop._jax import engine
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item
 
 PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 
@@ -22,7 +22,7 @@ def steps(one):
 def test_switch(monkeypatch):
     assert CALL in steps(optimizer(monkeypatch))
     assert CALL not in steps(optimizer(monkeypatch, native=False))
-    monkeypatch.delenv(_switch.SWITCH)
+    monkeypatch.delenv(switches.SWITCH)
     assert CALL in steps(type(optimizer(monkeypatch))())
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 from jax.ffi import ffi_call
 
-from rmsprop.compilers import _frames
-from rmsprop.engines.jax import _available, _handler, _plan
+from rmsprop._jax import available, frames, handler
+from rmsprop._jax import plan as _plan
 
 GOOD = _plan.Plan((), (), ("variable",), ())
 ARRAY = jnp.ones(3)
@@ -17,10 +17,10 @@ ARRAY = jnp.ones(3)
 
 def call(text, *arguments):
     jax.devices()
-    assert _available.problem() == ""
+    assert available.problem() == ""
     out = [jax.ShapeDtypeStruct((3,), "float32")]
-    attributes = {_handler.ATTRIBUTE: text} if text is not None else {}
-    return jax.block_until_ready(ffi_call(_handler.NAME, out)(*arguments, **attributes))
+    attributes = {handler.ATTRIBUTE: text} if text is not None else {}
+    return jax.block_until_ready(ffi_call(handler.NAME, out)(*arguments, **attributes))
 
 
 def test_a_plan_of_another_version():
@@ -52,8 +52,8 @@ def test_no_plan():
 def test_structures_are_of_the_sizes_that_xla_states():
     """Each begins with its size, which ends with the last of its fields and not with padding."""
     sizes = {"Frame": 168, "Buffers": 40, "Attributes": 48, "NewError": 28, "Version": 24, "Metadata": 36}
-    last = {name: list(getattr(_frames, name)._fields_)[-1][0] for name in sizes}
+    last = {name: list(getattr(frames, name)._fields_)[-1][0] for name in sizes}
     for name, size in sizes.items():
-        field = getattr(getattr(_frames, name), last[name])
+        field = getattr(getattr(frames, name), last[name])
         assert field.offset + field.size == size
-    assert ctypes.sizeof(_frames.Extension) == 32
+    assert ctypes.sizeof(frames.Extension) == 32

@@ -35,7 +35,7 @@ def test_bits(case, dtype, monkeypatch):
         for name, variable in kept.items():
             numpy.testing.assert_array_equal(numpy.asarray(params[name]), variable, strict=True)
         ours = {slot: by_name(named) for slot, named in slots(state, params).items() if slot != "variables"}
-        assert set(ours) == {slot.name for slot in rmsprop._slots.slots(jaxs._options)}
+        assert set(ours) == {slot.name for slot in rmsprop._core.slots.slots(jaxs._options)}
         for slot, named in ours.items():
             for place, one in enumerate(named.values()):
                 theirs = numpys._state.slots[slot][place]

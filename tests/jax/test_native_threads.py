@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from arrays import EVERYTHING
 from native_runs import CALL, assert_same, optimizer, text
 
-from rmsprop.engines.jax import _plan
+from rmsprop._jax import plan as _plan
 
 
 def test_threads_share_a_compiled_step(monkeypatch):

@@ -6,9 +6,9 @@ import numpy
 import pytest
 import rules
 
-from rmsprop import _rule
+from rmsprop._core import rule
 
-update = _rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where)
+update = rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where)
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)

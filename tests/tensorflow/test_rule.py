@@ -5,14 +5,14 @@ import pytest
 import rules
 import tensorflow as tf
 
-from rmsprop import _rule
+from rmsprop._core import rule
 
 
 def select(condition, x, y):
     return tf.where(condition, tf.cast(x, y.dtype), y)
 
 
-update = _rule.bind(sqrt=tf.sqrt, divide=tf.divide, select=select)
+update = rule.bind(sqrt=tf.sqrt, divide=tf.divide, select=select)
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)

@@ -12,9 +12,9 @@ PREPARED = """
         warnings.simplefilter("ignore")
         import tensorflow as tf
     import numpy
-    from rmsprop.engines.tensorflow import _native
+    from rmsprop._tensorflow import native
     from rmsprop.tf_keras import RMSprop
-    _native.BUCKET = 1 << 20
+    native.BUCKET = 1 << 20
 
     def prepared():
         variables = [tf.Variable(tf.ones(size)) for size in (3, 300_000, 500_000)]

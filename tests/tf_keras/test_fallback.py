@@ -35,8 +35,8 @@ WAYS = [
     (
         """
 def refuse(name, builder, status):
-    from rmsprop.engines.tensorflow import _interface
-    _interface.functions()["TF_SetStatus"](status, 3, b"no kernels any more")
+    from rmsprop._tensorflow import interface
+    interface.functions()["TF_SetStatus"](status, 3, b"no kernels any more")
 instead("TF_RegisterKernelBuilder", refuse)
 """,
         "TensorFlow does not take our operation: no kernels any more",

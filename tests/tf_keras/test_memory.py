@@ -10,7 +10,7 @@ import runs
 import tensorflow as tf
 from processes import run
 
-from rmsprop.engines.tensorflow import _operation
+from rmsprop._tensorflow import operation
 from rmsprop.tf_keras import RMSprop
 
 #: Sizes in MiB are those of the whole process, as Linux counts them.
@@ -21,7 +21,7 @@ PREPARED = """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
-    from rmsprop.engines.tensorflow import _native
+    from rmsprop._tensorflow import native
     from rmsprop.tf_keras import RMSprop
 
     def size(line="VmRSS"):
@@ -60,7 +60,7 @@ def measured(source):
 def test_a_step_needs_a_bucket_more_than_the_state():
     """Of 320 MiB of variables and state, cut into buckets of 16."""
     source = """
-        _native.BUCKET, _native.STREAMED = 16 << 20, 0  # the small step compiles what the large one needs
+        native.BUCKET, native.STREAMED = 16 << 20, 0  # the small step compiles what the large one needs
         made(2, 0.01, momentum=0.9)[2]()  # whatever is loaded and compiled at the first step
         variables, optimizer, step = made(40, 4, momentum=0.9)
         before = size()
@@ -133,17 +133,17 @@ def test_steps_leave_nothing_whether_they_fail_or_not():
 def test_an_optimizer_that_is_gone_has_left_no_call():
     """What an operation calls lives as long as a graph that holds it."""
     gc.collect()
-    before = len(_operation._calls)
+    before = len(operation._calls)
     for way in runs.WAYS["eager"], runs.WAYS["function"]:
         assert _calls_while_stepping(way) > before
         gc.collect()
-        assert len(_operation._calls) <= before  # fewer if what other tests left is gone by now
+        assert len(operation._calls) <= before  # fewer if what other tests left is gone by now
 
 
 def _calls_while_stepping(way):
     optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
     way(lambda: optimizer.apply_gradients([(tf.ones(10), w)]))()
-    return len(_operation._calls)
+    return len(operation._calls)
 
 
 def test_a_function_steps_on_without_the_name_of_its_optimizer():

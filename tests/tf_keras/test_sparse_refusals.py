@@ -5,7 +5,7 @@ import pytest
 import runs
 import tensorflow as tf
 
-from rmsprop.engines.tensorflow import _native
+from rmsprop._tensorflow import native as _native
 
 EVERYTHING = {"momentum": 0.9, "centered": True, "use_ema": True, "weight_decay": 0.5}
 

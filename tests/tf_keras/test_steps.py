@@ -5,7 +5,8 @@ import runs
 import tensorflow as tf
 from cases import COMBINATIONS
 
-from rmsprop.engines.tensorflow import _native, _traced
+from rmsprop._tensorflow import native as _native
+from rmsprop._tensorflow import traced
 from rmsprop.tf_keras import RMSprop
 
 natives = pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
@@ -26,7 +27,7 @@ def traces(monkeypatch):
         monkeypatch.setattr(module, "step", counted)
 
     count(_native, "native")
-    count(_traced, "traced")
+    count(traced, "traced")
     return counts
 
 

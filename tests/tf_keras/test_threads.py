@@ -12,7 +12,7 @@ import runs
 import tensorflow as tf
 from processes import run
 
-from rmsprop.engines.tensorflow import _native
+from rmsprop._tensorflow import native as _native
 from rmsprop.tf_keras import RMSprop
 
 SIZES = {"small": [1, 3, 1000], "large": [200_000, 5, 700_000, 300_000]}

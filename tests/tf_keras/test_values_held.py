@@ -11,7 +11,7 @@ import pytest
 import runs
 import tensorflow as tf
 
-from rmsprop.engines.tensorflow import _native
+from rmsprop._tensorflow import native as _native
 from rmsprop.tf_keras import RMSprop
 
 READ = {

@@ -6,8 +6,8 @@ import types
 import pytest
 import torch
 
-from rmsprop._options import Options
-from rmsprop.engines.torch import _devices
+from rmsprop._core.options import Options
+from rmsprop._torch import devices
 
 
 @pytest.fixture
@@ -15,13 +15,13 @@ def with_triton(monkeypatch):
     """Gives a function that puts a version of Triton, and a CUDA engine which can be loaded, in the place of both."""
 
     def install(version):
-        engine = types.ModuleType("rmsprop.engines.torch._cuda")
+        engine = types.ModuleType("rmsprop._torch.cuda")
         monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__=version))
         monkeypatch.setitem(sys.modules, engine.__name__, engine)
-        monkeypatch.setattr("rmsprop.engines.torch._cuda", engine, raising=False)
+        monkeypatch.setattr("rmsprop._torch.cuda", engine, raising=False)
         return engine
 
-    asked = _devices._version, _devices._cuda, _devices.against_triton, _devices._tell_of_old_triton
+    asked = devices._version, devices._cuda, devices.against_triton, devices._tell_of_old_triton
     for one in asked:
         one.cache_clear()
     yield install
@@ -31,9 +31,9 @@ def with_triton(monkeypatch):
 
 def against(monkeypatch, **warns):
     """What speaks against the kernels for a tensor on a CUDA device."""
-    monkeypatch.setattr(_devices, "against_plain", lambda tensor: "")
+    monkeypatch.setattr(devices, "against_plain", lambda tensor: "")
     there = types.SimpleNamespace(device=torch.device("cuda"))
-    return _devices.against_cuda(there, there, Options(), **warns)
+    return devices.against_cuda(there, there, Options(), **warns)
 
 
 @pytest.mark.parametrize("version", ["3.5.1", "3.5.0+git7416ffcb", "2.9", "3.2.0"])
@@ -57,4 +57,4 @@ def test_a_folder_of_that_name_is_none(with_triton, monkeypatch):
 def test_others_are(with_triton, monkeypatch, version):
     engine = with_triton(version)
     assert against(monkeypatch) == ""
-    assert _devices._cuda() is engine
+    assert devices._cuda() is engine

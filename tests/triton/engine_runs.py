@@ -6,9 +6,9 @@ import numpy
 import ours
 import torch
 
-from rmsprop._options import Options, rate_function
-from rmsprop.engines.torch._cuda import Cuda
-from rmsprop.engines.torch._cuda_items import Item
+from rmsprop._core.options import Options, rate_function
+from rmsprop._torch.cuda import Cuda
+from rmsprop._torch.cuda_items import Item
 
 SLOTS = ("velocity", "momentum", "average_gradient", "average")
 

@@ -9,7 +9,7 @@ import torch
 from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair, unaligned
 
-from rmsprop.compilers import triton
+from rmsprop._core.cuda import launches
 
 STORAGE = [
     pytest.param(variable, slots, id=f"{numpy.dtype(variable).name}-{slots}")
@@ -22,13 +22,13 @@ STORAGE = [
 @pytest.fixture
 def made(monkeypatch):
     """The kinds of tensors for which launches were made, a list for each time."""
-    found, make = [], triton.Launches.__init__
+    found, make = [], launches.Launches.__init__
 
     def noting(self, kinds, groups, device):
         found.append(kinds)
         make(self, kinds, groups, device)
 
-    monkeypatch.setattr(triton.Launches, "__init__", noting)
+    monkeypatch.setattr(launches.Launches, "__init__", noting)
     return found
 
 
@@ -69,7 +69,7 @@ def test_sizes_about_those_of_blocks_and_chunks_in_one_launch(aligned, dtype, ma
     pair.step_both({str(size): numbers(size, dtype, 100 + size) for size in sizes})
     (kinds,) = made
     assert {kind.aligned for kind in kinds if kind.size} == {aligned}
-    assert len(triton.step_buckets(kinds)) == 1
+    assert len(launches.step_buckets(kinds)) == 1
 
 
 def test_both_alignments_and_two_types_are_four_launches(made):
@@ -80,7 +80,7 @@ def test_both_alignments_and_two_types_are_four_launches(made):
     pair = Pair({"momentum": 0.9, "clipnorm": 0.5}, arrays, place)
     for step in range(2):
         pair.step_both({name: numbers(array.shape, array.dtype, step) for name, array in arrays.items()})
-    assert len(triton.step_buckets(made[-1])) == 4
+    assert len(launches.step_buckets(made[-1])) == 4
 
 
 def test_zeros_infinities_and_nan_go_the_same_way():
@@ -115,7 +115,7 @@ def test_learning_rate_may_be_a_tensor():
 
 
 def test_groups_have_options_and_learning_rates_of_their_own():
-    from rmsprop._options import Options
+    from rmsprop._core.options import Options
 
     settings = [{"global_clipnorm": 0.5, "learning_rate": 0.1}, {"momentum": 0.9, "centered": True}, {"clipnorm": 0.1}]
     arrays = numbers((3, 5))

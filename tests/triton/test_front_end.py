@@ -14,8 +14,8 @@ from arrays import EVERYTHING
 from front_end_runs import Both, other_defaults
 
 from rmsprop import schedules
-from rmsprop.compilers.triton import Launches
-from rmsprop.engines.torch import _devices, engine
+from rmsprop._core.cuda.launches import Launches
+from rmsprop._torch import devices, engine
 from rmsprop.torch import RMSprop
 
 
@@ -199,9 +199,9 @@ def test_devices_may_be_mixed_and_share_the_global_norm(options, both, monkeypat
     split = runs.models[0]["v"]
     go_there(monkeypatch, lambda parameter: parameter is split)
     used = []
-    original = _devices.Devices.step
+    original = devices.Devices.step
     monkeypatch.setattr(
-        _devices.Devices, "step", lambda self, items, *rest, **more: (used.append(len(items)),
+        devices.Devices, "step", lambda self, items, *rest, **more: (used.append(len(items)),
                                                                       original(self, items, *rest, **more)),
     )  # fmt: skip
     for seed, skip in enumerate([None, False, True, None]):

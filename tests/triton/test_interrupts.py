@@ -9,7 +9,7 @@ from front_end_runs import make as made
 from interrupts import check_each_line, every_line, interrupted
 
 from rmsprop import schedules
-from rmsprop.engines.torch import engine
+from rmsprop._torch import engine
 from rmsprop.torch import RMSprop
 
 SHAPES = {"w": (3, 4), "v": (7,)}

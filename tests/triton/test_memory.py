@@ -8,7 +8,7 @@ from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair, same_bits, to_numpy, to_torch
 
 import rmsprop
-from rmsprop.engines.torch._cuda_items import Item
+from rmsprop._torch.cuda_items import Item
 
 SHAPE = (4, 3, 5, 2)
 

@@ -6,7 +6,7 @@ import rules
 import triton
 import triton.language as tl
 
-from rmsprop import _rule
+from rmsprop._core import rule
 
 
 @triton.jit
@@ -24,7 +24,7 @@ def select(condition, x, y):
     return tl.where(condition, x, y)
 
 
-update = triton.jit(_rule.bind(sqrt=sqrt, divide=divide, select=select, tl=tl))
+update = triton.jit(rule.bind(sqrt=sqrt, divide=divide, select=select, tl=tl))
 
 
 @triton.jit

@@ -6,10 +6,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from rmsprop.compilers import _triton_norms, _triton_step
-from rmsprop.compilers import triton as launches
+from rmsprop._core.cuda import launches, norms
+from rmsprop._core.cuda import step as _triton_step
 
-SERIAL = _triton_norms.SERIAL.value
+SERIAL = norms.SERIAL.value
 
 TARGET = GPUTarget("cuda", 90, 32)
 
@@ -19,12 +19,12 @@ SIGNATURES = {
         "chunks": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64", "switches": "*i32",
         "inverse": "*fp32",
     },
-    _triton_norms.square_sums: {"chunks": "*i32", "tensors": "*i64", "inverse": "*fp32", "partials": "*fp64"},
-    _triton_norms.fold: {"partials": "*fp64", "ranges": "*i32", "squares": "*fp64"},
-    _triton_norms.clip: {
+    norms.square_sums: {"chunks": "*i32", "tensors": "*i64", "inverse": "*fp32", "partials": "*fp64"},
+    norms.fold: {"partials": "*fp64", "ranges": "*i32", "squares": "*fp64"},
+    norms.clip: {
         "squares": "*fp64", "members": "*i32", "norms": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64",
     },
-    _triton_norms.prepare: {
+    norms.prepare: {
         "iterations": "*i64", "found_inf": "*fp32", "grad_scale": "*fp32", "groups": "*fp64", "group_count": "i32",
         "switches": "*i32", "inverse": "*fp32",
     },
@@ -53,7 +53,7 @@ def kernel(function, static=(), off=()):
 
 @functools.cache
 def step(gradient, variable, slots, aligned, on=frozenset(), scaled=False):
-    """Compile the update, `on` being some of `rmsprop.compilers.triton.FLAGS`."""
+    """Compile the update, `on` being some of `rmsprop._core.cuda.launches.FLAGS`."""
     kind = launches.Kind(1, gradient, variable, slots, (), 0, "", aligned, aligned)
     types = [launches._TYPES[name] for name in (gradient, variable, slots, kind.compute)]
     off = [name for name, is_on in {"scales": "clip_scale" in on, "inverse": scaled}.items() if not is_on]
@@ -62,4 +62,4 @@ def step(gradient, variable, slots, aligned, on=frozenset(), scaled=False):
 
 @functools.cache
 def square_sums(gradient, aligned, scaled=False):
-    return kernel(_triton_norms.square_sums, (launches._TYPES[gradient], aligned), () if scaled else ("inverse",))
+    return kernel(norms.square_sums, (launches._TYPES[gradient], aligned), () if scaled else ("inverse",))

@@ -12,8 +12,8 @@ import numpy
 import pytest
 from arrays import TYPES
 
-from rmsprop.compilers import _triton_norms
-from rmsprop.compilers.triton import FLAGS
+from rmsprop._core.cuda import norms
+from rmsprop._core.cuda.launches import FLAGS
 
 NAMES = [numpy.dtype(dtype).name for dtype in TYPES]
 
@@ -121,16 +121,16 @@ def test_sums_of_squares(dtype, aligned, scaled):
 
 @pytest.mark.parametrize("off", [(), ("found_inf",), ("grad_scale",), ("found_inf", "grad_scale")])
 def test_prepare(off):
-    kernel = compiled.kernel(_triton_norms.prepare, off=off)
+    kernel = compiled.kernel(norms.prepare, off=off)
     assert ("div.rn.f64" in instructions(kernel)) == ("grad_scale" not in off)
 
 
 def test_fold_adds_one_number_after_the_other():
-    done = instructions(compiled.kernel(_triton_norms.fold))
+    done = instructions(compiled.kernel(norms.fold))
     assert done.count("add.rn.f64") == done.count("ld.global.b64") == compiled.SERIAL
 
 
 def test_clip():
-    done = set(instructions(compiled.kernel(_triton_norms.clip)))
+    done = set(instructions(compiled.kernel(norms.clip)))
     assert {"sqrt.rn.f64", "div.rn.f64"} <= done
     assert not {one for one in done if "fma" in one}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rmsprop._options import _takes_the_step, is_schedule
-from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop._core.options import _takes_the_step, is_schedule
+from rmsprop._jax.array_options import ArrayOptions
 
 
 def options_of(*arguments: Any) -> ArrayOptions:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rmsprop._exclusion import excluded_by_name
+from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._jax.trees import Leaves
 
 

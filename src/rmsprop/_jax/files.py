@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop import _checkpoint, _slots
-from rmsprop._checkpoint import Needed
+from rmsprop._core import slots as _slots
+from rmsprop._core.saving import checkpoint
+from rmsprop._core.saving.checkpoint import Needed
+from rmsprop._core.saving.matching import Group, plain_names
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import numpy_slot_dtype
 from rmsprop._jax.state import FIELDS, RMSpropState, slots_of
 from rmsprop._jax.trees import Leaves, parameters, rebuild, templates
-from rmsprop._matching import Group, plain_names
-from rmsprop.engines.jax._items import numpy_slot_dtype
-from rmsprop.engines.jax._options import ArrayOptions
 
 #: The counter of a state is an int32.
 _MOST: int = 2**31 - 1
@@ -40,7 +41,7 @@ def save(
         tensors |= {_slots.key(slot, name): numpy.asarray(array) for slot, array in arrays.items()}
     rate = options.learning_rate if callable(options.learning_rate) or state.rate is None else float(state.rate)
     group = _group(replace(options, learning_rate=rate), leaves)
-    _checkpoint.write(path, "jax", [group], tensors, int(state.iterations), metadata)
+    checkpoint.write(path, "jax", [group], tensors, int(state.iterations), metadata)
 
 
 def load(
@@ -57,7 +58,7 @@ def load(
     leaves = parameters(params)
     own = plain_names(leaves.names)
     needed = _needed(options, leaves, own, variables)
-    found = _checkpoint.read(path, [_group(options, leaves)], needed, names, most=_MOST)
+    found = checkpoint.read(path, [_group(options, leaves)], needed, names, most=_MOST)
     state = init(params)
     fields = {}
     for slot in _slots.slots(options):

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import jax
 import jax.numpy as jnp
 
-from rmsprop._explain import Explanation
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate, check_learning_rate, rate_function, refuse_attribute
+from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.saving.matching import plain_names
+from rmsprop._core.switches import SWITCH, native_by_default
 from rmsprop._jax import files
 from rmsprop._jax.arguments import is_called_with_nothing, is_called_with_the_step, options_of
+from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.exclusion import Exclusion
 from rmsprop._jax.state import RMSpropState, check_slot_dtype, check_state, slots_of, start
 from rmsprop._jax.stepping import check_rate_of_step, rate_at, step
 from rmsprop._jax.trees import parameters, rebuild, templates
-from rmsprop._matching import plain_names
-from rmsprop._options import LearningRate, check_learning_rate, rate_function, refuse_attribute
-from rmsprop._words import refuses_other_words
-from rmsprop.engines._switch import SWITCH, native_by_default
-from rmsprop.engines.jax._options import ArrayOptions
 
 #: What instances hold.
 _OWN: Final = (
@@ -274,7 +274,7 @@ class RMSprop:
             kernel    3 x 4  float32  velocity, momentum  traced    336  jit_compile=False
             2 variables in jax, 0 launches, 448 bytes a step
         """
-        from rmsprop.engines.jax._explaining import explain
+        from rmsprop._jax.explaining import explain
 
         check_slot_dtype(self._options)
         leaves = parameters(params, describes=True)

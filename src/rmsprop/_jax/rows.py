@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rmsprop._options import FLOATS
-from rmsprop._rows import RowSparse
-from rmsprop.engines.jax._rows import make
+from rmsprop._core.options import FLOATS
+from rmsprop._core.rows import RowSparse
+from rmsprop._jax.row_gradients import make
 
 
 def row_sparse(indices: Any, values: Any, shape: Sequence[int]) -> RowSparse:

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop import _slots
+from rmsprop._core import slots as _slots
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import numpy_slot_dtype
 from rmsprop._jax.trees import Leaves, is_container, rebuild
-from rmsprop.engines.jax._items import numpy_slot_dtype
-from rmsprop.engines.jax._options import ArrayOptions
 
 
 class RMSpropState(NamedTuple):

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rmsprop._core.options import check_learning_rate
+from rmsprop._jax import engine
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item
 from rmsprop._jax.state import RMSpropState, advanced, slots_of
 from rmsprop._jax.trees import Leaves, gradients
-from rmsprop._options import check_learning_rate
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item
-from rmsprop.engines.jax._options import ArrayOptions
 
 
 def step(

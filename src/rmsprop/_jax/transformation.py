@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rmsprop._core.other_words import refuses_other_words
 from rmsprop._jax.arguments import check_rate, options_of
 from rmsprop._jax.state import RMSpropState, check_state, start
 from rmsprop._jax.stepping import rate_at, step
 from rmsprop._jax.trees import flags, parameters, rebuild, templates
-from rmsprop._words import refuses_other_words
 
 Number = float | jax.Array
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rmsprop._options import FLOATS
-from rmsprop._rows import RowSparse
+from rmsprop._core.options import FLOATS
+from rmsprop._core.rows import RowSparse
 
 
 class Leaves(NamedTuple):

@@ -1,6 +1,6 @@
 """What `rmsprop.keras` is made of."""
 
-from rmsprop import _versions
+from rmsprop._core import versions
 
 # Before the modules here import what an older version does not have.
-_versions.check("rmsprop.keras", "keras")
+versions.check("rmsprop.keras", "keras")

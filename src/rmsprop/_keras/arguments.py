@@ -7,12 +7,12 @@ from typing import Any, Final, Self
 
 import keras
 
-from rmsprop import _slots
-from rmsprop._attributes import exclusions, option
+from rmsprop._core import slots
+from rmsprop._core.options import LearningRate, Options, _number, check_learning_rate, refuse_attribute
 from rmsprop._keras.backends import backend
 from rmsprop._keras.rates import Schedule, number_of
-from rmsprop._options import LearningRate, Options, _number, check_learning_rate, refuse_attribute
-from rmsprop._schedule_configs import from_config, plain_number, to_config
+from rmsprop._kerases.attributes import exclusions, option
+from rmsprop._kerases.configs import from_config, plain_number, to_config
 
 #: Arguments that Keras's own optimizer does not have; its configs are ours as long as these have their defaults.
 _OURS: Final = ("jit_compile", "initial_velocity", "slot_dtype", "native")
@@ -57,7 +57,7 @@ class Arguments(keras.optimizers.Optimizer):
 
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
-        if getattr(self, "built", False) and _slots.slots(options) != _slots.slots(self._options):
+        if getattr(self, "built", False) and slots.slots(options) != slots.slots(self._options):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
         self._forget()  # before the write: an interrupt in between leaves nothing that was made of the old value
         self._options = options

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import keras
 
-from rmsprop import _versions
+from rmsprop._core import versions
 
 _KNOWN: Final = ("tensorflow", "jax", "torch")
 
@@ -24,5 +24,5 @@ def backend() -> Any:
             f"rmsprop.keras steps variables of {', '.join(_KNOWN)}, and Keras runs on {name}: set KERAS_BACKEND "
             "before keras is imported"
         )
-    _versions.check(f"rmsprop.keras on {name}", name)
+    versions.check(f"rmsprop.keras on {name}", name)
     return import_module(f"rmsprop._keras.{name}")

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from rmsprop._exclusion import excluded_by_name
-from rmsprop._explain import NEEDED, Explanation
+from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._core.explain import NEEDED, Explanation
+from rmsprop._core.saving.matching import plain_names
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import Made, Moves, as_list, check_variables, is_overwritten, name_of
-from rmsprop._matching import plain_names
 
 if TYPE_CHECKING:
     from rmsprop.keras import RMSprop

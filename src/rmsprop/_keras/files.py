@@ -9,11 +9,12 @@ import keras
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop import _keras_files, _slots
-from rmsprop._attributes import COLLECTED, HOMES
+from rmsprop._core import slots as _slots
 from rmsprop._keras.backends import backend
-from rmsprop._keras_files import Kept
-from rmsprop._schedule_configs import plain_number
+from rmsprop._kerases import files
+from rmsprop._kerases.attributes import COLLECTED, HOMES
+from rmsprop._kerases.configs import plain_number
+from rmsprop._kerases.files import Kept
 
 if TYPE_CHECKING:
     from rmsprop._keras.state import State
@@ -28,7 +29,7 @@ def save(optimizer: "State", path: str | PathLike[str], variables: bool, metadat
             f"save cannot keep gradients that are collected, of {calls % each} of {each} calls: call it after a step, "
             "or save the model, whose file holds them"
         )
-    _keras_files.save(kept, path, variables, metadata, calls // each, _numbers)
+    files.save(kept, path, variables, metadata, calls // each, _numbers)
 
 
 def load(
@@ -37,7 +38,7 @@ def load(
     """Read a file into the variables, which traced functions hold; what was collected is dropped."""
     counter, each = optimizer._iterations, optimizer.gradient_accumulation_steps or 1
     most = int(numpy.iinfo(counter.dtype).max) // each
-    pairs, found = _keras_files.read(_kept(optimizer, "load", variables), path, variables, names, most)
+    pairs, found = files.read(_kept(optimizer, "load", variables), path, variables, names, most)
     (rate,) = found.rates
     optimizer._leave()
     for variable, value in pairs:

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import keras
 import numpy
 
-from rmsprop import _versions
-from rmsprop._explain import Explanation
+from rmsprop._core import versions
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import FLOATS, LearningRate, _number, rate_function
+from rmsprop._core.rows import RowSparse
+from rmsprop._jax import explaining
 from rmsprop._keras.jax_steps import Steps
 from rmsprop._keras.moves import Made, Moves, name_of
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
 from rmsprop._keras.scopes import in_stateless_scope
-from rmsprop._options import FLOATS, LearningRate, _number, rate_function
-from rmsprop._rows import RowSparse
-from rmsprop.engines.jax import _explaining
 
-_BCOO: Final = _versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
-_JAXSparse: Final = _versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "JAXSparse")
+_BCOO: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
+_JAXSparse: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "JAXSparse")
 
 #: The method of Keras's trainer that reads the state.
 _READER: Final = "_get_jax_state"
@@ -149,9 +149,9 @@ def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence
     """Explain a step of variables that all have a gradient."""
     steps = optimizer._stepper._steps or Steps(optimizer)
     # A train step may have taken the values away.
-    arrays = [_explaining.described(one.variable.shape, one.variable.dtype) for one in made]
+    arrays = [explaining.described(one.variable.shape, one.variable.dtype) for one in made]
     decays = [one.decays for one in made]
-    return _explaining.explain(front_end, steps.options, names, arrays, decays, off=steps.off)
+    return explaining.explain(front_end, steps.options, names, arrays, decays, off=steps.off)
 
 
 def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:

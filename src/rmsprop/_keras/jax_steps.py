@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy
 
-from rmsprop._options import Options
-from rmsprop.engines._scalars import joint_scale
-from rmsprop.engines._switch import against_native
-from rmsprop.engines.jax import engine
-from rmsprop.engines.jax._items import Item, computed_in
-from rmsprop.engines.jax._options import ArrayOptions
+from rmsprop._core.options import Options
+from rmsprop._core.scalars import joint_scale
+from rmsprop._core.switches import against_native
+from rmsprop._jax import engine
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item, computed_in
 
 #: New values of variables, of their state, and of what is collected of gradients.
 New = tuple[list[Any], list[dict[str, Any]], list[Any]]

@@ -13,8 +13,8 @@ from typing import Any, Final
 import keras
 import numpy
 
-from rmsprop._attributes import COLLECTED, HOMES
-from rmsprop._warnings import warn
+from rmsprop._core.warnings import warn
+from rmsprop._kerases.attributes import COLLECTED, HOMES
 
 _ATTRIBUTE: Final = "rmsprop_state"
 

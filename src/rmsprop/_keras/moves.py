@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from rmsprop._core.options import FLOATS
+from rmsprop._core.other_words import stepped_by
 from rmsprop._keras.backends import backend
-from rmsprop._options import FLOATS
-from rmsprop._words import stepped_by
 
 #: Sets of variables that are remembered.
 KEPT = 64

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from rmsprop._options import LearningRate
+from rmsprop._core.options import LearningRate
 from rmsprop.schedules._base import Formula
 
 #: Keras's own class of schedules.

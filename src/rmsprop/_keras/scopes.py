@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from rmsprop import _versions
+from rmsprop._core import versions
 
 #: Whether this thread is in one.
-in_stateless_scope: Final = _versions.lookup(
+in_stateless_scope: Final = versions.lookup(
     "rmsprop.keras", "keras", "keras.src.backend.common.stateless_scope", "in_stateless_scope"
 )

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from rmsprop import _slots
+from rmsprop._core import slots
+from rmsprop._core.options import Options
 from rmsprop._keras.backends import backend
-from rmsprop._options import Options
 
 
 class _CopyOf(keras.initializers.Initializer):
@@ -35,7 +35,7 @@ class _Retyped:
         return getattr(self._variable, name)
 
 
-def model_of(options: Options, slot: _slots.Slot, variable: Any) -> tuple[Any, Any]:
+def model_of(options: Options, slot: slots.Slot, variable: Any) -> tuple[Any, Any]:
     """Give what a slot's variable is made from: a variable that is like it, and how it starts."""
     reference = variable
     if options.slot_dtype not in (None, keras.backend.standardize_dtype(variable.dtype)):
@@ -44,7 +44,7 @@ def model_of(options: Options, slot: _slots.Slot, variable: Any) -> tuple[Any, A
     return reference, start
 
 
-def set_to_start(options: Options, slot: _slots.Slot, kept: Any, variable: Any) -> None:
+def set_to_start(options: Options, slot: slots.Slot, kept: Any, variable: Any) -> None:
     """Set what is kept for a variable to its start, in place: traced functions hold it."""
     _, start = model_of(options, slot, variable)
     kept.assign(start(kept.shape, kept.dtype))

@@ -8,17 +8,17 @@ from typing import Any
 import keras
 import numpy
 
-from rmsprop import _slots
-from rmsprop._attributes import COLLECTED, HOMES
-from rmsprop._exclusion import excluded_by_name
-from rmsprop._following import follow, leave
+from rmsprop._core import slots as _slots
+from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._core.warnings import warn
 from rmsprop._keras import files, labels
 from rmsprop._keras.arguments import Arguments
 from rmsprop._keras.backends import backend
 from rmsprop._keras.moves import Known, Moves, as_list, check_variables, is_overwritten, name_of
 from rmsprop._keras.slots import model_of, set_to_start
-from rmsprop._restoring import Restored, elements, is_by_slot
-from rmsprop._warnings import warn
+from rmsprop._kerases.attributes import COLLECTED, HOMES
+from rmsprop._kerases.following import follow, leave
+from rmsprop._kerases.restoring import Restored, elements, is_by_slot
 
 
 class State(Restored, Arguments):

@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rmsprop._explain import Explanation
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate, Options, _number
 from rmsprop._keras.moves import Made, Moves
 from rmsprop._keras.rates import as_function, is_traceable
-from rmsprop._options import LearningRate, Options, _number
-from rmsprop.engines.tensorflow import _explaining, _replicas, _traced, rates
-from rmsprop.engines.tensorflow._checks import checked
-from rmsprop.engines.tensorflow._items import Item
-from rmsprop.engines.tensorflow.engine import Engine
+from rmsprop._tensorflow import explaining, rates, replicas, traced
+from rmsprop._tensorflow.checks import checked
+from rmsprop._tensorflow.engine import Engine
+from rmsprop._tensorflow.items import Item
 
 
 def untraced(method: Any) -> Any:
@@ -135,7 +135,7 @@ class Stepper:
             given = [checked(*pair) for pair in zip(gradients, variables, strict=True)]
             if optimizer.loss_scale_factor is not None:
                 given = [_scaled(gradient, 1 / optimizer.loss_scale_factor) for gradient in given]
-            distributed = _replicas.is_replica()
+            distributed = replicas.is_replica()
             if distributed:
                 given = [
                     gradient for gradient, _ in optimizer._all_reduce_sum_gradients(zip(given, variables, strict=True))
@@ -146,7 +146,7 @@ class Stepper:
             ]
             collected = [_raw(one) for one in optimizer._collected(moves)]
             constraints = [variable.constraint for variable in moves.variables]
-            copied = _replicas.first_copied(items)
+            copied = replicas.first_copied(items)
             if copied is None and not distributed:
                 self._step_here(optimizer, items, collected, constraints)
             else:
@@ -184,9 +184,9 @@ def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence
     items = []
     for variable, decays, slots in made:
         kept = None if slots is None else {name: _raw(one) for name, one in slots.items()}
-        items.append(_explaining.item_of(options, _raw(variable), decays, kept))
+        items.append(explaining.item_of(options, _raw(variable), decays, kept))
     engine = optimizer._stepper._engine or Engine(options, native=optimizer._native)
-    return _explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
+    return explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
 
 
 def _scaled(gradient: Any, factor: float) -> Any:
@@ -208,7 +208,7 @@ def _collect(
     step: Callable[[list[Item], Any], Sequence[Any]],
 ) -> Any:
     """Add up gradients, and step by their mean when it is time; give an operation after which that is done."""
-    gradients = [tf.cast(_traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
+    gradients = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
 
     def step_all() -> Any:
         means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
@@ -235,12 +235,12 @@ def _step_copies(
     constraints: Sequence[Any],
 ) -> None:
     """Step variables of which a strategy keeps copies."""
-    given = [tf.cast(_traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
+    given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
     if collected:
         steps = optimizer.gradient_accumulation_steps
         means = [(gradient + one) / steps for gradient, one in zip(given, collected, strict=True)]
         items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-    columns = _replicas.spread(optimizer._options, items, constraints)
+    columns = replicas.spread(optimizer._options, items, constraints)
     if distributed:
         merge = tf.__internal__.distribute.interim.maybe_merge_call
         merge(_merged, optimizer._distribution_strategy, optimizer, columns, list(collected), given)
@@ -262,7 +262,7 @@ def _merged(
     calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
 
     def step(iterations: Any) -> Any:
-        _replicas.step(distribution, optimizer._options, rate, iterations, columns)
+        replicas.step(distribution, optimizer._options, rate, iterations, columns)
         for one in collected:
             update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
         return tf.constant(0)

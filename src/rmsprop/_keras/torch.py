@@ -10,13 +10,13 @@ import keras
 import torch
 from torch import Tensor
 
-from rmsprop._explain import Explanation
+from rmsprop._core.explain import Explanation
+from rmsprop._core.options import LearningRate, Options, _number, rate_function
 from rmsprop._keras.moves import KEPT, Made, Moves, name_of
 from rmsprop._keras.rates import as_function
 from rmsprop._keras.scopes import in_stateless_scope
-from rmsprop._options import LearningRate, Options, _number, rate_function
-from rmsprop.engines.torch import _explaining
-from rmsprop.engines.torch.engine import Engine
+from rmsprop._torch import explaining
+from rmsprop._torch.engine import Engine
 
 
 def untraced(method: Callable[..., Any]) -> Any:
@@ -190,7 +190,7 @@ def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence
     group = _Group(optimizer._options, names, [one.decays for one in made], parameters)
     # Those that are collected are unscaled when they come.
     scaled = optimizer.loss_scale_factor is not None and optimizer.gradient_accumulation_steps is None
-    return _explaining.explain(front_end, names, [group], scaled=scaled)
+    return explaining.explain(front_end, names, [group], scaled=scaled)
 
 
 def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:

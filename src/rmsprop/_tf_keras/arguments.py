@@ -7,12 +7,12 @@ from typing import Any, Final, Self
 import tensorflow as tf
 import tf_keras
 
-from rmsprop import _slots
-from rmsprop._attributes import exclusions, option
-from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
-from rmsprop._schedule_configs import from_config, plain_number, to_config
+from rmsprop._core import slots
+from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
+from rmsprop._kerases.attributes import exclusions, option
+from rmsprop._kerases.configs import from_config, plain_number, to_config
+from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, given, is_called, number_of, ruled
-from rmsprop.engines.tensorflow.engine import Engine
 
 #: Arguments that the original does not have; its configs are ours as long as these have their defaults.
 _OURS: Final = ("initial_velocity", "slot_dtype", "native")
@@ -73,7 +73,7 @@ class Arguments(tf_keras.optimizers.Optimizer):
 
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
-        if getattr(self, "_built", False) and _slots.slots(options) != _slots.slots(self._options):
+        if getattr(self, "_built", False) and slots.slots(options) != slots.slots(self._options):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
         # Forgotten first: an engine knows the options that it was made with.
         self._engine = None

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmsprop._explain import NEEDED, Explanation
-from rmsprop._matching import plain_names
-from rmsprop._options import Options
+from rmsprop._core.explain import NEEDED, Explanation
+from rmsprop._core.options import Options
+from rmsprop._core.saving.matching import plain_names
+from rmsprop._tensorflow import explaining
+from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop.engines.tensorflow import _explaining
-from rmsprop.engines.tensorflow.engine import Engine
 
 if TYPE_CHECKING:
     from rmsprop.tf_keras import RMSprop
@@ -24,12 +24,12 @@ def explain(optimizer: "RMSprop", options: Options, var_list: Sequence[Any] | No
     if built:
         numbers = optimizer._numbers(variables)
         known = optimizer._items([(None, variable) for variable in variables], numbers)
-        items = [_explaining.item_of(options, one.variable, one.decays, one.slots) for one in known]
+        items = [explaining.item_of(options, one.variable, one.decays, one.slots) for one in known]
     else:
         check_variables(variables)
         decays = [options.decays and optimizer._use_weight_decay(variable) for variable in variables]
-        items = [_explaining.item_of(options, *pair) for pair in zip(variables, decays, strict=True)]
-    return _explaining.explain(
+        items = [explaining.item_of(options, *pair) for pair in zip(variables, decays, strict=True)]
+    return explaining.explain(
         "tf_keras",
         options,
         plain_names([variable.name.removesuffix(":0") for variable in variables]),

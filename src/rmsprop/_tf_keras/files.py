@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import tensorflow as tf
 
-from rmsprop import _keras_files, _slots
-from rmsprop._attributes import HOMES
-from rmsprop._following import leave
-from rmsprop._keras_files import Kept
-from rmsprop._schedule_configs import plain_number
+from rmsprop._core import slots as _slots
+from rmsprop._kerases import files
+from rmsprop._kerases.attributes import HOMES
+from rmsprop._kerases.configs import plain_number
+from rmsprop._kerases.files import Kept
+from rmsprop._kerases.following import leave
+from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tf_keras.rates import Schedule, given
-from rmsprop.engines.tensorflow._checks import dtype_of
 
 if TYPE_CHECKING:
     from rmsprop._tf_keras.state import State
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def save(optimizer: "State", path: str | PathLike[str], variables: bool, metadata: Mapping[str, str] | None) -> None:
     """Write a file."""
     kept = _kept(optimizer, "save", variables)
-    _keras_files.save(kept, path, variables, metadata, int(optimizer.iterations), lambda one: one.numpy())
+    files.save(kept, path, variables, metadata, int(optimizer.iterations), lambda one: one.numpy())
 
 
 def load(
@@ -31,7 +32,7 @@ def load(
 ) -> dict[str, str]:
     """Read a file into the variables, which traced functions hold."""
     kept, counter = _kept(optimizer, "load", variables), optimizer.iterations
-    pairs, found = _keras_files.read(kept, path, variables, names, counter.dtype.max)
+    pairs, found = files.read(kept, path, variables, names, counter.dtype.max)
     (rate,) = found.rates
     for variable in kept.variables:
         leave(optimizer, variable)  # averages that waited for values of a file read before

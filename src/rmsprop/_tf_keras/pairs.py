@@ -5,9 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from rmsprop._options import FLOATS
-from rmsprop._words import stepped_by
-from rmsprop.engines.tensorflow._checks import checked, dtype_of
+from rmsprop._core.options import FLOATS
+from rmsprop._core.other_words import stepped_by
+from rmsprop._tensorflow.checks import checked, dtype_of
 
 
 def check_variables(variables: Sequence[Any]) -> None:

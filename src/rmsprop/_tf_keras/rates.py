@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from rmsprop._options import LearningRate
-from rmsprop.engines.tensorflow.rates import rate_at
+from rmsprop._core.options import LearningRate
+from rmsprop._tensorflow.rates import rate_at
 from rmsprop.schedules._base import Formula
 
 #: tf_keras's own class of schedules.

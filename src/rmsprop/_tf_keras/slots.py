@@ -7,15 +7,15 @@ import numpy
 import tensorflow as tf
 import tf_keras
 
-from rmsprop import _slots
-from rmsprop._options import Options
+from rmsprop._core import slots
+from rmsprop._core.options import Options
+from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tf_keras.averages import has_value
-from rmsprop.engines.tensorflow._checks import dtype_of
 
 
-def add_slot(optimizer: Any, options: Options, slot: _slots.Slot, variable: Any) -> Any:
+def add_slot(optimizer: Any, options: Options, slot: slots.Slot, variable: Any) -> Any:
     """Make the variable of a slot, and let the optimizer know it."""
-    dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
+    dtype = tf.as_dtype(slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
     if optimizer._mesh is not None:
         return _add_sharded_slot(optimizer, slot, variable, dtype)
     with _beside(variable):
@@ -38,7 +38,7 @@ def _beside(variable: Any) -> AbstractContextManager[Any]:
     return place
 
 
-def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: Any) -> Any:
+def _add_sharded_slot(optimizer: Any, slot: slots.Slot, variable: Any, dtype: Any) -> Any:
     start = tf.cast(variable, dtype) if slot.start is None else start_of(slot, variable, dtype)
     made = tf.experimental.dtensor.DVariable(
         start, name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
@@ -47,7 +47,7 @@ def _add_sharded_slot(optimizer: Any, slot: _slots.Slot, variable: Any, dtype: A
     return made
 
 
-def start_of(slot: _slots.Slot, like: Any, dtype: Any) -> Any:
+def start_of(slot: slots.Slot, like: Any, dtype: Any) -> Any:
     """Give the tensor with which a slot starts that is no copy, of the shape of a variable."""
     if isinstance(like, tf.experimental.dtensor.DVariable) or not like.shape.is_fully_defined():
         # Made from the variable, it is sharded as that is; zeros of another type would not be.

@@ -7,17 +7,17 @@ from typing import Any
 import numpy
 import tensorflow as tf
 
-from rmsprop import _slots
-from rmsprop._attributes import HOMES
-from rmsprop._exclusion import excluded_by_name
-from rmsprop._following import follow
-from rmsprop._restoring import Restored, elements, is_by_slot, sorted_by_slot
+from rmsprop._core import slots as _slots
+from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._kerases.attributes import HOMES
+from rmsprop._kerases.following import follow
+from rmsprop._kerases.restoring import Restored, elements, is_by_slot, sorted_by_slot
+from rmsprop._tensorflow.items import Item
 from rmsprop._tf_keras import files
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, has_value
 from rmsprop._tf_keras.pairs import check_variables
 from rmsprop._tf_keras.slots import add_slot, start_of
-from rmsprop.engines.tensorflow._items import Item
 
 
 class State(Restored, Arguments):

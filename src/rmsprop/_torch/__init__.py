@@ -1,6 +1,1 @@
-"""What `rmsprop.torch.RMSprop` is made of: arguments, parameter groups and checkpoints, as torch has them."""
-
-from rmsprop import _versions
-
-# Before the modules here import what an older version does not have.
-_versions.check("rmsprop.torch", "torch")
+"""What `rmsprop.torch` is made of, and the steps of `rmsprop.keras` on torch."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy
 from torch import Tensor
 
-from rmsprop._options import LearningRate, Options, check_learning_rate, refuse_attribute
-from rmsprop._words import refuse_unknown
+from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
+from rmsprop._core.other_words import refuse_unknown
 
 #: Arguments that hold for the whole optimizer; the learning rate is `lr` in a group.
 _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")

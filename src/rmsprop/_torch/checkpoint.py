@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop import _slots
-from rmsprop._options import Options
+from rmsprop._core import slots as _slots
+from rmsprop._core.options import Options
 from rmsprop._torch.arguments import check_options
-from rmsprop.engines.torch._slots import empty_alike, slot_dtype
+from rmsprop._torch.slots import empty_alike, slot_dtype
 
 
 class Kept:

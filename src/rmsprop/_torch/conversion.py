@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from rmsprop import _slots
+from rmsprop._core import slots
 from rmsprop._torch.arguments import check_options, check_ways, number
-from rmsprop.engines.torch._slots import empty_alike, slot_dtype
+from rmsprop._torch.slots import empty_alike, slot_dtype
 
 
 class Rule(NamedTuple):
@@ -167,7 +167,7 @@ def carry_over(ours: torch.optim.Optimizer, other: torch.optim.Optimizer) -> Non
         scale = 1.0 if theirs.get("lr_in_momentum", False) else number(theirs["lr"])
         for parameter in group["params"]:
             state = other.state.get(parameter, {})
-            for slot in _slots.slots(options):
+            for slot in slots.slots(options):
                 found = state.get(_SLOTS[slot.name])
                 if isinstance(found, Tensor):
                     made = empty_alike(parameter, slot_dtype(options, parameter))

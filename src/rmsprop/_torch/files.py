@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rmsprop import _checkpoint, _slots
-from rmsprop._checkpoint import Needed
-from rmsprop._matching import Group
+from rmsprop._core import slots as _slots
+from rmsprop._core.saving import checkpoint
+from rmsprop._core.saving.checkpoint import Needed
+from rmsprop._core.saving.matching import Group
 from rmsprop._torch import first_step
 from rmsprop._torch.arguments import number
+from rmsprop._torch.arrays import as_array
 from rmsprop._torch.groups import LiveGroup, names_of
-from rmsprop.engines.torch._arrays import as_array
-from rmsprop.engines.torch._slots import complete, is_plain
+from rmsprop._torch.slots import complete, is_plain
 
 if TYPE_CHECKING:
     from rmsprop._torch.state import State
@@ -34,7 +35,7 @@ def save(optimizer: "State", path: str | PathLike[str], variables: bool, metadat
         slots = complete(group.options, parameter, optimizer.state.get(parameter, {}))
         slots |= {"variable": parameter} if variables else {}
         tensors |= {_slots.key(slot, name): as_array(tensor.cpu()) for slot, tensor in slots.items()}
-    _checkpoint.write(path, "torch", _groups(groups), tensors, optimizer.iterations, metadata)
+    checkpoint.write(path, "torch", _groups(groups), tensors, optimizer.iterations, metadata)
 
 
 @torch.no_grad()
@@ -51,7 +52,7 @@ def load(
         for slot, tensor in (slots | ({"variable": parameter} if variables else {})).items():
             key = _slots.key(slot, name)
             needed[key], targets[key] = _describe(tensor), tensor
-    found = _checkpoint.read(path, _groups(groups), needed, names)
+    found = checkpoint.read(path, _groups(groups), needed, names)
     for key, tensor in targets.items():
         tensor.copy_(_tensor(found.tensors[key], tensor.dtype))
     for parameter, slots in made:

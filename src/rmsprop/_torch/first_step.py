@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from rmsprop._torch.groups import LiveGroup
-from rmsprop.engines.torch._slots import complete
-from rmsprop.engines.torch._tensors import square_sum
+from rmsprop._torch.slots import complete
+from rmsprop._torch.tensors import square_sum
 
 States = MutableMapping[Tensor, dict[str, Any]]
 

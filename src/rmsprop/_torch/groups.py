@@ -6,8 +6,8 @@ from typing import Any, Final, TypeGuard
 import numpy
 from torch import Tensor
 
-from rmsprop._matching import plain_names
-from rmsprop._options import Options, check_learning_rate, rate_function
+from rmsprop._core.options import Options, check_learning_rate, rate_function
+from rmsprop._core.saving.matching import plain_names
 from rmsprop._torch.arguments import DEFAULTS, check_options, make_plain, number, values_of
 from rmsprop._torch.exclusion import Exclusion
 from rmsprop.schedules._base import Formula

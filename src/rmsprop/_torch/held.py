@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rmsprop._options import LearningRate, rate_function
+from rmsprop._core.options import LearningRate, rate_function
 from rmsprop._torch.arguments import (
     WAYS,
     check_attribute,
@@ -19,9 +19,9 @@ from rmsprop._torch.arguments import (
     number,
 )  # fmt: skip
 from rmsprop._torch.counter import Counter
+from rmsprop._torch.engine import Engine
 from rmsprop._torch.groups import Common, LiveGroup, is_schedule, schedules_of
 from rmsprop._torch.params import check_params
-from rmsprop.engines.torch.engine import Engine
 
 
 class Held(torch.optim.Optimizer):

@@ -4,8 +4,8 @@ import sys
 from importlib import metadata, util
 from typing import Final
 
-from rmsprop._versions import numbers
-from rmsprop._warnings import warn
+from rmsprop._core.versions import numbers
+from rmsprop._core.warnings import warn
 
 #: Both carry LLVM. From this version of Triton on, its copy does not load after TensorFlow's: 3.7 and 3.8 end in a
 #: segmentation fault, 3.9 in LLVM's "Option registered more than once"; 3.6 loads. Tried with TensorFlow 2.21.

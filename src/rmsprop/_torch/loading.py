@@ -6,8 +6,8 @@ from typing import Any, Final
 from torch import Tensor
 from torch.optim import Optimizer
 
-from rmsprop._names import Named, pair
-from rmsprop._options import is_schedule
+from rmsprop._core.options import is_schedule
+from rmsprop._core.saving.names import Named, pair
 from rmsprop._torch.arguments import DEFAULTS, make_plain
 from rmsprop._torch.checkpoint import check_loaded, keep
 from rmsprop._torch.conversion import KNOWN

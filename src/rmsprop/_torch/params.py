@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from rmsprop._options import is_schedule
-from rmsprop._words import stepped_by
+from rmsprop._core.options import is_schedule
+from rmsprop._core.other_words import stepped_by
 
 #: How an error about `params` itself begins, and not about what it holds.
 _ALONE: Final = "params is"

@@ -7,17 +7,17 @@ from typing import Any
 
 from torch import Tensor
 
-from rmsprop._exclusion import excluded_by_name
+from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._torch import files
 from rmsprop._torch.arguments import DEFAULTS, make_plain
 from rmsprop._torch.checkpoint import adopt
 from rmsprop._torch.counter import Counter
+from rmsprop._torch.engine import Engine
 from rmsprop._torch.exclusion import Exclusion
 from rmsprop._torch.groups import Common, LiveGroup
 from rmsprop._torch.held import Held
 from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.loading import check_and_keep, complete
-from rmsprop.engines.torch.engine import Engine
 
 
 class State(Held):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from rmsprop import __version__
-from rmsprop._extras import advice
+from rmsprop._core.extras import advice
 
 _DESCRIPTION = """\
 RMSprop exactly as Keras 2 defines it.

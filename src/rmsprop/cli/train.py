@@ -174,7 +174,7 @@ def _resumed(path: Path, options: argparse.Namespace) -> Record:
 
 
 def _read_record(path: Path) -> Record:
-    from rmsprop._safetensors import read_header
+    from rmsprop._core.saving.safetensors import read_header
 
     if not path.is_file():
         raise CommandError(f"--resume: there is no checkpoint {path}")

@@ -1,1 +1,1 @@
-"""One module a compiler: each loads, applies `rmsprop._rule.update`, and stores."""
+"""One module a compiler: each loads, applies `rmsprop._core.rule.update`, and stores."""

@@ -1,4 +1,4 @@
-"""The CPU kernels: load, `rmsprop._rule.update`, store, over a range of chunks of many tensors.
+"""The CPU kernels: load, `rmsprop._core.rule.update`, store, over a range of chunks of many tensors.
 
 A kernel serves one BUCKET: tensors that share storage types, compute type and the set of options that are on. It
 gets tables with one row a tensor: sizes, addresses (a column an operand, None where the operand is off) and
@@ -17,12 +17,12 @@ import numba
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from rmsprop import _rule
-from rmsprop.compilers._cache import cached
-from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
-from rmsprop.compilers._memory import advance, fence, load, pointer, store, stream
-from rmsprop.compilers._modes import compute_exactly, restore
-from rmsprop.compilers._scatter import gather_rows, move, reaches
+from rmsprop._core import rule
+from rmsprop._core.cpu.cache import cached
+from rmsprop._core.cpu.gather import gather_rows, move, reaches
+from rmsprop._core.cpu.memory import advance, fence, load, pointer, store, stream
+from rmsprop._core.cpu.modes import compute_exactly, restore
+from rmsprop._core.tables import CHUNK, LANES, PART, SCATTERED
 from rmsprop.compilers._turns import drawn
 
 _jit = numba.njit(error_model="numpy", nogil=True)
@@ -39,7 +39,7 @@ def _select(typing_context: Any, condition: Any, x: Any, y: Any) -> Any:
 
 _sqrt = _jit(lambda x: math.sqrt(x))
 _divide = _jit(lambda x, y: x / y)
-_update = _jit(_rule.bind(sqrt=_sqrt, divide=_divide, select=_select))
+_update = _jit(rule.bind(sqrt=_sqrt, divide=_divide, select=_select))
 
 
 def _entry(column, tensor):
@@ -171,7 +171,7 @@ def step(first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratc
         sizes: numbers in each tensor, int64 array.
         addresses: of gradient, variable, velocity, momentum, average_gradient, average: int64 arrays or None.
         targets: where the last five of them go, likewise; five times None: to where they are.
-        scalars: those of `rmsprop._rule.SCALARS`: arrays of the compute type or None.
+        scalars: those of `rmsprop._core.rule.SCALARS`: arrays of the compute type or None.
         dtypes: storage of gradients, of variables, of slots, and the compute type.
         scratch: five rows of `PART` numbers of 8 bytes, this call's own, to write to targets past the caches, which
             begin cache lines; None to write to them as usual.
@@ -197,7 +197,7 @@ def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtyp
     to its place. So a gradient may be the variable's own memory: it is read before that is written.
 
     Args:
-        layouts: see `rmsprop.compilers._scatter`.
+        layouts: see `rmsprop._core.cpu.gather`.
         rows: likewise.
         numbers: likewise.
         scratch: 2 * SCATTERED numbers of the compute type, this call's own.
@@ -227,7 +227,7 @@ def step_rows(first, last, chunks, sizes, addresses, targets, scalars, dtypes, r
     """Do the same for contiguous variables whose gradients have few rows.
 
     Args:
-        rows: see `rmsprop.compilers._scatter`.
+        rows: see `rmsprop._core.cpu.gather`.
         numbers: likewise.
         gathered: `CHUNK` numbers of the compute type, this call's own.
         first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratch: as for `step`.

@@ -19,7 +19,7 @@ from typing import Final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop.compilers._layout import HELPING, WORDS
+from rmsprop._core.tables import HELPING, WORDS
 
 #: Chunks below which waking another thread costs more than it saves.
 SMALL: Final = 16

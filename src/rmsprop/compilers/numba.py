@@ -14,10 +14,10 @@ import numpy
 import numpy.ma  # Numba asks for it at its first call: a child forked meanwhile would wait for it for ever
 from numpy.typing import NDArray
 
-from rmsprop._rule import SCALARS
+from rmsprop._core.cpu.memory import storage_tag
+from rmsprop._core.rule import SCALARS
+from rmsprop._core.tables import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers import _kernels
-from rmsprop.compilers._layout import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
-from rmsprop.compilers._memory import storage_tag
 from rmsprop.compilers._threads import Shared, Work
 
 _Integers = NDArray[numpy.int64]
@@ -32,7 +32,7 @@ class Launch:
         sizes: numbers in each tensor.
         storage: how all of them are stored.
         operands: those of `OPERANDS` that are on.
-        scalars: those of `rmsprop._rule.SCALARS` that are on.
+        scalars: those of `rmsprop._core.rule.SCALARS` that are on.
         threads: how many may share the work; the results do not depend on it.
         scattered: whether variables or gradients are not contiguous; `scatter` then says where they are.
         sparse: whether all gradients have few rows and all variables are contiguous; `scatter` then says which rows.
@@ -82,7 +82,7 @@ class Launch:
         )
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
-        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
+        """Tell where the numbers of this step are; see `rmsprop._core.cpu.gather`."""
         self._places = layouts, rows, numbers
 
     def compile(self) -> None:
@@ -141,7 +141,7 @@ class SquareSums:
         self._arguments = self._chunks, table, self.gradients, dtypes
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
-        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
+        """Tell where the numbers of this step are; see `rmsprop._core.cpu.gather`."""
         self._places = layouts, rows, numbers
 
     def run(self) -> NDArray[numpy.float64]:

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from rmsprop._options import Options
-from rmsprop.compilers._layout import Storage
-from rmsprop.engines._arrays import Array, memory_order
-from rmsprop.engines._fallback import kernels, told
+from rmsprop._core.arrays import Array, memory_order
+from rmsprop._core.fallback import kernels, told
+from rmsprop._core.options import Options
+from rmsprop._core.scalars import changing, constants, storage_of
+from rmsprop._core.switches import native_by_default
+from rmsprop._core.tables import Storage
 from rmsprop.engines._kinds import FLAT, ITSELF, Kind
-from rmsprop.engines._scalars import changing, constants, storage_of
-from rmsprop.engines._switch import native_by_default
 
 
 class Member(NamedTuple):
@@ -122,7 +122,7 @@ def against_kernels(options: Options, *, warns: bool = False) -> str:
         warns: whether to say so, once in a process, to those who did not ask for it.
 
     Warns:
-        UserWarning: kernels should do it, and cannot; see `rmsprop.engines._fallback`.
+        UserWarning: kernels should do it, and cannot; see `rmsprop._core.fallback`.
     """
     if not options.jit_compile:
         return "jit_compile=False"

@@ -1,7 +1,7 @@
 """A gradient that has the right shape and type, brought into a form that a kernel reads."""
 
-from rmsprop._rows import RowSparse
-from rmsprop.engines._arrays import Array, MemoryMap, address, memory_order, packed_address, span
+from rmsprop._core.arrays import Array, MemoryMap, address, memory_order, packed_address, span
+from rmsprop._core.rows import RowSparse
 from rmsprop.engines._kinds import FLAT, ITSELF, ROWS, Kind
 
 

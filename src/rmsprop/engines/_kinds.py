@@ -1,6 +1,6 @@
 """How gradients lie in memory, and the tables that say so to a kernel.
 
-The tables are those of `rmsprop.compilers._scatter`. A step numbers a tensor's elements as they lie in the variable, a
+The tables are those of `rmsprop._core.cpu.gather`. A step numbers a tensor's elements as they lie in the variable, a
 norm in row-major order.
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._rows import RowSparse
-from rmsprop.engines._arrays import Array, memory_order, merge_axes
+from rmsprop._core.arrays import Array, memory_order, merge_axes
+from rmsprop._core.rows import RowSparse
 
 #: How a gradient lies: contiguous like its variable, on its variable's own memory, as rows, else its strides.
 FLAT: Final = "flat"
@@ -65,7 +65,7 @@ def _table(rows: Iterable[Sequence[Sequence[int]]]) -> NDArray[numpy.int64]:
 
 
 def row_tables(gradients: Sequence[Array | RowSparse]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
-    """Write down which rows the sparse gradients have; see `rmsprop.compilers._scatter`."""
+    """Write down which rows the sparse gradients have; see `rmsprop._core.cpu.gather`."""
     rows = numpy.full((len(gradients), 3), -1, numpy.int64)
     numbers = [numpy.empty(0, numpy.int64)]
     begin = 0

@@ -1,0 +1,1 @@
+"""What no framework is needed for."""

@@ -1,0 +1,132 @@
+"""Compiled CPU kernels on disk, so that only the first process on a machine compiles.
+
+Numba's own cache looks at the file of the cached function alone and would miss a change of the rule that the
+function calls. Here the folder's name is a hash of everything that decides the machine code: the rule, the kernels'
+sources, and the versions of Python, Numba and llvmlite; the file's name adds the signature and the processor.
+
+A cache is a convenience: when it cannot be read, is damaged or cannot be written, the kernel is compiled as if there
+were none. Files carry a digest and appear by renaming, so a half-written one is never loaded.
+
+Whoever may write to the cache may run code as its reader. So folders are made for their owner alone (mode 0700), and a
+cache is refused if the folder, its parent or a file belongs to somebody else than the user or root, or if the group or
+others may write to it. A refused cache is neither read nor written by this process; one warning says so.
+
+The folder lies in the user's cache directory; the environment variable ``RMSPROP_CACHE_DIR`` names another, and an
+empty value turns the cache off.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import platformdirs
+from numba.core import compiler, serialize
+from numba.core.caching import _Cache
+
+from rmsprop._core import rule
+from rmsprop._core.cpu import private
+from rmsprop._core.warnings import warn
+
+T = TypeVar("T")
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The folder of this version's kernels; None where caching is off."""
+    named = os.environ.get("RMSPROP_CACHE_DIR")
+    if named == "":
+        return None
+    digest = hashlib.sha256(f"{sys.version}|{numba.__version__}|{llvmlite.__version__}".encode())
+    for source in [Path(rule.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest.update(source.read_bytes())
+    base = Path(named) if named else platformdirs.user_cache_path("rmsprop", appauthor=False)
+    return base / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def cached(dispatcher: Any) -> Any:
+    """Let a Numba dispatcher look for its machine code on disk before it compiles."""
+    dispatcher._cache = _KernelCache(dispatcher.__name__)
+    return dispatcher
+
+
+#: Caches that were refused; of each, the user has been told.
+_refused: set[Path] = set()
+
+
+def _without_failing(action: Callable[[Path], T]) -> T | None:
+    """Do something with the cache's folder; None if it fails, or is not to be: the answer is to compile.
+
+    Warns:
+        UserWarning: the cache was refused just now.
+    """
+    folder = cache_folder()
+    if folder is None or folder in _refused:
+        return None
+    try:
+        return action(folder)
+    except private.NotPrivate as problem:
+        _refused.add(folder)
+        warn(
+            f"the cache of compiled kernels in {folder.parent} is not used, as whoever may write there may run code as "
+            f"you: {problem}. Take that right away (chmod go-w) or remove it, or let RMSPROP_CACHE_DIR name a folder "
+            "of your own; RMSPROP_CACHE_DIR= (empty) turns the cache off",
+            through="numba",
+        )
+    except Exception:  # whatever a damaged or foreign file makes the loader raise
+        pass
+    return None
+
+
+class _KernelCache(_Cache):
+    """Numba's interface of a function's cache: one file a signature and processor."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def cache_path(self) -> str:
+        """The folder, as Numba reports it."""
+        return str(cache_folder() or "")
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Give the compiled kernel, or None if there is no sound file of it."""
+        target_context.refresh()
+
+        def load(folder: Path) -> Any:
+            stored = private.read(folder, self._file(signature, target_context.codegen()))
+            digest, payload = stored[:32], stored[32:]
+            if hashlib.sha256(payload).digest() != digest:
+                return None
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+
+        return _without_failing(load)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Write the compiled kernel under its final name in one move."""
+
+        def save(folder: Path) -> None:
+            payload = serialize.dumps(data._reduce())
+            name = self._file(signature, data.codegen)
+            private.write(folder, name, hashlib.sha256(payload).digest() + payload)
+
+        _without_failing(save)
+
+    def _file(self, signature: Any, codegen: Any) -> str:
+        key = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()
+        return f"{self._name}-{key[:24]}"
+
+    def enable(self) -> None:
+        """Numba's interface; whether to cache is the environment's decision."""
+
+    def disable(self) -> None:
+        """Numba's interface; see `enable`."""
+
+    def flush(self) -> None:
+        """Numba's interface; old folders are left to the user."""

@@ -1,0 +1,193 @@
+"""Typed access to raw memory inside Numba kernels: pointers that know how a number is stored and computed.
+
+A `Pointer` is an address with three facts of compile time: the storage type of the numbers behind it, the
+type they are computed in, and the name of the operand it belongs to. Loads widen to the compute type, stores
+round once (to nearest, ties to even). Three properties matter to the callers:
+
+* every access is declared with alignment 1, so that an array at any address is correct (x86-64 and AArch64
+  read unaligned vectors at full speed);
+* each operand is an alias scope of its own: LLVM may vectorise without run-time checks, with which it gives up
+  on five or more arrays. The caller guarantees that operands of different names do not overlap;
+* float16 and bfloat16, which Numba does not compute with, are converted here.
+"""
+
+from typing import Any
+
+import numpy
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+from rmsprop._core.cpu.half import narrow, widen
+from rmsprop._core.tables import LINE
+
+#: Every operand that a kernel may touch: accesses of different operands never overlap.
+OPERANDS = (
+    "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside",
+    "new variable", "new velocity", "new momentum", "new average_gradient", "new average",
+)  # fmt: skip
+
+_BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
+
+#: What a kernel is handed to tell how an array is stored: Numba knows these dtypes as types of arguments.
+#: bfloat16 has no Numba type; uint16, which no variable has, stands for it.
+_STORAGE = {types.float16: "float16", types.uint16: "bfloat16", types.float32: "float32", types.float64: "float64"}
+
+
+def storage_tag(dtype: numpy.dtype[Any]) -> numpy.dtype[Any]:
+    """Give the dtype that stands for `dtype` among a kernel's arguments."""
+    return numpy.dtype(numpy.uint16) if dtype.name == "bfloat16" else dtype
+
+
+class Pointer(types.Type):
+    """The Numba type of an address whose numbers are stored as `storage` and computed as `compute`."""
+
+    def __init__(self, storage: str, compute: types.Float, operand: str) -> None:
+        self.storage, self.compute, self.operand = storage, compute, operand
+        super().__init__(name=f"Pointer({storage}, {compute}, {operand})")
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one stored number."""
+        return {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}[self.storage]
+
+    @property
+    def llvm(self) -> ir.Type:
+        """How LLVM holds one stored number; half types travel as bits."""
+        return {"float32": ir.FloatType(), "float64": ir.DoubleType()}.get(self.storage, ir.IntType(16))
+
+
+@register_model(Pointer)
+class _PointerModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Pointer) -> None:
+        super().__init__(manager, fe_type, _BYTES)
+
+
+# What kernels call. An operand that is off has None for an address: it makes no pointer, loads as None, and
+# drops what is stored to it, all decided while compiling.
+
+
+@intrinsic(prefer_literal=True)
+def pointer(typing_context: Any, address: Any, storage: Any, compute: Any, operand: Any) -> Any:
+    """Make a pointer from an address (int64), two dtypes and the literal name of the operand."""
+    if address is types.none:
+        return _nothing(address, storage, compute, operand)
+    kind = Pointer(_STORAGE[storage.dtype], compute.dtype, operand.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], _BYTES)
+
+    return kind(types.int64, storage, compute, operand), generate
+
+
+@intrinsic
+def advance(typing_context: Any, source: Any, count: Any) -> Any:
+    """Move a pointer by `count` numbers."""
+    if source is types.none:
+        return _nothing(source, count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(_element(builder, source, *arguments), _BYTES)
+
+    return source(source, types.int64), generate
+
+
+@intrinsic
+def itemsize(typing_context: Any, source: Any) -> Any:
+    """Give the bytes of one stored number, known while compiling."""
+    return types.int64(source), lambda context, builder, signature, values: _I64(source.itemsize)
+
+
+@intrinsic
+def load(typing_context: Any, source: Any, index: Any) -> Any:
+    """Read number `index` behind a pointer, in the compute type."""
+    if source is types.none:
+        return _nothing(source, index)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_element(builder, source, *arguments), align=1)
+        _separate(builder, source, value)
+        if source.itemsize == 2:
+            value = widen(builder, source.storage, value)
+        return _convert(builder, value, context.get_value_type(source.compute))
+
+    return source.compute(source, types.int64), generate
+
+
+@intrinsic
+def store(typing_context: Any, target: Any, index: Any, number: Any) -> Any:
+    """Round `number` once to the storage type and write it at `index`."""
+    if target is types.none:
+        return _nothing(target, index, number)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, index, number = arguments
+        number = narrow(builder, target.storage, number) if target.itemsize == 2 else number
+        number = _convert(builder, number, target.llvm)
+        _separate(builder, target, builder.store(number, _element(builder, target, base, index), align=1))
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, target.compute), generate
+
+
+@intrinsic
+def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy `count` stored numbers, past the caches as far as they fill whole cache lines of the target.
+
+    The target begins a cache line. What is written to memory that no cache holds need not be read first then, and
+    does not displace what is needed sooner. `fence` must follow before another thread may read it.
+    """
+    if target is types.none:
+        return _nothing(target, source, count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, origin, count = arguments
+        line = ir.VectorType(ir.IntType(32), LINE // 4)
+        lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(LINE))
+        with cgutils.for_range(builder, lines) as loop:
+            whole = builder.load(builder.gep(builder.bitcast(origin, line.as_pointer()), [loop.index]), align=1)
+            place = builder.gep(builder.bitcast(to, line.as_pointer()), [loop.index])
+            stored = builder.store(whole, place, align=LINE)
+            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        first = builder.mul(lines, _I64(LINE // target.itemsize))
+        with cgutils.for_range_slice(builder, first, count, _I64(1)) as (index, _):
+            number = builder.load(_element(builder, source, origin, index), align=1)
+            builder.store(number, _element(builder, target, to, index), align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64), generate
+
+
+@intrinsic
+def fence(typing_context: Any) -> Any:
+    """Let everything written before be seen before anything written after."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def _nothing(*arguments: Any) -> Any:
+    return types.none(*arguments), lambda context, builder, signature, values: context.get_dummy_value()
+
+
+def _element(builder: Any, kind: Pointer, base: Any, index: Any) -> Any:
+    return builder.gep(builder.bitcast(base, kind.llvm.as_pointer()), [index])
+
+
+def _convert(builder: Any, value: Any, target: Any) -> Any:
+    if value.type == target:
+        return value
+    return builder.fptrunc(value, target) if value.type == ir.DoubleType() else builder.fpext(value, target)
+
+
+def _separate(builder: Any, kind: Pointer, instruction: Any) -> None:
+    """Tell LLVM that this access touches its own operand and none of the others."""
+    module = builder.module
+    domain = module.add_metadata(["rmsprop"])
+    scopes = {name: module.add_metadata([f"rmsprop {name}", domain]) for name in OPERANDS}
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[kind.operand]]))
+    others = [scope for name, scope in scopes.items() if name != kind.operand]
+    instruction.set_metadata("noalias", module.add_metadata(others))

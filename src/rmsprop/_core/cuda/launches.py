@@ -1,0 +1,224 @@
+"""The launches on CUDA memory: one for each bucket of tensors, after small ones for norms and switches.
+
+A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the
+device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set
+before Triton was imported.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy
+import torch
+import triton.language as tl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rmsprop._core.cuda import norms as _triton_norms
+from rmsprop._core.cuda import step
+from rmsprop._core.cuda.tables import STEP_CHUNK, STEP_WARPS, Doubles, Integers, Tables, chunk_table
+from rmsprop._core.tables import CHUNK
+
+#: Options that are on or off in a launch, in the order of the kernel's arguments.
+FLAGS: Final = ("clip_scale", "clip_value", "weight_decay", "momentum", "average_gradient", "average", "overwrite")
+
+_TYPES: Final = {"float16": tl.float16, "bfloat16": tl.bfloat16, "float32": tl.float32, "float64": tl.float64}
+
+#: Options of every launch. A warp does a chunk of a norm alone: 128 lanes are four a thread, one load of 128 bits.
+_STEP: Final = {"num_warps": STEP_WARPS, "enable_fp_fusion": False}
+_SMALL: Final = {"num_warps": 1, "enable_fp_fusion": False}
+
+#: A kernel, how many programs of it run, its arguments, and the options of the launch.
+_Work = tuple[Any, int, tuple[Any, ...], dict[str, Any]]
+
+
+class Kind(NamedTuple):
+    """What a launch must know of one tensor.
+
+    Attributes:
+        size: how many numbers it has.
+        gradient: name of the type in which its gradient is stored.
+        variable: likewise, itself.
+        slots: likewise, its state.
+        on: whether each of `FLAGS` is on.
+        group: row of the group table.
+        clip: which norm scales its gradient: "own", "global", or "".
+        aligned: whether all its arrays begin at a multiple of 16 bytes.
+        norm_aligned: whether the gradient in row-major order does.
+        maximize: whether to go up; then "clip_scale" is on, which is -1 unless a norm clips as well.
+    """
+
+    size: int
+    gradient: str
+    variable: str
+    slots: str
+    on: tuple[bool, ...]
+    group: int
+    clip: str
+    aligned: bool
+    norm_aligned: bool
+    maximize: bool = False
+
+    @property
+    def compute(self) -> str:
+        """Name of the type in which it is stepped: half types are storage."""
+        return "float64" if "float64" in (self.variable, self.slots) else "float32"
+
+
+def step_buckets(kinds: Sequence[Kind]) -> dict[tuple[Any, ...], list[tuple[int, int]]]:
+    """Sort tensors that have numbers by what one launch steps: number and size of each."""
+    found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+    for number, kind in enumerate(kinds):
+        if kind.size:
+            key = (kind.gradient, kind.variable, kind.slots, kind.compute, kind.aligned, *kind.on)
+            found.setdefault(key, []).append((number, kind.size))
+    return found
+
+
+def norm_buckets(kinds: Sequence[Kind]) -> dict[tuple[str, bool], list[tuple[int, int]]]:
+    """Sort tensors whose gradients are scaled by a norm by what one launch sums the squares of."""
+    found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
+    for number, kind in enumerate(kinds):
+        if kind.size and kind.clip:
+            found.setdefault((kind.gradient, kind.norm_aligned), []).append((number, kind.size))
+    return found
+
+
+def count_launches(kinds: Sequence[Kind]) -> int:
+    """Count the kernels that `Launches.run` launches: to prepare, to sum, fold and clip where a norm does, to step."""
+    norms = len(norm_buckets(kinds)) + 2 if any(kind.clip for kind in kinds) else 0
+    return 1 + norms + len(step_buckets(kinds))
+
+
+class Launches:
+    """Everything that a step of some tensors launches.
+
+    Args:
+        kinds: the tensors.
+        groups: rows of the group table.
+        device: where they are.
+
+    Attributes:
+        squares: the sum of each gradient's squares, float64, of the last step or of `sum_squares`.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], groups: int, device: torch.device) -> None:
+        self._device, self._groups = device, groups
+        self._tables = Tables(len(kinds), groups, device)
+        self._compiled: set[Any] = set()
+        self._switches = torch.zeros(1 + groups, dtype=torch.int32, device=device)
+        self._inverse = torch.zeros(1, dtype=torch.float32, device=device)
+        self.squares = torch.zeros(len(kinds), dtype=torch.float64, device=device)
+        self._scales = self._there(numpy.array([-1.0 if kind.maximize else 1.0 for kind in kinds]))
+        self._steps = self._buckets(kinds)
+        self._clips = any(kind.clip for kind in kinds)
+        if self._clips:
+            self._sums, self._partials, self._ranges = self._norm_buckets(kinds)
+            self._members, self._norms = (self._there(table) for table in _norm_tables(kinds))
+
+    def _buckets(self, kinds: Sequence[Kind]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
+        """Give for each bucket its chunk table, compile-time arguments, and whether a norm scales."""
+        return [
+            (self._there(chunk_table(sizes, STEP_CHUNK)), (*(_TYPES[name] for name in key[:4]), *key[4:]), key[5])
+            for key, sizes in step_buckets(kinds).items()
+        ]
+
+    def _norm_buckets(self, kinds: Sequence[Kind]) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
+        """Do so for the norms, which write to parts of one array; the last says where each tensor's numbers are."""
+        ranges = numpy.zeros((len(kinds), 2), numpy.int32)
+        tables, begin = [], 0
+        for (gradient, aligned), sizes in norm_buckets(kinds).items():
+            table = chunk_table(sizes, CHUNK)
+            tables.append((table, begin, _TYPES[gradient], aligned))
+            for number, size in sizes:
+                ranges[number] = begin, -(-size // CHUNK)
+                begin += -(-size // CHUNK)
+        partials = torch.zeros(begin, dtype=torch.float64, device=self._device)
+        sums = [(self._there(table), partials[first:], dtype, aligned) for table, first, dtype, aligned in tables]
+        return sums, partials, self._there(ranges)
+
+    def _there(self, table: NDArray[Any]) -> Tensor:
+        """Bring a table to the device that stays as it is."""
+        return torch.from_numpy(table).to(self._device)
+
+    def run(
+        self,
+        tensors: Integers,
+        groups: Doubles,
+        rates: Sequence[tuple[int, Tensor]],
+        iterations: Tensor,
+        grad_scale: Tensor | None,
+        found_inf: Tensor | None,
+        squares: Tensor | None,
+        begin: Callable[[], None] | None = None,
+    ) -> None:
+        """Do the step of every tensor.
+
+        Args:
+            tensors: the tensor table.
+            groups: the group table.
+            rates: for groups whose learning rate is a tensor, the group and the tensor.
+            iterations: int64 tensor without axes, counted up.
+            grad_scale: what the loss was multiplied by, a tensor of one float; None without.
+            found_inf: a tensor of one float, not zero to skip the step; None never skips.
+            squares: sums of squares to use instead of the gradients' own.
+            begin: called when all is compiled, before anything is launched.
+        """
+        tensor_table, group_table = self._tables.send(tensors, groups)
+        for group, rate in rates:
+            group_table[group, 0].copy_(rate.reshape(()), non_blocking=True)
+        inverse = None if grad_scale is None else self._inverse
+        switches = iterations, found_inf, grad_scale, group_table, self._groups, self._switches, self._inverse
+        work: list[_Work] = [(_triton_norms.prepare, 1, switches, _SMALL)]
+        if self._clips:
+            if squares is None:
+                work += self._sum(tensor_table, inverse)
+                squares = self.squares
+            norms = squares, self._members, self._norms, tensor_table, group_table, self._scales
+            work.append((_triton_norms.clip, len(self._norms), norms, _SMALL))
+        for chunks, static, scaled in self._steps:
+            scales = self._scales if scaled else None
+            tables = chunks, tensor_table, group_table, scales, self._switches, inverse
+            work.append((step.step, len(chunks), (*tables, *static), _STEP))
+        self._launch(work, begin)
+
+    def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:
+        """Sum the squares of each gradient that a norm scales, 0 for others; the next call uses the result again."""
+        tensor_table, _ = self._tables.send(tensors, None)
+        if grad_scale is not None:
+            self._inverse.copy_(grad_scale.reshape(1).double().reciprocal())
+        if self._clips:
+            self._launch(self._sum(tensor_table, None if grad_scale is None else self._inverse))
+        return self.squares
+
+    def _sum(self, tensor_table: Tensor, inverse: Tensor | None) -> list[_Work]:
+        work: list[_Work] = [
+            (_triton_norms.square_sums, len(chunks), (chunks, tensor_table, inverse, partials, dtype, aligned), _SMALL)
+            for chunks, partials, dtype, aligned in self._sums
+        ]
+        work.append((_triton_norms.fold, len(self.squares), (self._partials, self._ranges, self.squares), _SMALL))
+        return work
+
+    def _launch(self, work: Sequence[_Work], begin: Callable[[], None] | None = None) -> None:
+        variant = tuple(tuple(argument is None for argument in arguments) for _, _, arguments, _ in work)
+        if self._device.type == "cuda" and variant not in self._compiled:
+            # Before anything is written: compiling takes seconds in which a user may well press Ctrl-C.
+            for kernel, programs, arguments, options in work:
+                kernel.warmup(*arguments, grid=(programs,), **options)
+            self._compiled.add(variant)
+        if begin is not None:
+            begin()
+        for kernel, programs, arguments, options in work:
+            kernel[(programs,)](*arguments, **options)
+
+
+def _norm_tables(kinds: Sequence[Kind]) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
+    """List which tensors each norm is made of; see `rmsprop._core.cuda.norms.clip`."""
+    norms = [([number], 0) for number, kind in enumerate(kinds) if kind.clip == "own"]
+    together = [number for number, kind in enumerate(kinds) if kind.clip == "global"]
+    if together:
+        norms.append((together, 1))
+    members = numpy.array([number for numbers, _ in norms for number in numbers], numpy.int32)
+    first = numpy.cumsum([0, *(len(numbers) for numbers, _ in norms)])
+    rows = [(begin, len(numbers), whole) for begin, (numbers, whole) in zip(first, norms, strict=False)]
+    return members, numpy.array(rows, numpy.int32)

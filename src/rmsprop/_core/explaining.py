@@ -1,0 +1,37 @@
+"""What a step on arrays of the CPU's memory will be, found by those who plan one, without a kernel."""
+
+from collections.abc import Sequence
+
+from rmsprop._core import slots as _slots
+from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.options import Options
+from rmsprop._core.slots import slot_dtype
+from rmsprop.compilers._threads import default_threads
+from rmsprop.engines._buckets import Member, against_kernels, as_it_lies, count_launches
+
+
+def choose_kernels(options: Options) -> Choice:
+    """Tell how arrays of the CPU's memory are stepped, and say nothing of it to the user."""
+    reason = against_kernels(options)
+    return Choice("plain", reason=reason) if reason else Choice("native", "numba")
+
+
+def explain_arrays(front_end: str, names: Sequence[str], members: Sequence[Member]) -> Explanation:
+    """Explain a step in which each variable has a gradient that is stored and lies as it does.
+
+    Args:
+        front_end: its name.
+        names: of the variables.
+        members: they; of their slots only the names count.
+    """
+    described, native = [], []
+    for name, member in zip(names, members, strict=True):
+        options, dtype = member.options, member.variable.dtype
+        choice = choose_kernels(options)
+        slots = {slot.name: slot_dtype(options, dtype).name for slot in _slots.slots(options)}
+        described.append(
+            (name, describe(member.variable.shape, dtype.name, slots, choice, clips_by_norm=options.clips_by_norm))
+        )
+        native += [member] if choice.way == "native" else []
+    launches = count_launches([as_it_lies(place, one.variable) for place, one in enumerate(native)], native)
+    return summarize(front_end, described, launches, default_threads())

@@ -1,0 +1,269 @@
+"""Every argument of the optimizer: its default, its check, its error text, and its way into a checkpoint.
+
+All front ends take the same arguments and hand them to `Options`, which checks them once, at construction.
+"""
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
+
+from rmsprop._core.other_words import OTHER_WORDS, refuse_unknown
+
+if TYPE_CHECKING:
+    from rmsprop.schedules import LearningRateSchedule
+
+#: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
+LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
+
+#: The types of numbers that are stepped, and that state is kept in.
+FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
+
+#: Entries that only configs of tf_keras have, and that say nothing about the update.
+_SWALLOWED: Final = ("is_legacy_optimizer",)
+
+#: What to do with a model, or with its variables, in place of a learning rate.
+_NO_MODEL: Final = ": variables and their gradients come with each step, not here"
+
+_CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Options:
+    """The checked arguments; numbers are Python floats, so they reach a kernel by one rounding."""
+
+    learning_rate: LearningRate = 0.001
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int | None = 100
+    jit_compile: bool = True
+    name: str = "RMSprop"
+    initial_velocity: float = 0.0
+    slot_dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        self._set("learning_rate", check_learning_rate(self.learning_rate))
+        for argument in ("rho", "momentum", "ema_momentum"):
+            self._set(argument, _number(argument, getattr(self, argument), high=1.0))
+        for argument in ("epsilon", "initial_velocity"):
+            self._set(argument, _number(argument, getattr(self, argument)))
+        for argument in ("weight_decay", *_CLIPS):
+            value = getattr(self, argument)
+            if value is not None:
+                self._set(argument, _number(argument, value, zero=argument == "weight_decay"))
+        for argument in ("centered", "use_ema", "jit_compile"):
+            self._set(argument, _flag(argument, getattr(self, argument)))
+        self._check_clips()
+        self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
+        if not isinstance(self.name, str):
+            raise TypeError(f"name={self.name!r} is not a string")
+        self._set("name", str(self.name))  # NumPy's strings are strings, but no plain ones
+        if self.slot_dtype is not None and not isinstance(self.slot_dtype, str):
+            raise TypeError(f"slot_dtype={self.slot_dtype!r} is not a name, one of {', '.join(FLOATS)}, or None")
+        if self.slot_dtype is not None and self.slot_dtype not in FLOATS:
+            raise ValueError(f"slot_dtype={self.slot_dtype!r} is not one of {', '.join(FLOATS)}, or None")
+        self._set("slot_dtype", None if self.slot_dtype is None else str(self.slot_dtype))
+
+    def _set(self, argument: str, value: Any) -> None:
+        object.__setattr__(self, argument, value)
+
+    def _check_clips(self) -> None:
+        given = [f"{clip}={getattr(self, clip)!r}" for clip in _CLIPS if getattr(self, clip) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} were given: at most one of {', '.join(_CLIPS)} is allowed")
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay is on: 0 means off, so that an infinite weight stays infinite."""
+        return bool(self.weight_decay)
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether a momentum is kept."""
+        return self.momentum > 0
+
+    @property
+    def clips_by_norm(self) -> bool:
+        """Whether a step must know a norm before it starts."""
+        return self.clipnorm is not None or self.global_clipnorm is not None
+
+    def overwrites(self, iteration: int) -> bool:
+        """Whether the step after `iteration` finished ones replaces the variables by their averages."""
+        frequency = self.ema_overwrite_frequency
+        return self.use_ema and frequency is not None and (iteration + 1) % frequency == 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments as values that JSON can hold."""
+        config = {field.name: getattr(self, field.name) for field in fields(self)}
+        rate = self.learning_rate
+        if is_schedule(rate):
+            from rmsprop import schedules
+
+            config["learning_rate"] = schedules.serialize(rate)
+        elif callable(rate):
+            raise ValueError(
+                f"learning_rate={rate!r} is a plain function and cannot be written to a config: "
+                "make it a subclass of rmsprop.schedules.LearningRateSchedule with get_config"
+            )
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None, others: Sequence[str] = ()
+    ) -> Self:
+        """Make options from `get_config`'s result, or from a config that tf_keras wrote.
+
+        An entry that is missing has its default, as configs of earlier versions lack what came later. `others` are
+        arguments of the front end that are no options; its config may hold them, which are not in `config`.
+        """
+        if not isinstance(config, Mapping):
+            raise TypeError(f"config={config!r} is no mapping of arguments")
+        arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
+        if len(arguments) < len(config):
+            # Without a GPU tf_keras turns it off and writes that down, whatever the user had asked for.
+            arguments.pop("jit_compile", None)
+        rate = arguments.get("learning_rate")
+        if isinstance(rate, Mapping):
+            from rmsprop import schedules
+
+            arguments["learning_rate"] = schedules.deserialize(rate, custom_objects=custom_objects)
+        for clip in _CLIPS:
+            # tf_keras reads 0 and less as "no clip", and writes it back like that.
+            if isinstance(arguments.get(clip), Real) and arguments[clip] <= 0:
+                arguments[clip] = None
+        known = cls.__dataclass_fields__
+        refuse_unknown({key: value for key, value in arguments.items() if key not in known}, [*known, *others])
+        return cls(**arguments)
+
+
+def refuse_attribute(
+    owner: str, name: str, value: Any, assignable: str = "learning_rate and iterations are what may be assigned"
+) -> None:
+    """Raise an AttributeError if an attribute that is assigned is an option, or another library's word for one.
+
+    Such an attribute would be taken and never read. A front end calls this from its `__setattr__` for the names
+    that are none of its own attributes or properties.
+
+    Args:
+        owner: how users call the optimizer's class, for the error text.
+        name: the attribute.
+        value: what is assigned.
+        assignable: what may be, for the error text.
+    """
+    if name in OTHER_WORDS:
+        raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {OTHER_WORDS[name]}")
+    if name in Options.__dataclass_fields__ and name != "name":
+        raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor; {assignable}")
+
+
+def is_schedule(value: Any) -> "TypeGuard[LearningRateSchedule]":
+    """Whether it is a `LearningRateSchedule`; nothing can be one before that class is loaded."""
+    schedules = sys.modules.get("rmsprop.schedules")
+    return schedules is not None and isinstance(value, schedules.LearningRateSchedule)
+
+
+def check_learning_rate(value: Any) -> LearningRate:
+    """Check a learning rate given at construction or set later."""
+    if is_schedule(value):
+        return value
+    if callable(value) and _is_model(value):
+        raise TypeError(f"learning_rate={value!r} is a model, not a number, or a schedule, or a function{_NO_MODEL}")
+    if callable(value) and not isinstance(value, type):
+        function: Callable[..., Any] = value
+        _takes_the_step(function)
+        return function
+    several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
+    advice = _NO_MODEL if several else ""
+    return _number("learning_rate", value, or_else=f", or a schedule, or a function{advice}")
+
+
+def _is_model(value: Any) -> bool:
+    """Whether what can be called is a model of Keras or torch, which can be called, but not with the step.
+
+    A module of torch without parameters, or of TensorFlow, may well be a schedule.
+    """
+    # Of the class: Keras's layers have no weights before they are built, and tf_keras's then raise an error.
+    if hasattr(type(value), "trainable_weights"):
+        return True
+    return hasattr(type(value), "named_parameters") and any(True for _ in value.named_parameters())
+
+
+def check_iterations(value: Any) -> int:
+    """Check a number of finished steps that was set or read; files and frameworks keep it as int64."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
+        raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
+    return int(value)
+
+
+def rate_function(value: LearningRate) -> Callable[[int], float]:
+    """Give the learning rate as a function of the iterations that are done."""
+    if not callable(value):
+        return lambda iterations: value
+    function: Callable[..., Any] = value
+    if is_schedule(value) or _takes_the_step(function):
+        return lambda iterations: _number(f"learning_rate({iterations})", function(iterations))
+    return lambda iterations: _number("learning_rate()", function())
+
+
+def _takes_the_step(function: Callable[..., Any]) -> bool:
+    """Whether a function is to be called with the step, or with nothing; one that admits both is refused."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return True
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    if not positional:
+        return False
+    if all(p.default is not p.empty for p in positional):
+        raise TypeError(
+            f"learning_rate={function!r} may be called with the step or with nothing: give its first parameter no "
+            "default, or let it have none"
+        )
+    return True
+
+
+def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not isinstance(value, Real):
+        if hasattr(value, "numpy") and not hasattr(value, "item"):  # an eager tensor of TensorFlow
+            value = value.numpy()
+        value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{argument}={value!r} is not a number{or_else}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    above = number >= 0 if zero else number > 0
+    if not (above and number <= high and math.isfinite(number)):
+        least = "at least 0" if zero else "greater than 0"
+        limit = f" and at most {high:g}" if math.isfinite(high) else ""
+        raise ValueError(f"{argument}={value!r} is not a finite number {least}{limit}")
+    return number
+
+
+def _flag(argument: str, value: Any) -> bool:
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{argument}={value!r} is not True or False")
+    return bool(value)
+
+
+def _frequency(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"ema_overwrite_frequency={value!r} is not a whole number or None")
+    if value < 1:
+        raise ValueError(f"ema_overwrite_frequency={value!r} is not a whole number of at least 1, or None")
+    return int(value)

@@ -1,0 +1,64 @@
+"""What a launch needs to know of the options: how numbers are stored, and the scalars of a step."""
+
+import math
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop._core.options import Options
+from rmsprop._core.slots import slot_dtype
+from rmsprop._core.tables import Storage, compute_type
+
+
+def storage_of(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
+    """Tell how the numbers of a variable, of its gradient and of its state are stored, and computed."""
+    slots = slot_dtype(options, variable)
+    return Storage(gradient, variable, slots, compute_type(variable, slots))
+
+
+def constants(options: Options, decays: bool) -> dict[str, float]:
+    """Give the scalars that are on and stay as they are; complements are taken in double."""
+    found = {"rho": options.rho, "rho_c": 1 - options.rho, "epsilon": options.epsilon}
+    if options.clipvalue is not None:
+        found["clip_value"] = options.clipvalue
+    if decays and options.decays:
+        assert options.weight_decay is not None
+        found["weight_decay"] = options.weight_decay
+    if options.has_momentum:
+        found["mu"] = options.momentum
+    if options.use_ema:
+        found |= {"ema_momentum": options.ema_momentum, "ema_momentum_c": 1 - options.ema_momentum}
+    return found
+
+
+def changing(options: Options) -> list[str]:
+    """Name the scalars that are on and differ from step to step."""
+    found = ["learning_rate"]
+    if options.clips_by_norm:
+        found.append("clip_scale")
+    if options.use_ema and options.ema_overwrite_frequency is not None:
+        found.append("overwrite")
+    return found
+
+
+def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
+    """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
+    if options.clipnorm is not None:
+        return each_scale(squares, options.clipnorm)
+    assert options.global_clipnorm is not None
+    return joint_scale(squares, options.global_clipnorm)
+
+
+def each_scale(squares: NDArray[numpy.float64], limit: float) -> NDArray[numpy.float64]:
+    """Do that for a limit of each gradient's norm."""
+    with numpy.errstate(invalid="ignore"):
+        scales: NDArray[numpy.float64] = limit / numpy.maximum(numpy.sqrt(squares), limit)
+    return scales
+
+
+def joint_scale(squares: NDArray[numpy.float64], limit: float) -> float:
+    """Do that for a limit of the norm of all gradients together."""
+    # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
+    norm = math.sqrt(numpy.add.accumulate(squares)[-1])
+    return limit / max(norm, limit) if math.isfinite(norm) else math.nan

@@ -1,0 +1,90 @@
+"""A whole step on JAX arrays: which way it goes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import get_abstract_mesh
+
+from rmsprop._core.fallback import told
+from rmsprop._core.options import FLOATS
+from rmsprop._jax import traced
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.available import against_devices, problem
+from rmsprop._jax.items import Item, numpy_slot_dtype
+
+
+def step(
+    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any, *, native: bool
+) -> list[dict[str, jax.Array]]:
+    """Do a step, or add it to what is being traced.
+
+    Args:
+        options: the checked arguments.
+        items: what is stepped.
+        learning_rate: an array without axes of any float type, or a number.
+        iterations: steps done before, an integer array without axes.
+        native: whether our own kernels may do it.
+
+    Returns:
+        For each item its new arrays: "variable", and each of its slots by name.
+
+    Warns:
+        UserWarning: our kernels should do it, and cannot; see `rmsprop._core.fallback`.
+    """
+    if native and not against(options, items, jax.devices(), warns=True):
+        # Numba is loaded when there is a step for it.
+        from rmsprop._jax import native as _native
+
+        return _native.step(options, items, learning_rate, iterations)
+    return traced.step(options, items, learning_rate, iterations)
+
+
+def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False) -> str:
+    """Why our kernels do not do a step; "" if they do.
+
+    Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.
+
+    Args:
+        options: the checked arguments.
+        items: what is stepped.
+        devices: that the process has, or for which a step is compiled.
+        warns: whether to say, once in a process, that kernels should do it and cannot.
+
+    Warns:
+        UserWarning: as `rmsprop._core.fallback.told` does.
+    """
+    if not items:
+        return "no parameters"
+    if not options.jit_compile:
+        return "jit_compile=False"
+    if reason := against_devices(devices[0].platform, len(devices)):
+        return reason
+    if _in_shard_map():
+        return "within a shard_map"
+    if options.clips_by_norm and options.axis_name is not None:
+        return f"axis_name={options.axis_name!r}: a norm is summed over devices"
+    for item in items:
+        if reason := _against_item(options, item):
+            return reason
+    return told(problem()) if warns else problem()
+
+
+def _against_item(options: ArrayOptions, item: Item) -> str:
+    """Why types and shapes are not those that a kernel takes them for: it would read past the end of others."""
+    variable, slot, name = item.variable, numpy_slot_dtype(options, item.variable), item.name or "a parameter"
+    for what, one in (("", variable), ("the gradient of ", item.gradient)):
+        if jnp.dtype(one.dtype).name not in FLOATS:
+            return f"{what}{name} has the type {one.dtype}"
+        if one.shape != variable.shape:
+            return f"{what}{name} has another shape"
+    for what, one in item.slots.items():
+        if one.dtype != slot or one.shape != variable.shape:
+            return f"the {what} of {name} has another type or shape than the options say"
+    return ""
+
+
+def _in_shard_map() -> bool:
+    """Whether each device does a part of what is being traced."""
+    return bool(getattr(get_abstract_mesh(), "manual_axes", ()))

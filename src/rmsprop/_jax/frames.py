@@ -1,0 +1,183 @@
+"""XLA's call frames in compiled code: where the arguments and the results of a custom call are.
+
+A handler of XLA's typed FFI is given an `XLA_FFI_CallFrame` of `xla/ffi/api/c_api.h`: a structure that points to an
+array of pointers to buffers, each a structure that holds the address of its numbers. There are hundreds of buffers in
+a step, and no Python object for any of them. The structures are written down here as `ctypes` has them, and compiled
+code reads them by their offsets.
+"""
+
+import ctypes
+from typing import Final
+
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+
+from rmsprop._core.cpu.cache import cached
+
+_word, _pointer, _int = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
+
+
+class Extension(ctypes.Structure):
+    """`XLA_FFI_Metadata_Extension`: the head that all extensions have, then what this one is about."""
+
+    _fields_ = (("struct_size", _word), ("type", _int), ("next", _pointer), ("metadata", _pointer))
+
+
+class Version(ctypes.Structure):
+    """`XLA_FFI_Api_Version`."""
+
+    _fields_ = (("struct_size", _word), ("extension_start", _pointer), ("major", _int), ("minor", _int))
+
+
+class Metadata(ctypes.Structure):
+    """`XLA_FFI_Metadata`, as far as a handler without state fills it in."""
+
+    _fields_ = (("struct_size", _word), ("api_version", Version), ("traits", ctypes.c_uint32))
+
+
+class Api(ctypes.Structure):
+    """`XLA_FFI_Api`, as far as the first of its functions, which makes an error."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", _pointer), ("api_version", Version), ("internal_api", _pointer),
+        ("error_create", _pointer),
+    )  # fmt: skip
+
+
+class NewError(ctypes.Structure):
+    """`XLA_FFI_Error_Create_Args`."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", _pointer), ("message", ctypes.c_char_p), ("code", _int),
+    )  # fmt: skip
+
+
+class Buffers(ctypes.Structure):
+    """`XLA_FFI_Args` and `XLA_FFI_Rets`, which are alike."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", _pointer), ("size", ctypes.c_int64), ("types", _pointer),
+        ("buffers", _pointer),
+    )  # fmt: skip
+
+
+class Buffer(ctypes.Structure):
+    """`XLA_FFI_Buffer`."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", _pointer), ("dtype", _int), ("data", _pointer),
+        ("rank", ctypes.c_int64), ("dims", _pointer),
+    )  # fmt: skip
+
+
+class Attributes(ctypes.Structure):
+    """`XLA_FFI_Attrs`."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", _pointer), ("size", ctypes.c_int64), ("types", _pointer),
+        ("names", _pointer), ("values", ctypes.POINTER(_pointer)),
+    )  # fmt: skip
+
+
+class Text(ctypes.Structure):
+    """`XLA_FFI_ByteSpan`: how a text is handed over."""
+
+    _fields_ = (("start", _pointer), ("length", _word))
+
+
+class Frame(ctypes.Structure):
+    """`XLA_FFI_CallFrame`."""
+
+    _fields_ = (
+        ("struct_size", _word), ("extension_start", ctypes.POINTER(Extension)), ("api", ctypes.POINTER(Api)),
+        ("context", _pointer), ("stage", _int), ("arguments", Buffers), ("results", Buffers),
+        ("attributes", Attributes),
+    )  # fmt: skip
+
+
+_ARGUMENTS: Final = Frame.arguments.offset
+_RESULTS: Final = Frame.results.offset
+_SIZE: Final = Buffers.size.offset
+_BUFFERS: Final = Buffers.buffers.offset
+_DATA: Final = Buffer.data.offset
+_DTYPE: Final = Buffer.dtype.offset
+_RANK: Final = Buffer.rank.offset
+_DIMS: Final = Buffer.dims.offset
+
+#: Types of numbers -> `XLA_FFI_DataType`.
+DTYPES: Final = {"int32": 4, "int64": 5, "float16": 10, "float32": 11, "float64": 12, "bfloat16": 16}
+
+#: What `read_frame` finds: another number of buffers; results that are not where arguments are; a buffer of another
+#: type, or of another number of elements.
+COUNT, PLACE, DTYPE, SIZE = 1, 2, 3, 4
+
+_jit = njit(error_model="numpy", nogil=True)
+
+
+@intrinsic
+def _read(typing_context, address):
+    """Read the 64 bits at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _read_int(typing_context, address):
+    """Read the 32 bits at an address."""
+
+    def generate(context, builder, signature, arguments):
+        value = builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
+        return builder.sext(value, ir.IntType(64))
+
+    return types.int64(types.int64), generate
+
+
+@_jit
+def _read_buffers(buffers, addresses, kinds, sizes):
+    if _read(buffers + _SIZE) != addresses.size:
+        return COUNT, 0
+    pointers = _read(buffers + _BUFFERS)
+    for i in range(addresses.size):
+        buffer = _read(pointers + 8 * i)
+        if _read_int(buffer + _DTYPE) != kinds[i]:
+            return DTYPE, i
+        size, dims = 1, _read(buffer + _DIMS)
+        for axis in range(_read(buffer + _RANK)):
+            size *= _read(dims + 8 * axis)
+        if size != sizes[i]:
+            return SIZE, i
+        addresses[i] = _read(buffer + _DATA)
+    return 0, 0
+
+
+@cached
+@_jit
+def read_frame(frame, inputs, outputs, kinds, sizes):
+    """Write down where a call's arguments and results are; the last arguments are where the results are to be.
+
+    Args:
+        frame: address of the call frame, int.
+        inputs: int64 array, an entry an argument, to be filled.
+        outputs: likewise for the results.
+        kinds: int64 array, of `DTYPES` for each argument: what a kernel takes its numbers for.
+        sizes: int64 array, how many numbers a kernel reads of each, or writes.
+
+    Returns:
+        0, or one of `COUNT`, `PLACE`, `DTYPE` and `SIZE`; and the first argument that is wrong.
+    """
+    first = inputs.size - outputs.size
+    wrong, place = _read_buffers(frame + _ARGUMENTS, inputs, kinds, sizes)
+    if wrong:
+        return wrong, place
+    wrong, place = _read_buffers(frame + _RESULTS, outputs, kinds[first:], sizes[first:])
+    if wrong:
+        return wrong, first + place
+    for i in range(outputs.size):
+        if inputs[first + i] != outputs[i]:
+            return PLACE, first + i
+    return 0, 0

@@ -1,0 +1,88 @@
+"""What gradients are multiplied by so that their norms keep within a limit.
+
+In float64 where JAX has it. Otherwise in float32: XLA sums in a tree, which was 8e-8 off for 2**25 normal numbers; a
+sum of squares beyond float32's range is taken again of numbers scaled down by a power of two.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy
+from jax import lax
+
+from rmsprop._jax.array_options import ArrayOptions
+from rmsprop._jax.items import Item
+from rmsprop._jax.row_gradients import to_dense
+
+#: Squares of float32 numbers times this neither overflow, nor vanish if those of the numbers themselves overflow.
+_DOWN: Final = 2.0**-96
+
+
+def clip_scales(options: ArrayOptions, items: Sequence[Item]) -> list[Any]:
+    """Give what each gradient is multiplied by, arrays without axes, or None."""
+    if not options.clips_by_norm:
+        return [None] * len(items)
+    squares = [_squares(options, item) for item in items]
+    if options.clipnorm is not None:
+        return [_scale(one, options.clipnorm) for one in squares]
+    assert options.global_clipnorm is not None
+    total = [sum(parts[1:], parts[0]) for parts in zip(*squares, strict=True)]
+    limit = options.global_clipnorm
+    # A scale of 0 would hide an infinite gradient in all but its own tensor. Two branches, because XLA for CPUs takes
+    # what it can select into the loop of every variable, with the sum over all of them: it compiled for minutes.
+    scale = lax.cond(
+        jnp.isfinite(total[-1]), lambda total: _scale(total, limit), lambda total: total[0] * jnp.nan, total
+    )
+    return [scale] * len(items)
+
+
+def _squares(options: ArrayOptions, item: Item) -> list[Any]:
+    """Sum the squares of a gradient, and those of it scaled down where they may overflow."""
+    wide = jnp.result_type(float)
+    gradient = to_dense(item).astype(wide)
+    found = [jnp.sum(jnp.square(gradient))]
+    if wide != numpy.float64:
+        found.append(jnp.sum(jnp.square(gradient * _DOWN)))
+    axes = _axes_to_sum(options, found[0], gradient)
+    return [lax.psum(one, axes) for one in found] if axes else found
+
+
+def _axes_to_sum(options: ArrayOptions, square: Any, gradient: Any) -> tuple[str, ...]:
+    """Name the mesh axes over which a gradient is sharded here, within a `shard_map`."""
+    varying = _varying(square)
+    if options.axis_name is None:
+        if varying:
+            raise ValueError(
+                f"a gradient of shape {gradient.shape} differs along the mesh axes {', '.join(sorted(varying))}, and "
+                "its norm is to be clipped: pass axis_name, the axes over which parameters are sharded, so that norms "
+                "are summed over them, or axis_name=() for the norm of each device's part on its own"
+            )
+        return ()
+    # A gradient that is the same everywhere would be counted once for each device.
+    checked = any(_varying(lax.axis_index(name)) for name in options.axis_name)
+    return tuple(name for name in options.axis_name if name in varying or not checked)
+
+
+def _varying(array: Any) -> frozenset[str]:
+    """Name the mesh axes along which an array differs, if a `shard_map` keeps count of them."""
+    kind: Any = jax.typeof(array)
+    axes: frozenset[str] = kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
+    return axes
+
+
+def _scale(squares: Sequence[Any], limit: Any) -> Any:
+    scale = _within(squares[0], limit)
+    if len(squares) == 1:
+        return scale
+    overflown = jnp.isinf(squares[0])
+    # The side that is not chosen gets a harmless number: its derivative is chosen against by multiplying with 0.
+    return jnp.where(overflown, _within(jnp.where(overflown, squares[1], 1), limit * _DOWN), scale)
+
+
+def _within(square: Any, limit: Any) -> Any:
+    """Give ``limit / sqrt(square)``, but exactly 1 where the root keeps within the limit."""
+    limit = jnp.asarray(limit, square.dtype)
+    inside = lax.stop_gradient(jnp.sqrt(square)) <= limit
+    return jnp.where(inside, 1, limit / jnp.sqrt(jnp.where(inside, 1, square)))

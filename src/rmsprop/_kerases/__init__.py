@@ -1,0 +1,1 @@
+"""What `rmsprop.tf_keras` and `rmsprop.keras` have in common."""

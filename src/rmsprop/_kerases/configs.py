@@ -1,0 +1,63 @@
+"""Learning rates in the configs of Keras's optimizers, of Keras 2 and 3: schedules of the library's own and of ours.
+
+`library` is `tf_keras` or `keras`, whichever the optimizer is made for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmsprop._core.options import is_schedule
+from rmsprop.schedules import LearningRateSchedule, serialize
+from rmsprop.schedules._serialization import check_config
+
+
+def to_config(schedule: Any, library: Any) -> Any:
+    """Write down a schedule, the library's or ours.
+
+    Raises:
+        ValueError: it is a plain function.
+    """
+    if isinstance(schedule, library.optimizers.schedules.LearningRateSchedule):
+        return library.optimizers.schedules.serialize(schedule)
+    if not is_schedule(schedule):
+        raise ValueError(
+            f"learning_rate={schedule!r} is a plain function and cannot be written to a config: "
+            "make it a subclass of rmsprop.schedules.LearningRateSchedule with get_config"
+        )
+    registered = library.saving.get_registered_name(type(schedule))
+    known = {"module": type(schedule).__module__, "registered_name": registered if ">" in registered else None}
+    return {**serialize(schedule), **known}
+
+
+def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, library: Any) -> Any:
+    """Read what `to_config` wrote, but for schedules of ours, which `Options.from_config` reads.
+
+    Raises:
+        TypeError: an entry is of a wrong type.
+        ValueError: an entry is missing, or it is a schedule of a class that is not known.
+    """
+    if config.get("class_name") != "function":  # one of Keras's users', by its name
+        check_config(config)
+    name, registered = config["class_name"], config.get("registered_name")
+    known = (library.saving.get_registered_object(key, custom_objects) for key in (name, registered) if key)
+    mine = next((found for found in known if found is not None), None)
+    if isinstance(mine, type) and issubclass(mine, LearningRateSchedule):
+        return mine.from_config(config["config"])
+    module = (config.get("module") or "keras").partition(".")[0]
+    if module == "rmsprop":
+        return config
+    if mine is None and registered is None and module not in ("keras", "tf_keras"):
+        # None that is built in, though it may be called like one.
+        raise ValueError(
+            f"learning_rate={dict(config)!r} is a schedule of an unknown class: "
+            f"pass custom_objects={{{name!r}: the class}}"
+        )
+    try:
+        return library.optimizers.schedules.deserialize(dict(config), custom_objects=custom_objects)
+    except (AttributeError, LookupError, RecursionError) as error:
+        raise ValueError(f"learning_rate={dict(config)!r} cannot be read: {error!r}") from error
+
+
+def plain_number(given: Any, current: Any) -> float:
+    """Give a learning rate as the user wrote it, unless the variable's number, one of NumPy's, was changed since."""
+    return float(given) if current == current.dtype.type(given) else float(current)

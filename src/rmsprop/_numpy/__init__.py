@@ -1,0 +1,1 @@
+"""What `rmsprop.numpy` is made of."""

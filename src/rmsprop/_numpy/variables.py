@@ -1,0 +1,197 @@
+"""The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop._core.arrays import address, first_overlap, is_float, overlaps_itself
+from rmsprop._core.options import FLOATS
+from rmsprop._core.other_words import stepped_by
+from rmsprop._core.rows import RowSparse, is_masked
+from rmsprop._core.warnings import warn
+
+Array = NDArray[Any]
+Gradient = Array | RowSparse | float | None
+
+
+def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
+    """Give variables by name; those of a list are called by their position, "0", "1", ..."""
+    if isinstance(variables, Mapping):
+        for name in variables:
+            if not isinstance(name, str):
+                raise TypeError(f"variables has the key {name!r}: names are strings")
+        return dict(variables)
+    if isinstance(variables, numpy.ndarray):
+        raise TypeError("variables is one array: pass a list of arrays, [w], or a mapping of names to arrays")
+    return {str(index): array for index, array in enumerate(variables)}
+
+
+def pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient, Array]]:
+    """Join what a loss function returned with its variables: by name, or in order."""
+    if isinstance(gradients, Mapping):
+        unknown = ", ".join(repr(name) for name in gradients if name not in variables)
+        if unknown:
+            raise ValueError(f"loss() returned gradients for {unknown}, which are no variables")
+        return [(gradients.get(name), array) for name, array in variables.items()]
+    gradients = list(gradients)
+    if len(gradients) != len(variables):
+        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(variables)} variables")
+    return list(zip(gradients, variables.values(), strict=True))
+
+
+def check_pairs(pairs: Sequence[Any]) -> None:
+    """Refuse what is no list of pairs, such as a single pair, whose arrays would be taken for pairs themselves."""
+    for number, one in enumerate(pairs):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise TypeError(
+                f"grads_and_vars holds {one!r} at place {number}, which is no pair of a gradient and its variable: "
+                "pass zip(gradients, variables)"
+            )
+
+
+def refuse_swapped(
+    pairs: Iterable[Any],
+    is_swapped: Callable[[Any, Any], bool],
+    error: Exception,
+    names: tuple[str, str] | None = None,
+) -> None:
+    """Say of a step that was refused that the variable stands first in a pair, if that is what is wrong.
+
+    Args:
+        pairs: the pairs of the step.
+        is_swapped: whether the first of a pair, and not the second, is a variable.
+        error: why the step was refused.
+        names: the arguments for gradients and for variables, if the step has one for each; else it has pairs.
+
+    Raises:
+        TypeError: a pair is swapped.
+    """
+    for number, (gradient, variable) in enumerate(pairs):
+        if is_swapped(gradient, variable):
+            if names is not None:
+                raise TypeError(
+                    f"{names[0]} holds a variable at place {number}, and {names[1]} its gradient: the gradients come "
+                    f"first, ({', '.join(names)})"
+                ) from error
+            raise TypeError(
+                f"grads_and_vars holds (variable, gradient) at place {number}: the gradient comes first, as in "
+                "zip(gradients, variables)"
+            ) from error
+
+
+class Variables:
+    """Arrays that a step may write to.
+
+    Args:
+        variables: a list of arrays, or a mapping of names to them.
+
+    Raises:
+        TypeError: something is not an array of float16, bfloat16, float32 or float64.
+        ValueError: an array is read-only, or shares memory with itself or with another, or there is none.
+    """
+
+    def __init__(self, variables: Sequence[Array] | Mapping[str, Array]) -> None:
+        found = named(variables)
+        for name, array in found.items():
+            _check(name, array)
+        self.names = list(found)
+        self.arrays = list(found.values())
+        if not self.arrays:
+            raise ValueError(f"variables={variables!r} holds no array")
+        self._refuse_overlap()
+        self._places = {id(array): index for index, array in enumerate(self.arrays)}
+        self._memory = {_memory(array): index for index, array in enumerate(self.arrays) if array.size}
+
+    def find(self, variable: Any) -> int:
+        """Give the number of a variable: the same array, or another view of exactly the same memory.
+
+        Raises:
+            ValueError: the optimizer was not built for it.
+        """
+        index = self._places.get(id(variable))
+        if index is None and isinstance(variable, numpy.ndarray):
+            index = self._memory.get(_memory(variable))
+        if index is None:
+            raise ValueError(
+                f"a variable {_describe(variable)} is not among those the optimizer was built for "
+                f"({', '.join(self.names)}): pass all variables to build() first, and change arrays in place "
+                "(w[...] = value) instead of making new ones"
+            )
+        return index
+
+    def holds(self, variable: Any) -> bool:
+        """Whether the optimizer was built for it."""
+        known = isinstance(variable, numpy.ndarray) and _memory(variable) in self._memory
+        return known or id(variable) in self._places
+
+    def are(self, others: "Variables") -> bool:
+        """Whether these are the same arrays in the same order, or views of exactly their memory."""
+        return [_memory(array) for array in self.arrays] == [_memory(array) for array in others.arrays]
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        """Give names and arrays in order."""
+        return zip(self.names, self.arrays, strict=True)
+
+    def match(self, pairs: Iterable[tuple[Gradient, Any]]) -> dict[int, Any]:
+        """Sort the gradients of a step by the numbers of their variables; None gradients are left out with a warning.
+
+        Raises:
+            ValueError: a variable is unknown or given twice, or all gradients are None.
+        """
+        present: dict[int, Any] = {}
+        missing: dict[int, str] = {}
+        places = self._places
+        for gradient, variable in pairs:
+            index = places.get(id(variable), -1)
+            if index < 0:
+                index = self.find(variable)
+            if index in present or index in missing:
+                raise ValueError(f"variable {self.names[index]!r} is given twice in one step")
+            if gradient is None:
+                missing[index] = self.names[index]
+            else:
+                present[index] = gradient
+        if list(present) != sorted(present):
+            # The order of the pairs shall not show, neither in a global norm nor in the plan.
+            present = dict(sorted(present.items()))
+        if missing:
+            names = ", ".join(missing.values())
+            if not present:
+                raise ValueError(f"no variable has a gradient: all of {names} came with None")
+            warn(f"variables without a gradient are left as they are: {names}")
+        return present
+
+    def _refuse_overlap(self) -> None:
+        pair = first_overlap(self.arrays)
+        if pair is None:
+            return
+        one, other = (self.names[index] for index in pair)
+        if self.arrays[pair[0]] is self.arrays[pair[1]]:
+            raise ValueError(f"variables {one!r} and {other!r} are the same array: it would be stepped twice")
+        raise ValueError(f"variables {one!r} and {other!r} share memory: a step would update it twice")
+
+
+def _check(name: str, array: Any) -> None:
+    if not isinstance(array, numpy.ndarray) or is_masked(array):
+        advice = stepped_by(array, here="numpy") or "make it numpy.array(value, dtype=float)"
+        raise TypeError(
+            f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: {advice}"
+        )
+    if not is_float(array.dtype):
+        raise TypeError(f"variable {name!r} has the type {array.dtype}: it must be native {', '.join(FLOATS)}")
+    if not array.flags.writeable:
+        raise ValueError(f"variable {name!r} is read-only: pass a copy, or set array.flags.writeable")
+    if overlaps_itself(array):
+        raise ValueError(f"variable {name!r} repeats memory (strides {array.strides}), as broadcast arrays do: copy it")
+
+
+def _memory(array: Array) -> tuple[Any, ...]:
+    return address(array), array.shape, array.strides, array.dtype
+
+
+def _describe(variable: Any) -> str:
+    if isinstance(variable, numpy.ndarray):
+        return f"of shape {variable.shape} and type {variable.dtype}"
+    return f"that is a {type(variable).__name__}"

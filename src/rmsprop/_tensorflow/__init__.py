@@ -1,0 +1,1 @@
+"""Steps on TensorFlow's variables, for `rmsprop.tf_keras` and `rmsprop.keras`."""

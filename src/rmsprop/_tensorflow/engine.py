@@ -1,0 +1,218 @@
+"""A whole step on TensorFlow's variables: which way it goes, eagerly and in a graph."""
+
+import contextlib
+import weakref
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Final
+
+import tensorflow as tf
+
+from rmsprop._core.fallback import told
+from rmsprop._core.options import FLOATS, Options
+from rmsprop._core.switches import against_native
+from rmsprop._tensorflow import traced
+from rmsprop._tensorflow.available import problem, within_xla
+from rmsprop._tensorflow.checks import check_slots
+from rmsprop._tensorflow.items import Item
+
+#: Sets of variables and gradients whose eager steps an engine keeps traced. Further ones are stepped by operations one
+#: by one, which takes no longer than in tf_keras and leaves nothing behind.
+KEPT: Final = 16
+
+#: Eager steps that a set does before its step is traced, once options have been changed: they may be at every step.
+PATIENCE: Final = 8
+
+
+#: The optimizers that have done an eager step.
+_stepped: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+class Engine:
+    """Steps the variables of one optimizer that are not distributed.
+
+    Args:
+        options: the checked arguments.
+        native: whether our kernels may do it; None: as the environment says now.
+        owner: the optimizer. Its options have changed if it has stepped by another engine.
+
+    Raises:
+        ValueError: the environment variable says neither yes nor no.
+    """
+
+    def __init__(self, options: Options, *, native: bool | None, owner: Any = None) -> None:
+        self._options, self._off = options, against_native(native)
+        self._patience = PATIENCE if owner in _stepped else 0
+        self._owner = None if owner is None else weakref.ref(owner)
+        self._functions: dict[Any, Any] = {}
+        self._seen: dict[Any, int] = {}
+
+    def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool = False) -> list[Any]:
+        """Step variables, or add that to the graph that is being traced, and give operations after which it is done.
+
+        Args:
+            items: what is stepped; gradients are checked.
+            learning_rate: a tensor without axes of any float type.
+            iterations: steps done before, an integer tensor without axes.
+            compiled: whether XLA compiles what our kernels do not do.
+
+        Warns:
+            UserWarning: our kernels should do it, and cannot; see `rmsprop._core.fallback`.
+        """
+        if iterations.dtype != tf.int64:
+            iterations = tf.cast(iterations, tf.int64)
+        eager = tf.executing_eagerly()
+        if not eager and (not compiled or within_xla() or self._is_native(items)):
+            return self._trace(items, learning_rate, iterations)
+        # Asked once: in every step it would take longer than the step of a small model.
+        key = (compiled, _is_async(), learning_rate.dtype, *map(_kind, items))
+        function = self._functions.get(key)
+        if function is None:
+            if eager and not self._may_trace(key):
+                return self._step_eagerly(items, learning_rate, iterations)
+            function = self._function(items, learning_rate.dtype, compiled)
+            if len(self._functions) < KEPT:
+                # Else the graph that is being traced keeps it.
+                self._functions[key] = function
+        function(*_flat(items), learning_rate, iterations)
+        if eager and self._owner is not None:
+            # Only now: after an interrupt before, options are as they were.
+            _stepped.add(self._owner())
+            self._owner = None
+        return []
+
+    def _may_trace(self, key: Any) -> bool:
+        """Whether a set's step is to be traced now, and kept."""
+        if len(self._functions) >= KEPT:
+            return False
+        if self._patience:
+            if len(self._seen) >= 4 * KEPT:
+                self._seen.clear()
+            self._seen[key] = self._seen.get(key, 0) + 1
+            return self._seen[key] > self._patience
+        return True
+
+    def _step_eagerly(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+        """Step variables by operations one by one."""
+        with tf.device("CPU:0") if self._is_native(items) else contextlib.nullcontext():
+            self._trace(items, learning_rate, iterations)
+        return []
+
+    def _trace(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
+        check_slots(items)
+        if not within_xla() and self._is_native(items):
+            # Numba is loaded when there is a step for it.
+            from rmsprop._tensorflow import native as _native
+
+            return _native.step(self._options, items, tf.cast(learning_rate, tf.float64), iterations)
+        return traced.step(self._options, items, learning_rate, iterations, checks=not within_xla())
+
+    def _function(self, items: Sequence[Item], rate: Any, compiled: bool) -> Any:
+        """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
+        # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
+        kept = [item._replace(gradient=None) for item in items]
+        sparse = [item.sparse for item in items]
+
+        def step(*tensors: Any) -> None:
+            *flat, learning_rate, iterations = tensors
+            given = [_with_gradient(*one, flat) for one in zip(kept, sparse, strict=True)]
+            self._trace(given, learning_rate, iterations)
+
+        check_slots(items)
+        specs = [spec for item in items for spec in _specs(item)]
+        specs += [tf.TensorSpec((), rate), tf.TensorSpec((), tf.int64)]
+        by_xla = compiled and not self._is_native(items)
+        # The traced function itself: a `tf.function` would find it again at every call, which takes a while.
+        return tf.function(step, specs, autograph=False, jit_compile=by_xla).get_concrete_function()
+
+    def _is_native(self, items: Sequence[Item]) -> bool:
+        return not self.against(items, warns=True)
+
+    def against(self, items: Sequence[Item], *, warns: bool = False) -> str:
+        """Why our kernels do not step variables where XLA does not compile the step; "" if they do.
+
+        Args:
+            items: what is stepped.
+            warns: whether to say, once in a process, that kernels should do it and cannot.
+
+        Warns:
+            UserWarning: as `rmsprop._core.fallback.told` does.
+        """
+        if self._off:
+            return self._off
+        if _is_async():
+            # Whoever waits for an operation of such an executor may hold the lock that our kernel needs.
+            return "operations are asynchronous: tf.config.experimental.set_synchronous_execution(True)"
+        return _against(self._options, items) or (told(problem()) if warns else problem())
+
+    def __deepcopy__(self, memo: Any) -> "Engine":
+        # Functions and memory belong to these variables.
+        return Engine(self._options, native=not self._off)
+
+    def __reduce__(self) -> Any:
+        return _again, (self._options, not self._off)
+
+
+def _again(options: Options, native: bool) -> Engine:
+    return Engine(options, native=native)
+
+
+def _kind(item: Item) -> tuple[Any, ...]:
+    gradient = item.gradient
+    owners = map(id, (item.variable, *item.slots.values()))
+    return (item.decays, gradient.dtype, gradient.indices.dtype if item.sparse else None, *owners)
+
+
+def _flat(items: Sequence[Item]) -> list[Any]:
+    """List the tensors of all gradients."""
+    found = []
+    for item in items:
+        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
+    return found
+
+
+def _specs(item: Item) -> list[Any]:
+    """Say what a gradient's tensors are; a sparse one may have any number of rows."""
+    gradient, shape = item.gradient, item.variable.shape
+    if not item.sparse:
+        return [tf.TensorSpec(shape, gradient.dtype)]
+    rows = tf.TensorShape([None]).concatenate(shape[1:])
+    return [tf.TensorSpec(rows, gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
+
+
+def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
+    """Take a gradient from the front of the list of all tensors."""
+    gradient = flat.pop(0)
+    if sparse:
+        gradient = tf.IndexedSlices(gradient, flat.pop(0), tf.shape(item.variable, tf.int64))
+    return item._replace(gradient=gradient)
+
+
+def _is_async() -> bool:
+    return not tf.config.experimental.get_synchronous_execution()
+
+
+def _against(options: Options, items: Sequence[Item]) -> str:
+    """Why our kernels do not step these: not all is in this process on the CPU, of known shapes and types; "" if so."""
+    if tf.distribute.has_strategy():
+        return "within a distribution strategy"
+    return next(filter(None, (_against_item(options, item) for item in items)), "")
+
+
+def _against_item(options: Options, item: Item) -> str:
+    name, kept = item.variable.name, options.slot_dtype or item.variable.dtype.name
+    for what, owner in (("variable", item.variable), *item.slots.items()):
+        whose = f"the {what} of {name}" if what in item.slots else name
+        if not owner.shape.is_fully_defined():
+            return f"the shape of {whose} is open: {owner.shape}"
+        if owner.dtype.name not in FLOATS or (what in item.slots and owner.dtype.name != kept):
+            return f"{whose} has the type {owner.dtype.name}"
+        if not _on_cpu(owner.device):
+            return f"{whose} is on the device {owner.device}"
+    if item.gradient.dtype.name not in FLOATS:
+        return f"the gradient of {name} has the type {item.gradient.dtype.name}"
+    return f"the rows of {name} hold no number" if item.sparse and not prod(item.variable.shape[1:]) else ""
+
+
+def _on_cpu(device: str | None) -> bool:
+    return not device or ("CPU" in device.upper() and "/job:localhost" in device)

@@ -1,0 +1,77 @@
+"""A step on variables that a strategy copies.
+
+Each replica's copy is stepped where it is, by TensorFlow's own operations.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from rmsprop._core.options import Options
+from rmsprop._tensorflow import traced
+from rmsprop._tensorflow.items import Item
+
+#: What a variable's new value passes through, or None.
+Constraint = Callable[[Any], Any] | None
+
+
+def spread(options: Options, items: Sequence[Item], constraints: Sequence[Constraint]) -> list[list[Any]]:
+    """List what a replica brings along: what other replicas bring goes by the same places."""
+    gradients = [item.gradient for item in items]
+    variables, slots = [item.variable for item in items], [item.slots for item in items]
+    scales, decays = traced.clip_scales(options, items), [item.decays for item in items]
+    return [gradients, variables, slots, scales, decays, list(constraints)]
+
+
+@tf.autograph.experimental.do_not_convert
+def step(distribution: Any, options: Options, rate: Any, iterations: Any, columns: Sequence[Sequence[Any]]) -> None:
+    """Step all copies of all variables.
+
+    Args:
+        distribution: the strategy.
+        options: the checked arguments.
+        rate: a tensor without axes of any float type.
+        iterations: steps done before, an integer tensor without axes.
+        columns: what `spread` gave, of all replicas.
+    """
+    overwrite = traced.overwrites(options, iterations)
+    for gradient, variable, slots, scale, decays, constraint in zip(*columns, strict=True):
+
+        @tf.autograph.experimental.do_not_convert
+        def advance(
+            variable: Any,
+            gradient: Any,
+            slots: dict[str, Any],
+            scale: Any,
+            decays: bool = decays,
+            constraint: Constraint = constraint,
+        ) -> None:
+            item = Item(variable, gradient, slots, decays)
+            traced.advance(options, item, scale, rate, overwrite, constraint)
+
+        # What is no function of the rate is not to be assigned either where a function raises instead of giving it.
+        with tf.control_dependencies([rate]):
+            distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
+
+
+def first_copied(items: Sequence[Item]) -> Any:
+    """Give a variable of which a strategy keeps copies, if there is one."""
+    copied = (item.variable for item in items if isinstance(item.variable, tf.distribute.DistributedValues))
+    return next(copied, None)
+
+
+def is_replica() -> bool:
+    """Whether this runs for one of a strategy's replicas.
+
+    Raises:
+        RuntimeError: it runs in a strategy's scope instead, where gradients are nobody's.
+    """
+    if not tf.distribute.has_strategy():
+        return False
+    if tf.distribute.in_cross_replica_context():
+        raise RuntimeError(
+            "apply_gradients is a replica's: call it in a function that is given to "
+            f"{type(tf.distribute.get_strategy()).__name__}.run"
+        )
+    return True

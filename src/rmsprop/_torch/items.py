@@ -1,0 +1,67 @@
+"""What a step is asked to do: parameter groups as they are at this step, and the tensors that they move."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from rmsprop._core.options import Options
+
+#: Gradients that are handed over instead of being the parameters' own.
+Gradients = Sequence[Tensor] | None
+
+
+class Group(Protocol):
+    """A parameter group at this step.
+
+    Attributes:
+        parameters: its tensors; the list is the user's and may have changed since the last step.
+        options: the checked arguments; the same object as long as none of them changes. Its learning rate is no one's.
+        maximize: whether to go up.
+        rate: the learning rate: a number, or a tensor of one on another device than the CPU.
+        overwrite: whether this step replaces the parameters by their averages.
+    """
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """See above."""
+
+    @property
+    def options(self) -> Options:
+        """See above."""
+
+    @property
+    def maximize(self) -> bool:
+        """See above."""
+
+    @property
+    def rate(self) -> float | Tensor:
+        """See above."""
+
+    @property
+    def overwrite(self) -> bool:
+        """See above."""
+
+    def decays(self, place: int) -> bool:
+        """Whether weight decay applies to one of the parameters."""
+
+    def describe(self, place: int) -> str:
+        """Name one of the parameters, for error texts."""
+
+
+class Item(NamedTuple):
+    """A parameter that this step moves.
+
+    Attributes:
+        parameter: the user's tensor.
+        gradient: of its shape; dense or sparse.
+        slots: slot name -> tensor that lies in memory as the parameter does; those only that the options need.
+        group: its group.
+        decays: whether weight decay applies.
+    """
+
+    parameter: Tensor
+    gradient: Tensor
+    slots: dict[str, Tensor]
+    group: Group
+    decays: bool

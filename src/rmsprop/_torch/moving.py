@@ -1,0 +1,137 @@
+"""Which parameters a step moves: they, their gradients and their state, after all of them are checked."""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from rmsprop._core.options import Options
+from rmsprop._torch.arrays import repeats_itself
+from rmsprop._torch.items import Gradients, Group, Item
+from rmsprop._torch.looks import Looks
+from rmsprop._torch.slots import TYPES, check_memory, check_slots, complete, is_plain
+from rmsprop._torch.step import States
+
+_KNOWN = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
+
+
+_Moving = tuple[Group, int, Tensor, Tensor]
+
+# Called through `map`, these are the cheapest ways to ask many tensors.
+_storage, _bytes, _offset = Tensor.untyped_storage, torch.UntypedStorage.nbytes, Tensor.storage_offset
+_layout = attrgetter("layout")
+
+
+class Known:
+    """What the last step's tensors were like, which were found to be well: those alike are not looked at one by one."""
+
+    def __init__(self) -> None:
+        self._counts: list[int] = []
+        self._options: list[Options] = []
+        self._looks: Looks | None = None
+        self._places: Any = None
+
+    def check(self, moving: Sequence[_Moving], slots: Sequence[Mapping[str, Any]]) -> None:
+        """Check parameters, gradients and state; see `collect`."""
+        tensors = [parameter for _, _, parameter, _ in moving] + [gradient for _, _, _, gradient in moving]
+        tensors += [slot for one in slots for slot in one.values() if isinstance(slot, Tensor)]
+        counts, options = [*map(len, slots)], [group.options for group, *_ in moving]
+        places: Any = None
+        if {*map(type, tensors)} <= {Tensor, Parameter} and {*map(_layout, tensors)} == {torch.strided}:
+            places = [*map(_bytes, map(_storage, tensors))], [*map(_offset, tensors)]
+            same = places == self._places and counts == self._counts and options == self._options
+            if same and self._looks is not None and self._looks.are_of(tensors):
+                return
+        self._looks = None
+        for (group, place, parameter, gradient), state in zip(moving, slots, strict=True):
+            name = group.describe(place)
+            _check(parameter, name)
+            _check_gradient(gradient, parameter, name)
+            check_slots(group.options, parameter, state, name)
+        if places is not None:
+            self._places, self._counts, self._options = places, counts, options
+            self._looks = Looks(tensors)
+
+
+def collect(groups: Sequence[Group], states: States, gradients: Gradients, known: Known) -> list[Item]:
+    """List the parameters that have a gradient, in the order of the groups; slots are made, but not put into the state.
+
+    Args:
+        groups: the parameter groups.
+        states: parameter -> slot name -> tensor.
+        gradients: of all parameters, in the order of the groups; None: each has its own, or none.
+        known: what the step before knew.
+
+    Raises:
+        TypeError: a parameter or a gradient is of a type that cannot be stepped.
+        ValueError: a shape does not fit, memory is missing or is not the parameter's alone, or a norm cannot be taken.
+    """
+    given = None if gradients is None else iter(gradients)
+    moving: list[_Moving] = []
+    for group in groups:
+        for place, parameter in enumerate(group.parameters):
+            gradient = parameter.grad if given is None else next(given)
+            if gradient is not None:
+                moving.append((group, place, parameter, gradient))
+    # Not through `[]`, which would make state for a parameter that has none.
+    kept: list[Mapping[str, Any]] = [states.get(parameter, {}) for _, _, parameter, _ in moving]
+    known.check(moving, kept)
+    for group, place, parameter, _ in moving:
+        if group.options.clips_by_norm:
+            _check_norm(parameter, group, place)
+    made: dict[int, dict[str, Tensor]] = {}
+    items = []
+    for (group, place, parameter, gradient), state in zip(moving, kept, strict=True):
+        # A parameter may be in a group twice.
+        slots = complete(group.options, parameter, made.get(id(parameter), state))
+        made[id(parameter)] = slots
+        items.append(Item(parameter, gradient, slots, group, group.decays(place)))
+    return items
+
+
+def _check(parameter: Tensor, name: str) -> None:
+    if parameter.dtype not in TYPES:
+        raise TypeError(f"{name} has the type {parameter.dtype}: it must be one of {_KNOWN}")
+    if parameter.layout is not torch.strided:
+        raise TypeError(f"{name} has the layout {parameter.layout}: it must be torch.strided")
+    if parameter.is_conj() or parameter.is_neg():
+        raise ValueError(f"{name} is a view that conjugates or negates another tensor: clone it")
+    if is_plain(parameter) and repeats_itself(parameter):
+        raise ValueError(f"{name} repeats memory (strides {parameter.stride()}), as expanded tensors do: clone it")
+    check_memory(parameter, name)
+
+
+def _check_gradient(gradient: Tensor, parameter: Tensor, name: str) -> None:
+    if gradient.dtype not in TYPES:
+        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}: {_KNOWN} is needed")
+    if gradient.is_complex() and not parameter.is_complex():
+        raise TypeError(f"the gradient of {name} has the type {gradient.dtype}, and the parameter {parameter.dtype}")
+    if gradient.shape != parameter.shape:
+        raise ValueError(
+            f"the gradient of {name} has the shape {list(gradient.shape)}, the parameter {list(parameter.shape)}"
+        )
+    if gradient.device != parameter.device:
+        raise ValueError(f"the gradient of {name} is on {gradient.device}, the parameter on {parameter.device}")
+    check_memory(gradient, f"the gradient of {name}")
+
+
+def _check_norm(parameter: Tensor, group: Group, place: int) -> None:
+    """Refuse norms of the parts that FullyShardedDataParallel leaves to each process: nothing leads to the others."""
+    if not getattr(parameter, "_fsdp_flattened", False) or not _has_others():
+        return
+    word = "clipnorm" if group.options.clipnorm is not None else "global_clipnorm"
+    limit = getattr(group.options, word)
+    raise ValueError(
+        f"{word}={limit}: {group.describe(place)} is part of a model in FullyShardedDataParallel, of which each "
+        f"process has a share and would take the norm of that alone: leave {word} out and call "
+        f"model.clip_grad_norm_({limit}) before step(), or shard the model by fully_shard"
+    )
+
+
+def _has_others() -> bool:
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
