@@ -258,7 +258,7 @@ class RMSprop:
         check_pairs(pairs)
         if pairs:
             try:
-                self._step(pairs, [variable for _, variable in pairs])
+                self._step(pairs)
             except (TypeError, ValueError) as error:
                 refuse_swapped(pairs, self._is_swapped, error)
                 raise
@@ -271,23 +271,25 @@ class RMSprop:
         known = self._state.variables
         return known.holds(gradient) and not known.holds(variable)
 
-    def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection) -> None:
+    def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection | None = None) -> None:
         if flushes():
             with exact():
                 self._step(pairs, variables)
             return
-        state = self._state or self._start(variables)
-        gradients = state.variables.match(pairs)
-        rate, overwrite = self._rate(self._iterations), self._options.overwrites(self._iterations)
-        plan, held = state.engine.prepare(gradients, rate, overwrite)
+        done, state = self._iterations, self._state
+        rate = self._rate(done)  # first: it may be a function of the user's
+        run = None if state is None else state.engine.usual(pairs)
+        if run is None:
+            state = state or self._start([one for _, one in pairs] if variables is None else variables)
+            run, _held = state.engine.prepare(state.variables.match(pairs), pairs)
+        run.groups["learning_rate"][0] = rate
         # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.
         if self._state is None:
             self._state = state
-        plan.run()
-        del held  # until here the kernels read its memory
+        run.execute(done)
         # Past `__setattr__`, which would take a good part of a small step.
-        _assign(self, "_iterations", self._iterations + 1)
+        _assign(self, "_iterations", done + 1)
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
         """Compute a loss and its gradients, and do one step.

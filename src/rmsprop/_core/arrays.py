@@ -1,5 +1,6 @@
 """What an array is made of: its address, the memory it spans, and whether it shares memory with another."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from ctypes import c_void_p
@@ -80,6 +81,10 @@ class MemoryMap:
                 self._starts.append(start)
                 self._ends.append(end)
 
+    def intervals(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Give where the intervals begin, ascending, and where they end."""
+        return self._starts, self._ends
+
     def touches(self, start: int, end: int) -> bool:
         """Whether any interval overlaps ``start`` to ``end``."""
         return bisect_right(self._ends, start) < bisect_left(self._starts, end)
@@ -127,6 +132,29 @@ def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: in
             f"it needs C order, the type {dtype or array.dtype} and {array.size if size is None else size} numbers"
         )
     return address(array)
+
+
+class _Memory:
+    """Memory as NumPy's array interface describes it."""
+
+    __slots__ = ("__array_interface__",)
+
+    def __init__(self, address: int, typestr: str, shape: Sequence[int], strides: Sequence[int] | None) -> None:
+        steps = None if strides is None else tuple(strides)
+        self.__array_interface__ = {
+            "version": 3, "typestr": typestr, "data": (address, False), "shape": tuple(shape), "strides": steps,
+        }  # fmt: skip
+
+
+def array_at(
+    address: int, dtype: numpy.dtype[Any], shape: Sequence[int], strides: Sequence[int] | None = None
+) -> Array:
+    """Give memory as an array, which does not keep it alive; in C order without strides."""
+    if not math.prod(shape):
+        return numpy.empty(shape, dtype)
+    known = dtype.name != "bfloat16"  # which NumPy's interface has no name for
+    found = numpy.asarray(_Memory(address, dtype.str if known else "<u2", shape, strides))
+    return found if known else found.view(dtype)
 
 
 def memory_order(array: Array) -> tuple[int, ...]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.forms import kind_of_variable
+from rmsprop._core.inplace import Member, against_kernels, count_launches
 from rmsprop._core.options import Options
 from rmsprop._core.slots import slot_dtype
-from rmsprop.compilers._threads import default_threads
-from rmsprop.engines._buckets import Member, against_kernels, as_it_lies, count_launches
+from rmsprop._core.switches import default_threads
 
 
 def choose_kernels(options: Options) -> Choice:
@@ -33,5 +34,5 @@ def explain_arrays(front_end: str, names: Sequence[str], members: Sequence[Membe
             (name, describe(member.variable.shape, dtype.name, slots, choice, clips_by_norm=options.clips_by_norm))
         )
         native += [member] if choice.way == "native" else []
-    launches = count_launches([as_it_lies(place, one.variable) for place, one in enumerate(native)], native)
+    launches = count_launches([kind_of_variable(place, one.variable) for place, one in enumerate(native)], native)
     return summarize(front_end, described, launches, default_threads())

@@ -55,7 +55,7 @@ def kernels() -> str:
 def _numba() -> str:
     def load() -> None:
         with loading():
-            import_module("rmsprop.compilers.numba")
+            import_module("rmsprop._core.cpu.helpers")
             if import_module("numba").config.DISABLE_JIT:
                 raise Refused("numba.config.DISABLE_JIT keeps Numba from compiling")
 

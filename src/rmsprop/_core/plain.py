@@ -1,59 +1,114 @@
-"""No compiler: the rule called on whole arrays, and the norms in the kernels' order.
+"""A step without a compiler: the rule called on whole arrays, over the same tables as the kernels, with their bits.
 
-This is what ``jit_compile=False`` runs. It gives the same bits as the kernels and makes temporaries as NumPy does;
-it is for debugging, and for telling whether a surprise comes from a kernel.
+This is what ``jit_compile=False`` runs. It makes temporaries as NumPy does; it is for debugging, and for telling
+whether a surprise comes from a kernel.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core import rule
-from rmsprop._core.tables import CHUNK, LANES, OPERANDS, Storage
+from rmsprop._core.arrays import array_at
+from rmsprop._core.plan import Launch, Layout, Tensor
+from rmsprop._core.scales import clip_scale
+from rmsprop._core.tables import CHUNK, HEAD, LANES, MEASURE, NOTHING, SCALES
+
+if TYPE_CHECKING:
+    from rmsprop._core.run import Run
 
 Array = NDArray[Any]
 
 
-class PlainLaunch:
-    """The counterpart of `rmsprop.compilers.numba.Launch`, over arrays instead of addresses.
+def execute(run: "Run") -> None:
+    """Do the step of a run."""
+    given = int(run.words[HEAD.index("given")])
+    # Like the kernels, the rule takes NaN, infinities and divisions by zero as numbers.
+    with numpy.errstate(all="ignore"):
+        if given in (MEASURE, NOTHING):
+            _measure(run)
+        if given != MEASURE:
+            _prepare(run, known=given == SCALES)
+            for launch in run.plan.steps:
+                for place in launch.tensors:
+                    _step(run, launch, place)
 
-    Args:
-        states: operand -> the arrays of all tensors, for those of `OPERANDS` but the gradient that are on.
-        storage: how they are stored.
-        scalars: those of `rmsprop._core.rule.SCALARS` that are on.
 
-    Attributes:
-        gradients: dense arrays, set by the caller before `run`.
-        scalars: scalar -> array of the compute type, a row a tensor; likewise.
-    """
+def _measure(run: "Run") -> None:
+    run.squares[:] = 0.0
+    for launch in run.plan.norms:
+        for place in launch.tensors:
+            tensor = run.plan.tensors[place]
+            run.squares[place] = _square_sum(_gradient(run, place, tensor, tensor.norm_layout))
 
-    def __init__(self, states: Mapping[str, Sequence[Array]], storage: Storage, scalars: Sequence[str]) -> None:
-        self._states = states
-        self._compute = storage.compute
-        self.gradients: Sequence[Array] = ()
-        self.scalars = {name: numpy.zeros(len(states["variable"]), storage.compute) for name in scalars}
 
-    def run(self) -> None:
-        """Do the step of every tensor."""
-        for tensor, gradient in enumerate(self.gradients):
-            arrays = [self._states[name][tensor] if name in self._states else None for name in OPERANDS[1:]]
-            scalars = [self.scalars[name][tensor] if name in self.scalars else None for name in rule.SCALARS]
-            # Like the kernels, the rule takes NaN, infinities and divisions by zero as numbers.
-            with numpy.errstate(all="ignore"):
-                new = rule.update(self._wide(gradient), *map(self._wide, arrays), *scalars)
-                # The variable last: after an interrupt, what has moved has its state.
-                for array, value in [*zip(arrays, new, strict=True)][::-1]:
-                    if array is not None:
-                        array[...] = _to_odd(value) if array.dtype.name == "bfloat16" else value
-        self.gradients = ()
+def _prepare(run: "Run", known: bool) -> None:
+    """Find what gradients are multiplied by, unless that is known, and whether averages overwrite."""
+    done, groups = int(run.words[HEAD.index("iterations")]), run.groups
+    for number, every in enumerate(groups["frequency"].astype(int).tolist()):
+        groups["overwrite"][number] = every > 0 and done % every == every - 1
+    if known:
+        return
+    members = [tensor.group for tensor in run.plan.tensors]
+    limits, joint, factors = groups["limit"][members], groups["joint"][members] != 0, groups["factor"][members]
+    squares = run.squares * (factors * factors)
+    # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
+    norm = math.sqrt(numpy.add.accumulate(squares[joint])[-1]) if joint.any() else 0.0
+    for place, (limit, factor) in enumerate(zip(limits.tolist(), factors.tolist(), strict=True)):
+        scale = 1.0
+        if limit > 0:
+            scale = clip_scale(math.sqrt(squares[place]), norm, limit, bool(joint[place]))
+        run.scales[place] = factor * scale
 
-    def compile(self) -> None:
-        """Do nothing, as there is nothing to compile."""
 
-    def _wide(self, array: Array | None) -> Array | None:
-        return None if array is None else array.astype(self._compute, copy=False)
+def _step(run: "Run", launch: Launch, place: int) -> None:
+    tensor = run.plan.tensors[place]
+    storage, on = tensor.storage, set(tensor.on)
+    new = "" if launch.kernel.out == "place" else "new "
+    layout = tensor.layout
+    shape = layout[0] if layout else (tensor.size,)
+    old, homes = [], []
+    for name in rule.STATE:
+        if name not in on:
+            old.append(None), homes.append(None)
+            continue
+        dtype = storage.variable if name == "variable" else storage.slots
+        strides = layout[1] if layout and name == "variable" else None
+        old.append(array_at(int(run.where[name][place]), dtype, shape, strides))
+        homes.append(array_at(int(run.where[new + name][place]), dtype, shape, strides))
+    scalars = [_scalar(run, place, tensor, name) if name in on else None for name in rule.SCALARS]
+    gradient = _gradient(run, place, tensor, layout)
+    values = rule.update(*(_wide(one, storage.compute) for one in (gradient, *old)), *scalars)
+    # The variable last: after an interrupt, what has moved has its state.
+    for array, value in [*zip(homes, values, strict=True)][::-1]:
+        if array is not None:
+            array[...] = _to_odd(value) if array.dtype.name == "bfloat16" else value
+
+
+def _scalar(run: "Run", place: int, tensor: Tensor, name: str) -> Any:
+    if name == "overwrite":
+        return bool(run.groups[name][tensor.group])
+    number = run.scales[place] if name == "clip_scale" else run.groups[name][tensor.group]
+    return tensor.storage.compute.type(number)
+
+
+def _gradient(run: "Run", place: int, tensor: Tensor, layout: Layout | tuple[()]) -> Array:
+    """Give a gradient as the step or the norm sees it, rows of a sparse one among zeros."""
+    dtype, address = tensor.storage.gradient, int(run.where["gradient"][place])
+    shape = layout[0] if layout else (tensor.size,)
+    if tensor.row < 0:
+        return array_at(address, dtype, shape, layout[2] if layout else None)
+    count = int(run.where["row_count"][place])
+    numbers = array_at(int(run.where["row_numbers"][place]), numpy.dtype(numpy.int64), (count,))
+    dense = numpy.zeros((tensor.size // tensor.row, tensor.row), dtype)
+    dense[numbers] = array_at(address, dtype, (count, tensor.row))
+    return dense.reshape(shape)
+
+
+def _wide(array: Array | None, compute: numpy.dtype[Any]) -> Array | None:
+    return None if array is None else array.astype(compute, copy=False)
 
 
 def _to_odd(value: Array) -> Array:
@@ -68,23 +123,6 @@ def _to_odd(value: Array) -> Array:
     bits = bits - (abs(nearest) > abs(value)).astype(numpy.uint32) | ((nearest != value) & ~numpy.isnan(value))
     odd: Array = bits.view(numpy.float32).reshape(value.shape)
     return odd
-
-
-class PlainSquareSums:
-    """The counterpart of `rmsprop.compilers.numba.SquareSums`.
-
-    Attributes:
-        gradients: dense arrays, set by the caller before `run`.
-    """
-
-    def __init__(self) -> None:
-        self.gradients: Sequence[Array] = ()
-
-    def run(self) -> NDArray[numpy.float64]:
-        """Sum the squares of each gradient, with the kernels' lanes and chunks."""
-        gradients, self.gradients = self.gradients, ()
-        with numpy.errstate(all="ignore"):
-            return numpy.array([_square_sum(gradient) for gradient in gradients], numpy.float64)
 
 
 def _square_sum(gradient: Array) -> float:

@@ -1,6 +1,7 @@
 """What a launch needs to know of the options: how numbers are stored, and the scalars of a step."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -40,6 +41,22 @@ def changing(options: Options) -> list[str]:
     if options.use_ema and options.ema_overwrite_frequency is not None:
         found.append("overwrite")
     return found
+
+
+def fill_group(groups: Mapping[str, NDArray[numpy.float64]], number: int, options: Options) -> None:
+    """Write what is known of a group's options into its row of a step's tables, but for numbers that a plan is fed.
+
+    Args:
+        groups: column -> numbers of all groups; see `rmsprop._core.tables`.
+        number: of the group.
+        options: the checked arguments.
+    """
+    found: dict[str, Any] = dict(constants(options, decays=True))
+    found["limit"] = options.clipnorm or options.global_clipnorm or 0.0
+    found["joint"] = options.global_clipnorm is not None
+    found["frequency"] = options.ema_overwrite_frequency or 0 if options.use_ema else 0
+    for name, value in found.items():
+        groups[name][number] = value
 
 
 def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:

@@ -1,4 +1,5 @@
-"""The switch that turns native steps off where a framework has to save, export or cache what it traces."""
+"""What the environment says: whether steps are native, which a framework that saves or exports them may forbid, and by
+how many threads."""
 
 import os
 from typing import Final
@@ -31,3 +32,13 @@ def against_native(native: bool | None) -> str:
     if native is None:
         return "" if native_by_default() else f"{SWITCH}=0"
     return "" if native else "native=False"
+
+
+def default_threads() -> int:
+    """Threads that a step uses: ``RMSPROP_NUM_THREADS``, else the processors this process may use."""
+    named = os.environ.get("RMSPROP_NUM_THREADS")
+    if named is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not named.isascii() or not named.isdecimal() or int(named) < 1:
+        raise ValueError(f"RMSPROP_NUM_THREADS={named!r} is not a whole number of at least 1")
+    return int(named)

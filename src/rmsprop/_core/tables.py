@@ -1,18 +1,65 @@
-"""What every launch agrees on: the operands, how they are stored, and how the work and the norms are cut up."""
+"""The columns of every table of a step, by name: the planner fills them, compiled, plain and Triton kernels read them.
+
+The tables of one step lie in one block of 64-bit words, its memory, which begins with the HEAD. Where a table begins is
+written as a distance in bytes from the head, so that the block holds no address of its own and may be copied. A word
+holds an int64, or a float64 where GROUP, scales, squares and partial sums are.
+
+* HEAD: what the whole step has in common.
+* JOB: one for each launch; the one argument of its kernel. Its first three words are counters that threads share, each
+  in a cache line of its own.
+* ROW: for each launch, a row for each of its tensors, in the order in which the launch numbers their elements. Those of
+  squares say where the partial sums of a tensor begin.
+* WHERE: a column after the other, each with an address for each tensor of the step: where it is in this step.
+* GROUP: a row for each group of options, float64. A kernel rounds each number once to the type that it computes in.
+* LAYOUT: for a tensor that is not contiguous, the number of its axes, their lengths, and the strides in bytes of the
+  variable and of the gradient.
+"""
 
 from typing import Any, Final, NamedTuple
 
 import numpy
 
-#: The arrays of one tensor, in the order in which kernels take them.
-OPERANDS: Final = ("gradient", "variable", "velocity", "momentum", "average_gradient", "average")
+from rmsprop._core.rule import SCALARS, STATE
 
-#: Numbers in a chunk: the operands of one fit a core's second-level cache together. Norms are summed by chunks.
+#: The arrays of one tensor, in the order in which the rule has them.
+OPERANDS: Final = ("gradient", *STATE)
+
+HEAD: Final = (
+    "version", "tensors", "groups", "given", "iterations", "scratch", "scratch_bytes", "team",
+    "where", "members", "group_table", "scales", "squares", "partials", "norm_jobs", "norms", "step_jobs", "steps",
+)  # fmt: skip
+
+#: The three counters of a job: the next piece, how many are finished, how many threads have come.
+NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
+
+JOB: Final = ("kernel", "head", "pieces", "take", "length", "rows", "row_table", "threads")
+JOB_WORDS: Final = COUNTERS + len(JOB)
+
+ROW: Final = ("begin", "size", "tensor", "group", "layout", "row", "partial")
+
+WHERE: Final = (*OPERANDS, *(f"new {name}" for name in STATE), "row_numbers", "row_count")
+
+#: Scalars of the rule that a group has, and what others of them are found from: `limit` of a norm, whether it is of all
+#: gradients together (`joint`), how often averages overwrite (`frequency`), and what gradients are multiplied by
+#: (`factor`: -1 to go up, the inverse of a loss scale).
+GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "limit", "joint", "frequency", "factor")
+
+#: What HEAD's `given` says is known before the step: nothing, the squares of all gradients, or the scales as well; or
+#: that only the squares are asked for.
+MEASURE, NOTHING, SQUARES, SCALES = -1, 0, 1, 2
+
+#: Of these tables.
+VERSION: Final = 1
+
+#: Numbers of a norm chunk, and of a piece unless it is gathered: the operands of one fit a core's second-level cache.
 CHUNK: Final = 16384
 
-#: Numbers in a chunk that is gathered first: more, because the rows that it takes out of a matrix in Fortran order
+#: Numbers of a piece that is gathered first: more, because the rows that it takes out of a matrix in Fortran order
 #: should be as many as a cache line holds.
-SCATTERED: Final = 4 * CHUNK
+GATHERED: Final = 4 * CHUNK
+
+#: Each tensor of a launch begins at a multiple of so many numbers, so that pieces begin cache lines where tensors do.
+STEP: Final = 64
 
 #: Bytes of a cache line.
 LINE: Final = 64
@@ -20,16 +67,12 @@ LINE: Final = 64
 #: Numbers that are computed in scratch memory before they are streamed: all operands fit the first-level cache.
 PART: Final = 512
 
-#: A chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
+#: A norm chunk's squares are summed in this many lanes, element i in lane i % LANES, folded in halves at the end.
 LANES: Final = 128
-
-#: What threads that share chunks have in common, places in an array of `WORDS` numbers: the next chunk, the run
-#: that the work is open for, or 0, and how many help. Each has cache lines of its own.
-NEXT, OPEN, HELPING, WORDS = 0, 16, 32, 48
 
 
 class Storage(NamedTuple):
-    """How the numbers of a bucket are stored, and the type they are computed in."""
+    """How the numbers of a tensor are stored, and the type they are computed in."""
 
     gradient: numpy.dtype[Any]
     variable: numpy.dtype[Any]
@@ -38,5 +81,5 @@ class Storage(NamedTuple):
 
 
 def compute_type(variable: numpy.dtype[Any], slots: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Give float64 if anything is kept in it, else float32: half types are storage."""
+    """Give float64 if the variable or its slots are stored in it, else float32: half types are storage."""
     return numpy.dtype(numpy.float64 if 8 in (variable.itemsize, slots.itemsize) else numpy.float32)

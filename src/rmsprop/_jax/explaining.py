@@ -8,10 +8,10 @@ import numpy
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.switches import default_threads
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.engine import against
 from rmsprop._jax.items import Item, numpy_slot_dtype
-from rmsprop.compilers._threads import default_threads
 
 
 def explain(

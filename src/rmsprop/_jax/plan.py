@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from rmsprop._core.modes import exact
 from rmsprop._core.scalars import each_scale, joint_scale
+from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import Storage
 from rmsprop._jax.frames import COUNT, DTYPE, DTYPES, PLACE, SIZE, Frame, read_frame
-from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch, SquareSums
 
 #: Of the text: another one is refused.

@@ -1,8 +1,7 @@
-"""A whole step on NumPy arrays: checks, norms, buckets and the launch.
+"""A whole step on NumPy arrays: checks, the gradients' forms, and the run.
 
-What holds for a pattern of gradients - which are there, how they are stored, how they lie - is worked out once and
-kept as a plan. A step then checks that the pattern is the same, writes addresses and scalars into the plan's tables
-and launches. Everything that can be refused is refused before anything is written.
+A step like the one before goes a short way: one call of compiled code finds that all arrays are as they were. Else each
+is looked at, and what can be refused is refused before anything is written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +11,15 @@ import numpy
 
 from rmsprop._core.arrays import Array, MemoryMap, address, is_float
 from rmsprop._core.forks import loading
+from rmsprop._core.forms import ITSELF, Gradient, Kind, start_of, to_kernel_form
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse, is_masked
-from rmsprop._core.scalars import clip_scales
-from rmsprop.compilers._threads import default_threads
-from rmsprop.engines._gradients import admit, start_of
-from rmsprop.engines._kinds import FLAT, Kind
+from rmsprop._core.switches import default_threads
+from rmsprop._numpy.looks import Looks, can_look
 
 if TYPE_CHECKING:
-    from rmsprop.engines._buckets import Member
-    from rmsprop.engines._plan import Plan
-
-Gradient = Array | RowSparse
-
-#: Plans kept: gradients may come and go (None) in some patterns, not in endless ones.
-_PLANS = 64
+    from rmsprop._core.inplace import Member, Runs
+    from rmsprop._core.run import Run
 
 
 class Target(NamedTuple):
@@ -38,8 +31,6 @@ class Target(NamedTuple):
     dtype: numpy.dtype[Any]
     strides: tuple[int, ...]
     address: int
-    nbytes: int
-    contiguous: bool
 
     def check(self, writing: bool = True) -> None:
         """Raise a ValueError if the array is no longer what it was, or cannot be written to."""
@@ -75,66 +66,76 @@ class Engine:
         self._decayed = decayed
         self._targets = [_target(name, array) for name, array in zip(names, variables, strict=True)]
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
-        self._plans: dict[tuple[Kind, ...], Plan] = {}
+        self._runs: Runs | None = None
+        # Of the last step: what its arrays were like, and its run.
+        self._usual: tuple[Looks, Run] | None = None
+
+    def usual(self, pairs: Sequence[Any]) -> "Run | None":
+        """Give the run of the last step if arrays are as they were, and it knows where the gradients are now.
+
+        Args:
+            pairs: (gradient, variable) each, as the user gave them; they must live until the step is done.
+        """
+        usual = self._usual
+        return usual[1] if usual is not None and usual[0].are_of(pairs) else None
 
     def prepare(
-        self, gradients: Mapping[int, Any], learning_rate: float, overwrite: bool
-    ) -> tuple["Plan", Sequence[Gradient]]:
+        self, gradients: Mapping[int, Any], pairs: Sequence[tuple[Any, Any]]
+    ) -> tuple["Run", Sequence[Gradient]]:
         """Give what does a step; nothing that can be refused is left then, and nothing is written yet.
 
         Args:
             gradients: by the variables' numbers.
-            learning_rate: of the step.
-            overwrite: whether the variables become their averages.
+            pairs: (gradient, variable) each, as the user gave them.
 
         Returns:
-            The plan to run, and what must live until it has run.
+            The run, and what must live until it is done.
         """
+        self._usual = None
         kinds: list[Kind] = []
         addresses: list[int] = []
         arrays: list[Gradient] = []
-        touches = self._memory.touches
         for index, gradient in gradients.items():
-            target = self._targets[index]
-            _, array, shape, dtype, strides, at, nbytes, contiguous = target
-            if (
-                address(array) != at
-                or array.strides != strides
-                or array.shape != shape
-                or array.dtype is not dtype
-                or not array.flags.writeable
-            ):
-                target.check()
-            if (
-                type(gradient) is numpy.ndarray
-                and gradient.dtype is dtype
-                and gradient.shape == shape
-                and contiguous
-                and gradient.flags.c_contiguous
-                and not touches(start := address(gradient), start + nbytes)
-            ):
-                kinds.append((index, FLAT, dtype))
-                addresses.append(start)
-                arrays.append(gradient)
-            else:
-                kind, usable = self._admit(index, gradient)
-                kinds.append(kind)
-                addresses.append(start_of(kind, usable))
-                arrays.append(usable)
-        plan = self._plan(tuple(kinds))
-        plan.set_gradients(addresses, arrays)
-        if self._options.clips_by_norm:
-            plan.set_scalars("clip_scale", clip_scales(self._options, plan.square_sums()))
-        plan.set_scalars("learning_rate", learning_rate)
-        plan.set_scalars("overwrite", overwrite)
-        return plan, arrays
+            self._targets[index].check()
+            kind, usable = self._to_kernel_form(index, gradient)
+            kinds.append(kind)
+            addresses.append(start_of(kind, usable))
+            arrays.append(usable)
+        with loading():
+            from rmsprop._core.inplace import set_gradients
+
+        run = self._find(tuple(kinds))
+        set_gradients(run, addresses, arrays)
+        run.compile()
+        self._remember(run, gradients, arrays, kinds, pairs)
+        return run, arrays
+
+    def _remember(
+        self,
+        run: "Run",
+        gradients: Mapping[int, Any],
+        arrays: Sequence[Gradient],
+        kinds: Sequence[Kind],
+        pairs: Sequence[tuple[Any, Any]],
+    ) -> None:
+        """Write down what the step's arrays are like, if the next step may go the short way."""
+        as_given = all(type(one) is numpy.ndarray for one in arrays) and len(pairs) == len(arrays)
+        if not (run.compiled and as_given and can_look()) or any(kind[1] == ITSELF for kind in kinds):
+            return
+        if any(one is not given for one, given in zip(arrays, gradients.values(), strict=True)):
+            return  # a copy, made for this step
+        places = {id(self._targets[index].array): place for place, index in enumerate(gradients)}
+        if any(id(variable) not in places for _, variable in pairs):
+            return  # another array of the same memory, which may be gone the next time
+        begin = run.where["gradient"].ctypes.data
+        self._usual = Looks(pairs, [begin + 8 * places[id(variable)] for _, variable in pairs], self._memory), run
 
     def check(self, writing: bool = True) -> None:
         """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""
         for target in self._targets:
             target.check(writing)
 
-    def _admit(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
+    def _to_kernel_form(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
         """Check a gradient that is not of the usual kind, and bring it into a form that a kernel reads."""
         target = self._targets[index]
         if not isinstance(gradient, RowSparse):
@@ -148,11 +149,11 @@ class Engine:
             raise ValueError(
                 f"the gradient of variable {target.name!r} has the shape {gradient.shape}, the variable {target.shape}"
             )
-        return admit(index, target.array, gradient, self._memory)
+        return to_kernel_form(index, target.array, gradient, self._memory)
 
     def members(self) -> list["Member"]:
         """List the variables as plans know them."""
-        from rmsprop.engines._buckets import Member
+        from rmsprop._core.inplace import Member
 
         return [
             Member(
@@ -164,23 +165,18 @@ class Engine:
             for index, target in enumerate(self._targets)
         ]
 
-    def _plan(self, kinds: tuple[Kind, ...]) -> "Plan":
-        plan = self._plans.pop(kinds, None)
-        if plan is None:
-            if len(self._plans) >= _PLANS:
-                self._plans.pop(next(iter(self._plans)))
+    def _find(self, kinds: tuple[Kind, ...]) -> "Run":
+        if self._runs is None:
             # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
             with loading():
-                from rmsprop.engines._plan import Plan
+                from rmsprop._core.inplace import Runs
 
-            plan = Plan(kinds, self.members(), default_threads())
-        self._plans[kinds] = plan  # at the end, farthest from being dropped
-        return plan
+            self._runs = Runs(self.members(), default_threads())
+        return self._runs.find(kinds)
 
 
 def _target(name: str, array: Array) -> Target:
-    at, contiguous = address(array), array.flags.c_contiguous
-    return Target(name, array, array.shape, array.dtype, array.strides, at, array.nbytes, contiguous)
+    return Target(name, array, array.shape, array.dtype, array.strides, address(array))
 
 
 def _as_array(target: Target, gradient: Any) -> Array:

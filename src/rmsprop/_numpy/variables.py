@@ -43,6 +43,8 @@ def pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient,
 
 def check_pairs(pairs: Sequence[Any]) -> None:
     """Refuse what is no list of pairs, such as a single pair, whose arrays would be taken for pairs themselves."""
+    if {*map(type, pairs)} == {tuple} and {*map(len, pairs)} == {2}:
+        return
     for number, one in enumerate(pairs):
         if not isinstance(one, tuple | list) or len(one) != 2:
             raise TypeError(

@@ -8,12 +8,12 @@ import tensorflow as tf
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
 from rmsprop._core.options import Options
+from rmsprop._core.switches import default_threads
 from rmsprop._tensorflow import replicas
 from rmsprop._tensorflow.available import within_xla
 from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tensorflow.items import Item, numpy_dtype
-from rmsprop.compilers._threads import default_threads
 
 
 class Kept(NamedTuple):

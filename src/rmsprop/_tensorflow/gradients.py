@@ -13,9 +13,9 @@ from rmsprop._core.arrays import packed_address
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse
 from rmsprop._core.scalars import clip_scales
+from rmsprop._core.switches import default_threads
 from rmsprop._tensorflow.items import Item, numpy_dtype
 from rmsprop._tensorflow.tables import ANY, Tensor
-from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch, SquareSums
 from rmsprop.engines._kinds import dense_layouts, row_tables
 

@@ -16,12 +16,12 @@ import tensorflow as tf
 
 from rmsprop._core.options import Options
 from rmsprop._core.scalars import changing, constants, storage_of
+from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import OPERANDS, Storage
 from rmsprop._tensorflow.gradients import Gradients, Norms, array_at, norm_places, tensors
 from rmsprop._tensorflow.items import Item, numpy_dtype
 from rmsprop._tensorflow.operation import Call
 from rmsprop._tensorflow.tables import Tensor
-from rmsprop.compilers._threads import default_threads
 from rmsprop.compilers.numba import Launch
 
 #: Bytes of results from which a bucket is full: that much memory a step needs for a while, and a part of its time is

@@ -19,10 +19,10 @@ from numba.extending import intrinsic, overload
 
 from rmsprop._core import rule
 from rmsprop._core.cpu.cache import cached
-from rmsprop._core.cpu.gather import gather_rows, move, reaches
 from rmsprop._core.cpu.memory import advance, fence, load, pointer, store, stream
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.tables import CHUNK, LANES, PART, SCATTERED
+from rmsprop.compilers._layout import CHUNK, LANES, PART, SCATTERED
+from rmsprop.compilers._scatter import gather_rows, move, reaches
 from rmsprop.compilers._turns import drawn
 
 _jit = numba.njit(error_model="numpy", nogil=True)
@@ -197,7 +197,7 @@ def step_scattered(first, last, chunks, sizes, addresses, targets, scalars, dtyp
     to its place. So a gradient may be the variable's own memory: it is read before that is written.
 
     Args:
-        layouts: see `rmsprop._core.cpu.gather`.
+        layouts: see `rmsprop.compilers._scatter`.
         rows: likewise.
         numbers: likewise.
         scratch: 2 * SCATTERED numbers of the compute type, this call's own.
@@ -227,7 +227,7 @@ def step_rows(first, last, chunks, sizes, addresses, targets, scalars, dtypes, r
     """Do the same for contiguous variables whose gradients have few rows.
 
     Args:
-        rows: see `rmsprop._core.cpu.gather`.
+        rows: see `rmsprop.compilers._scatter`.
         numbers: likewise.
         gathered: `CHUNK` numbers of the compute type, this call's own.
         first, last, chunks, sizes, addresses, targets, scalars, dtypes, scratch: as for `step`.

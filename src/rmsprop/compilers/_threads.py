@@ -19,7 +19,7 @@ from typing import Final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._core.tables import HELPING, WORDS
+from rmsprop.compilers._layout import HELPING, WORDS
 
 #: Chunks below which waking another thread costs more than it saves.
 SMALL: Final = 16
@@ -35,14 +35,7 @@ _PAUSE: Final = 2e-5
 Work = Callable[[NDArray[numpy.int64], bool, int, int, int], object]
 
 
-def default_threads() -> int:
-    """Threads that a step uses: ``RMSPROP_NUM_THREADS``, else the processors this process may use."""
-    named = os.environ.get("RMSPROP_NUM_THREADS")
-    if named is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not named.isascii() or not named.isdecimal() or int(named) < 1:
-        raise ValueError(f"RMSPROP_NUM_THREADS={named!r} is not a whole number of at least 1")
-    return int(named)
+from rmsprop._core.switches import default_threads as default_threads  # noqa: E402
 
 
 class Shared:

@@ -1,6 +1,6 @@
 """Chunks that threads draw from a counter in memory, without the interpreter and its lock.
 
-Those who share a piece of work have a few words in common (`rmsprop._core.tables.WORDS`). One of them leads: it
+Those who share a piece of work have a few words in common (`rmsprop.compilers._layout.WORDS`). One of them leads: it
 opens the work, draws chunks until there are none, closes it and waits for the others. The others help: they draw if it
 is open when they come, for the run that they come for, and whoever comes late goes away again. So nobody is waited for
 who has not begun, and when the leader is done, nobody works on, or it sees that somebody does.
@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.tables import HELPING, NEXT, OPEN
+from rmsprop.compilers._layout import HELPING, NEXT, OPEN
 
 _jit = numba.njit(error_model="numpy", nogil=True)
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rmsprop._core.cpu.memory import storage_tag
 from rmsprop._core.rule import SCALARS
-from rmsprop._core.tables import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers import _kernels
+from rmsprop.compilers._layout import CHUNK, LANES, LINE, OPERANDS, PART, SCATTERED, Storage
 from rmsprop.compilers._threads import Shared, Work
 
 _Integers = NDArray[numpy.int64]
@@ -82,7 +82,7 @@ class Launch:
         )
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
-        """Tell where the numbers of this step are; see `rmsprop._core.cpu.gather`."""
+        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
         self._places = layouts, rows, numbers
 
     def compile(self) -> None:
@@ -141,7 +141,7 @@ class SquareSums:
         self._arguments = self._chunks, table, self.gradients, dtypes
 
     def scatter(self, layouts: _Integers, rows: _Integers, numbers: _Integers) -> None:
-        """Tell where the numbers of this step are; see `rmsprop._core.cpu.gather`."""
+        """Tell where the numbers of this step are; see `rmsprop.compilers._scatter`."""
         self._places = layouts, rows, numbers
 
     def run(self) -> NDArray[numpy.float64]:

@@ -13,7 +13,7 @@ from rmsprop._core.fallback import kernels, told
 from rmsprop._core.options import Options
 from rmsprop._core.scalars import changing, constants, storage_of
 from rmsprop._core.switches import native_by_default
-from rmsprop._core.tables import Storage
+from rmsprop.compilers._layout import Storage
 from rmsprop.engines._kinds import FLAT, ITSELF, Kind
 
 

@@ -1,6 +1,6 @@
 """How gradients lie in memory, and the tables that say so to a kernel.
 
-The tables are those of `rmsprop._core.cpu.gather`. A step numbers a tensor's elements as they lie in the variable, a
+The tables are those of `rmsprop.compilers._scatter`. A step numbers a tensor's elements as they lie in the variable, a
 norm in row-major order.
 """
 
@@ -65,7 +65,7 @@ def _table(rows: Iterable[Sequence[Sequence[int]]]) -> NDArray[numpy.int64]:
 
 
 def row_tables(gradients: Sequence[Array | RowSparse]) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
-    """Write down which rows the sparse gradients have; see `rmsprop._core.cpu.gather`."""
+    """Write down which rows the sparse gradients have; see `rmsprop.compilers._scatter`."""
     rows = numpy.full((len(gradients), 3), -1, numpy.int64)
     numbers = [numpy.empty(0, numpy.int64)]
     begin = 0

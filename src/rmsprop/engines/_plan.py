@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rmsprop._core.arrays import Array, address, memory_order, packed_address
 from rmsprop._core.forks import loading
-from rmsprop._core.plain import PlainLaunch, PlainSquareSums
 from rmsprop._core.rows import RowSparse
-from rmsprop._core.tables import OPERANDS, Storage
+from rmsprop.compilers._layout import OPERANDS, Storage
+from rmsprop.compilers._plain import PlainLaunch, PlainSquareSums
 from rmsprop.engines._buckets import Member, NormBucket, StepBucket, norm_buckets, runs_kernels, step_buckets
 from rmsprop.engines._kinds import Gradients, Kind, norm_layouts, row_tables, step_layouts
 

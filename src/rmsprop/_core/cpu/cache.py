@@ -1,8 +1,9 @@
 """Compiled CPU kernels on disk, so that only the first process on a machine compiles.
 
 Numba's own cache looks at the file of the cached function alone and would miss a change of the rule that the
-function calls. Here the folder's name is a hash of everything that decides the machine code: the rule, the kernels'
-sources, and the versions of Python, Numba and llvmlite; the file's name adds the signature and the processor.
+function calls. Here the folder's name is a hash of the versions of Python, Numba and llvmlite, and of the sources that
+every kernel is made of; the file's name adds those of its own modules, the signature and the processor. So a kernel is
+compiled anew when something that it is made of has changed, and no sooner.
 
 A cache is a convenience: when it cannot be read, is damaged or cannot be written, the kernel is compiled as if there
 were none. Files carry a digest and appear by renaming, so a half-written one is never loaded.
@@ -19,10 +20,10 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import llvmlite
 import numba
@@ -30,11 +31,15 @@ import platformdirs
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
-from rmsprop._core import rule
-from rmsprop._core.cpu import private
+from rmsprop._core import rule, tables
+from rmsprop._core.cpu import half, memory, modes, private, words
 from rmsprop._core.warnings import warn
 
 T = TypeVar("T")
+
+
+#: What every kernel is made of.
+_SHARED: Final = (rule, tables, half, memory, modes, words)
 
 
 @cache
@@ -43,16 +48,23 @@ def cache_folder() -> Path | None:
     named = os.environ.get("RMSPROP_CACHE_DIR")
     if named == "":
         return None
-    digest = hashlib.sha256(f"{sys.version}|{numba.__version__}|{llvmlite.__version__}".encode())
-    for source in [Path(rule.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
-        digest.update(source.read_bytes())
+    versions = f"{sys.version}|{numba.__version__}|{llvmlite.__version__}"
     base = Path(named) if named else platformdirs.user_cache_path("rmsprop", appauthor=False)
-    return base / f"kernels-{digest.hexdigest()[:16]}"
+    return base / f"kernels-{_hash(versions, *(str(module.__file__) for module in _SHARED))[:16]}"
+
+
+@cache
+def _hash(text: str, *sources: str) -> str:
+    """Hash a text and the contents of files."""
+    digest = hashlib.sha256(text.encode())
+    for source in sources:
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()
 
 
 def cached(dispatcher: Any) -> Any:
     """Let a Numba dispatcher look for its machine code on disk before it compiles."""
-    dispatcher._cache = _KernelCache(dispatcher.__name__)
+    dispatcher._cache = KernelCache(dispatcher.__name__, (dispatcher.py_func.__code__.co_filename,))
     return dispatcher
 
 
@@ -84,11 +96,16 @@ def _without_failing(action: Callable[[Path], T]) -> T | None:
     return None
 
 
-class _KernelCache(_Cache):
-    """Numba's interface of a function's cache: one file a signature and processor."""
+class KernelCache(_Cache):
+    """Numba's interface of a function's cache: one file a signature and processor.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        name: of the file.
+        sources: paths of the modules that the function is made of, besides those that all are.
+    """
+
+    def __init__(self, name: str, sources: Sequence[str]) -> None:
+        self._name, self._sources = name, sources
 
     @property
     def cache_path(self) -> str:
@@ -119,7 +136,7 @@ class _KernelCache(_Cache):
         _without_failing(save)
 
     def _file(self, signature: Any, codegen: Any) -> str:
-        key = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()
+        key = _hash(repr((signature, codegen.magic_tuple())), *self._sources)
         return f"{self._name}-{key[:24]}"
 
     def enable(self) -> None:

@@ -1,85 +1,79 @@
-"""Numbers that do not lie side by side: gathered into scratch memory and returned.
+"""Numbers that do not stand side by side: gathered into scratch memory and returned.
 
-`layouts` is an int64 table with a row a tensor: the number of axes, then, each padded to the same width, the lengths of
-the axes, the variable's strides and the gradient's strides in bytes (negative ones too). Elements are numbered with the
-last axis running fastest; which axis is the last is the caller's choice (`rmsprop.engines._kinds`).
+A layout is the address of int64 words: the number of axes, the lengths of the axes, the variable's strides and the
+gradient's strides in bytes (negative ones too). Elements are numbered with the last axis running fastest; which axis is
+the last is the caller's choice (`rmsprop._core.forms`).
 
-`rows` is an int64 table with a row a tensor: where a sparse gradient's row numbers begin in `numbers`, how many there
-are (-1: the gradient is dense), and how many elements a row holds. The row numbers of one tensor ascend.
+A sparse gradient has its rows side by side, and the ascending numbers of these rows as int64 words.
 """
 
 import numba
 
 from rmsprop._core.cpu.memory import advance, itemsize, load, pointer, store
+from rmsprop._core.cpu.words import greater, less, read
 
 #: Columns of a matrix in Fortran order that are read together: few enough for the first-level cache.
 _COLUMNS = 32
 
-_jit = numba.njit(error_model="numpy", nogil=True)
+#: Which strides of a layout: the variable's, or the gradient's.
+VARIABLE, GRADIENT = 1, 2
+
+_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 
 @_jit
-def _place(number, layout, strides):
-    """Give the byte offset of an element; `strides` is 1 for the variable's, 2 for the gradient's."""
-    width = (layout.size - 1) // 3
-    offset = 0
-    for axis in range(layout[0], 0, -1):
-        length = layout[axis]
-        offset += number % length * layout[strides * width + axis]
-        number //= length
-    return offset
-
-
-@_jit
-def _copy(scratch, i, outside, j, back):
-    """Copy one number to scratch memory, or back."""
-    if back is None:
-        store(scratch, i, load(outside, j))
-    else:
-        store(outside, j, load(scratch, i))
-
-
-@_jit
-def move(scratch, count, start, address, storage, compute, layout, strides, back):
+def move(scratch, count, start, address, storage, compute, layout, which, back):
     """Copy elements `start` to ``start + count`` to scratch memory; with `back` not None, from there to them."""
-    axes, width = layout[0], (layout.size - 1) // 3
-    length, step = layout[axes], layout[strides * width + axes]
+    axes = read(layout, 0)
+    strides = layout + 8 * axes * which
+    length, step = read(layout, axes), read(strides, axes)
     done = 0
     while done < count:
         number = start + done
-        place = address + _place(number, layout, strides)
+        place, rest = address, number
+        for axis in range(axes, 0, -1):
+            place += rest % read(layout, axis) * read(strides, axis)
+            rest //= read(layout, axis)
         column = number % length
+        height, width, row = 1, less(count - done, length - column), 0
         if column == 0 and axes > 1:
-            row = layout[strides * width + axes - 1]
-            rows = min(layout[axes - 1] - number // length % layout[axes - 1], (count - done) // length)
-            # Rows lie closer than columns, as in Fortran order: some columns at a time, so that a cache line that is
+            row = read(strides, axes - 1)
+            lines = read(layout, axes - 1)
+            lines = less(lines - number // length % lines, (count - done) // length)
+            # Rows are closer than columns, as in Fortran order: some columns at a time, so that a cache line that is
             # fetched for one row still is there for the next.
-            if rows > 1 and abs(row) < abs(step):
-                for first in range(0, length, _COLUMNS):
-                    for i in range(rows):
-                        for j in range(first, min(first + _COLUMNS, length)):
-                            one = pointer(place + i * row + j * step, storage, compute, "outside")
-                            _copy(scratch, done + i * length + j, one, 0, back)
-                done += rows * length
-                continue
-        run = min(count - done, length - column)
-        outside = pointer(place, storage, compute, "outside")
-        if step == itemsize(outside):
-            for i in range(run):
-                _copy(scratch, done + i, outside, i, back)
-        else:
-            for i in range(run):
-                _copy(scratch, done + i, pointer(place + i * step, storage, compute, "outside"), 0, back)
-        done += run
+            if lines > 1 and abs(row) < abs(step):
+                height, width = lines, length
+        block = _COLUMNS if height > 1 else width
+        for first in range(0, width, block):
+            some = less(block, width - first)
+            for i in range(height):
+                source = place + i * row + first * step
+                target = advance(scratch, done + i * length + first)
+                outside = pointer(source, storage, compute, "outside")
+                if step == itemsize(outside):
+                    for j in range(some):
+                        if back is None:
+                            store(target, j, load(outside, j))
+                        else:
+                            store(outside, j, load(target, j))
+                else:
+                    for j in range(some):
+                        one = pointer(source + j * step, storage, compute, "outside")
+                        if back is None:
+                            store(target, j, load(one, 0))
+                        else:
+                            store(one, 0, load(target, j))
+        done += height * width
 
 
 @_jit
-def first_row(start, rows, numbers):
+def first_row(start, many, length, numbers):
     """Find the first row of a sparse gradient that reaches beyond element `start`, by bisection."""
-    row, end, length = rows[0], rows[0] + rows[1], max(1, rows[2])
+    row, end = 0, many
     while row < end:
         middle = (row + end) // 2
-        if numbers[middle] < start // length:
+        if read(numbers, middle) < start // length:
             row = middle + 1
         else:
             end = middle
@@ -87,24 +81,22 @@ def first_row(start, rows, numbers):
 
 
 @_jit
-def reaches(count, start, rows, numbers):
-    """Whether a sparse gradient has numbers among elements `start` to ``start + count``; all others are 0."""
-    row = first_row(start, rows, numbers)
-    return row < rows[0] + rows[1] and numbers[row] * rows[2] < start + count
+def gather_rows(scratch, count, start, address, storage, compute, many, length, numbers):
+    """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros.
 
-
-@_jit
-def gather_rows(scratch, count, start, address, storage, compute, rows, numbers):
-    """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros."""
+    Nothing is filled in, and False given, if all of these are zeros that no row holds.
+    """
+    if length == 0:
+        return False
+    row = first_row(start, many, length, numbers)
+    if row >= many or read(numbers, row) * length >= start + count:
+        return False
     for i in range(count):
         store(scratch, i, 0.0)
-    first, many, length = rows[0], rows[1], rows[2]
-    if length == 0:
-        return
-    row = first_row(start, rows, numbers)
-    while row < first + many and numbers[row] * length < start + count:
-        place = numbers[row] * length - start
-        source = advance(pointer(address, storage, compute, "outside"), (row - first) * length)
-        for i in range(max(0, -place), min(length, count - place)):
+    while row < many and read(numbers, row) * length < start + count:
+        place = read(numbers, row) * length - start
+        source = advance(pointer(address, storage, compute, "outside"), row * length)
+        for i in range(greater(0, -place), less(length, count - place)):
             store(scratch, place + i, load(source, i))
         row += 1
+    return True

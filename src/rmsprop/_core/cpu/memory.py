@@ -92,6 +92,44 @@ def advance(typing_context: Any, source: Any, count: Any) -> Any:
     return source(source, types.int64), generate
 
 
+@intrinsic(prefer_literal=True)
+def column_pointer(
+    typing_context: Any, where: Any, column: Any, stride: Any, start: Any, storage: Any, compute: Any, operand: Any
+) -> Any:
+    """Make a pointer to element `start` of what a column of WHERE says; None where `column` is.
+
+    Args:
+        where: address of the tensor's word in the first column.
+        column: number of the column.
+        stride: words in a column.
+        start: number of the element.
+        storage: a dtype.
+        compute: a dtype.
+        operand: the literal name of the operand.
+    """
+    given = where, column, stride, start, storage, compute, operand
+    if column is types.none:
+        return _nothing(*given)
+    kind = Pointer(_STORAGE[storage.dtype], compute.dtype, operand.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        where, _, stride, start = arguments[:4]
+        number = builder.mul(_I64(column.literal_value), stride)
+        place = builder.gep(builder.inttoptr(where, _I64.as_pointer()), [number])
+        base = builder.inttoptr(builder.load(place), _BYTES)
+        return builder.bitcast(_element(builder, kind, base, start), _BYTES)
+
+    return kind(types.int64, column, types.int64, types.int64, storage, compute, operand), generate
+
+
+@intrinsic
+def first_given(typing_context: Any, this: Any, other: Any) -> Any:
+    """Give `this`, or the other where this is None."""
+    place = 1 if this is types.none else 0
+    result = other if place else this
+    return result(this, other), lambda context, builder, signature, arguments: arguments[place]
+
+
 @intrinsic
 def itemsize(typing_context: Any, source: Any) -> Any:
     """Give the bytes of one stored number, known while compiling."""

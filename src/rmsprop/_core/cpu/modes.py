@@ -18,8 +18,8 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _tools: Any = cgutils
 
 _MACHINE: Final = platform.machine().lower()
-_X86: Final = _MACHINE in ("x86_64", "amd64")
-_ARM: Final = _MACHINE in ("arm64", "aarch64")
+IS_X86: Final = _MACHINE in ("x86_64", "amd64")
+IS_ARM: Final = _MACHINE in ("arm64", "aarch64")
 
 #: Bits of x86's MXCSR: those that are cleared (flush to zero, the direction of rounding, subnormals are zeros), and
 #: those that are set (no exception traps).
@@ -37,9 +37,9 @@ def compute_exactly(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         mode = _read(builder)
-        if _X86:
+        if IS_X86:
             _write(builder, builder.or_(builder.and_(mode, _I64(~_X86_CLEARED)), _I64(_X86_SET)))
-        elif _ARM:
+        elif IS_ARM:
             _write(builder, builder.and_(mode, _I64(~_ARM_CLEARED)))
         return mode
 
@@ -58,19 +58,19 @@ def restore(typing_context: Any, mode: Any) -> Any:
 
 
 def _read(builder: Any) -> Any:
-    if _X86:
+    if IS_X86:
         place = _tools.alloca_once(builder, _I32)
         _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
         return builder.zext(builder.load(place), _I64)
-    return _call(builder, "llvm.aarch64.get.fpcr", _I64) if _ARM else _I64(0)
+    return _call(builder, "llvm.aarch64.get.fpcr", _I64) if IS_ARM else _I64(0)
 
 
 def _write(builder: Any, mode: Any) -> None:
-    if _X86:
+    if IS_X86:
         place = _tools.alloca_once(builder, _I32)
         builder.store(builder.trunc(mode, _I32), place)
         _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
-    elif _ARM:
+    elif IS_ARM:
         _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
 
 

@@ -1,0 +1,145 @@
+"""The threads of the team: started when there is a job for them, ended with the process, started anew after a fork."""
+
+import atexit
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import numpy
+
+from rmsprop._core.cpu import team
+from rmsprop._core.cpu.kernels import entry
+
+#: Bytes of a semaphore: more than any system's has.
+_SEMAPHORE: Final = 128
+
+
+class _System:
+    """The system's semaphores: the addresses of functions that `rmsprop._core.cpu.words.call_system` calls.
+
+    Attributes:
+        wait: sleeps until somebody posts; given a handle and -1, which Windows and macOS take for "without end".
+        post: wakes one who sleeps; given a handle and 1, which Windows takes for how many.
+        yields: lets other threads run.
+    """
+
+    def __init__(self) -> None:
+        if sys.platform == "win32":
+            library = ctypes.WinDLL("kernel32")
+            names = "WaitForSingleObject", "ReleaseSemaphore", "SwitchToThread"
+        else:
+            library = ctypes.CDLL(None)
+            names = ("sem_wait", "sem_post", "sched_yield")
+            if sys.platform == "darwin":  # which has no unnamed semaphores of POSIX's
+                names = "dispatch_semaphore_wait", "dispatch_semaphore_signal", "sched_yield"
+        self._library = library
+        self.wait, self.post, self.yields = (_address(getattr(library, name)) for name in names)
+
+    def semaphore(self) -> tuple[int, Any]:
+        """Make a semaphore: its handle, and what must live as long as it."""
+        if sys.platform == "win32":
+            self._library.CreateSemaphoreW.restype = ctypes.c_void_p
+            return self._library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None), None
+        if sys.platform == "darwin":
+            self._library.dispatch_semaphore_create.restype = ctypes.c_void_p
+            self._library.dispatch_semaphore_create.argtypes = [ctypes.c_long]
+            return self._library.dispatch_semaphore_create(0), None
+        memory = ctypes.create_string_buffer(_SEMAPHORE)
+        if self._library.sem_init(memory, 0, 0):
+            raise OSError("no semaphore")
+        return ctypes.addressof(memory), memory
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+@cache
+def _system() -> _System | None:
+    """Give the system's semaphores; None where they are not known, and every job is done by its leader."""
+    try:
+        return _System()
+    except (OSError, AttributeError):
+        return None
+
+
+@cache
+def _serve() -> Callable[[int, int], None]:
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+    return kind(entry("serve"))
+
+
+class _Team:
+    """Helpers, and their mailboxes as `rmsprop._core.cpu.team` reads them.
+
+    Attributes:
+        address: of the team's words, the same for as long as the process lives, and in its forked children.
+    """
+
+    def __init__(self) -> None:
+        words = team.BOXES + team.MOST * team.BOX
+        memory = numpy.zeros(words + 8, numpy.int64)
+        self._words = memory[-memory.ctypes.data // 8 % 8 :][:words]  # from the beginning of a cache line
+        self.address = self._words.ctypes.data
+        self._threads: list[threading.Thread] = []
+        self._kept: list[Any] = []
+        self._starting = threading.Lock()
+        self._ended = False
+
+    def have(self, helpers: int) -> None:
+        """Start threads until there are so many, or the system gives no more."""
+        if len(self._threads) >= min(helpers, team.MOST) or self._ended:
+            return
+        system = _system()
+        if system is None:
+            return
+        with self._starting:
+            self._words[[team.WAIT, team.POST, team.YIELD]] = system.wait, system.post, system.yields
+            while len(self._threads) < min(helpers, team.MOST) and not self._ended:
+                if not self._start(system):
+                    break
+
+    def _start(self, system: _System) -> bool:
+        number = len(self._threads)
+        box = team.BOXES + team.BOX * number
+        try:
+            self._words[box + team.HANDLE], kept = system.semaphore()
+            # Nobody waits for it at the end of the interpreter, which may begin meanwhile.
+            arguments = self.address + 8 * box, self.address
+            thread = threading.Thread(target=_serve(), args=arguments, name="rmsprop", daemon=True)
+            self._kept.append(kept)
+            self._threads.append(thread)
+            thread.start()
+        except (OSError, RuntimeError, MemoryError):
+            # The system gives no more, or the interpreter is shutting down. A mailbox that nobody reads is harmless:
+            # who leads takes the mail back.
+            del self._threads[number:]
+            return False
+        self._words[team.HELPERS] = number + 1
+        return True
+
+    def end(self) -> None:
+        """Let all threads come to their end: one that wakes while the interpreter is taken down may crash it."""
+        self._ended = True
+        self._words[team.HELPERS] = 0
+        end = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(entry("dismiss")) if self._threads else None
+        for number, thread in enumerate(self._threads):
+            if end is not None and thread.ident is not None:
+                end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
+                thread.join()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, which has none of the threads."""
+        self._words[:] = 0
+        self._threads, self._kept, self._starting = [], [], threading.Lock()
+
+
+THE_TEAM: Final = _Team()
+
+atexit.register(THE_TEAM.end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THE_TEAM.renew)

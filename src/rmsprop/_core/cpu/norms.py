@@ -1,0 +1,159 @@
+"""Sums of squares in float64, in an order that neither threads nor strides change, and what a step makes of them.
+
+A gradient's elements are summed in row-major order: each norm chunk of `CHUNK` numbers by lanes, then the chunks one
+after the other. `prepare` turns these sums into what each gradient is multiplied by.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import numba
+import numpy
+
+from rmsprop._core import scales
+from rmsprop._core.cpu.gather import GRADIENT, gather_rows, move
+from rmsprop._core.cpu.memory import advance, load, pointer, storage_tag, store
+from rmsprop._core.cpu.pieces import compiled_for
+from rmsprop._core.cpu.words import less, read, read_column, read_float, read_whole, write_float
+from rmsprop._core.tables import (
+    CHUNK,
+    COUNTERS,
+    GATHERED,
+    GROUP,
+    HEAD,
+    JOB,
+    JOB_WORDS,
+    LANES,
+    ROW,
+    SCALES,
+    WHERE,
+)  # fmt: skip
+
+_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+
+_DOUBLE = numpy.dtype(numpy.float64)
+_TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = (
+    HEAD.index(name)
+    for name in (
+        "tensors", "where", "partials", "squares", "scales", "members", "group_table", "groups", "given", "iterations",
+        "norm_jobs", "norms",
+    )
+)  # fmt: skip
+_TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "partial", "size", "layout", "row"))
+_ROWS, _ROW_TABLE = COUNTERS + JOB.index("rows"), COUNTERS + JOB.index("row_table")
+_ROW_BYTES, _JOB_BYTES, _GROUP_BYTES = 8 * len(ROW), 8 * JOB_WORDS, 8 * len(GROUP)
+_LIMIT, _JOINT, _FREQUENCY, _FACTOR, _OVERWRITE = (
+    GROUP.index(name) for name in ("limit", "joint", "frequency", "factor", "overwrite")
+)
+_ADDRESS, _NUMBERS, _COUNT = (WHERE.index(name) for name in ("gradient", "row_numbers", "row_count"))
+
+
+def make(key: Any) -> Any:
+    """Give what sums the squares of a part of one gradient, for `rmsprop._core.cpu.pieces.over_pieces`."""
+    gradients = storage_tag(key.storage[0])
+
+    @partial(compiled_for, key)
+    def sum_chunks(head, row, start, count, numbers, lanes):
+        partials = head + read(head, _PARTIALS) + 8 * (read(row, _PARTIAL) + start // CHUNK)
+        for first in range(0, count, CHUNK):
+            # Element i in lane i % LANES, lanes folded in halves.
+            for lane in range(LANES):
+                store(lanes, lane, 0.0)
+            some = less(CHUNK, count - first)
+            whole = some // LANES * LANES
+            for begin in range(first, first + whole, LANES):
+                line = advance(numbers, begin)
+                for lane in range(LANES):
+                    number = load(line, lane)
+                    store(lanes, lane, load(lanes, lane) + number * number)
+            for i in range(some - whole):
+                number = load(numbers, first + whole + i)
+                store(lanes, i, load(lanes, i) + number * number)
+            width = LANES // 2
+            while width > 0:
+                for lane in range(width):
+                    store(lanes, lane, load(lanes, lane) + load(lanes, lane + width))
+                width //= 2
+            write_float(partials, first // CHUNK, load(lanes, 0))
+
+    if key.form == "flat":
+
+        def do(head, row, start, count, scratch):
+            where = head + read(head, _WHERE) + 8 * read(row, _TENSOR)
+            address = read_column(where, _ADDRESS, read(head, _TENSORS))
+            numbers = advance(pointer(address, gradients, _DOUBLE, "gradient"), start)
+            sum_chunks(head, row, start, count, numbers, pointer(scratch, _DOUBLE, _DOUBLE, "lanes"))
+
+    else:
+
+        def do(head, row, start, count, scratch):
+            where = head + read(head, _WHERE) + 8 * read(row, _TENSOR)
+            stride, layout, length = read(head, _TENSORS), head + read(row, _LAYOUT), read(row, _ROW)
+            lanes = pointer(scratch, _DOUBLE, _DOUBLE, "lanes")
+            numbers = pointer(scratch + 8 * LANES, _DOUBLE, _DOUBLE, "gradient")
+            address = read_column(where, _ADDRESS, stride)
+            for first in range(0, count, GATHERED):
+                some = less(GATHERED, count - first)
+                if length < 0:
+                    move(numbers, some, start + first, address, gradients, _DOUBLE, layout, GRADIENT, None)
+                    sum_chunks(head, row, start + first, some, numbers, lanes)
+                else:
+                    many, rows = read_column(where, _COUNT, stride), read_column(where, _NUMBERS, stride)
+                    if gather_rows(numbers, some, start + first, address, gradients, _DOUBLE, many, length, rows):
+                        sum_chunks(head, row, start + first, some, numbers, lanes)
+                    else:
+                        partials = head + read(head, _PARTIALS) + 8 * (read(row, _PARTIAL) + (start + first) // CHUNK)
+                        for chunk in range((some + CHUNK - 1) // CHUNK):
+                            write_float(partials, chunk, 0.0)
+
+    return compiled_for(key, do)
+
+
+@_jit
+def fold(head):
+    """Add up the chunks of each gradient, in their order."""
+    squares, partials = head + read(head, _SQUARES), head + read(head, _PARTIALS)
+    for tensor in range(read(head, _TENSORS)):
+        write_float(squares, tensor, 0.0)
+    for number in range(read(head, _NORM_JOBS)):
+        job = head + read(head, _NORMS) + _JOB_BYTES * number
+        table = head + read(job, _ROW_TABLE)
+        for place in range(read(job, _ROWS)):
+            row = table + _ROW_BYTES * place
+            total, first = 0.0, read(row, _PARTIAL)
+            for chunk in range((read(row, _SIZE) + CHUNK - 1) // CHUNK):
+                total += read_float(partials, first + chunk)
+            write_float(squares, read(row, _TENSOR), total)
+
+
+_clip_scale = _jit(scales.clip_scale)
+
+
+@_jit
+def prepare(head):
+    """Find what each gradient is multiplied by, and whether averages overwrite: what a plan cannot know."""
+    done, groups = read(head, _ITERATIONS), head + read(head, _TABLE)
+    for number in range(read(head, _GROUPS)):
+        group = groups + _GROUP_BYTES * number
+        every = read_whole(group, _FREQUENCY)
+        write_float(group, _OVERWRITE, 1.0 if every > 0 and done % every == every - 1 else 0.0)
+    if read(head, _GIVEN) == SCALES:
+        return
+    squares, found = head + read(head, _SQUARES), head + read(head, _SCALES)
+    members, tensors = head + read(head, _MEMBERS), read(head, _TENSORS)
+    total = 0.0
+    for tensor in range(tensors):
+        group = groups + _GROUP_BYTES * read(members, tensor)
+        if read_float(group, _JOINT) != 0.0:
+            factor = read_float(group, _FACTOR)
+            total += read_float(squares, tensor) * (factor * factor)
+    norm = math.sqrt(total)
+    for tensor in range(tensors):
+        group = groups + _GROUP_BYTES * read(members, tensor)
+        limit, factor = read_float(group, _LIMIT), read_float(group, _FACTOR)
+        scale = factor
+        if limit > 0.0:
+            own = math.sqrt(read_float(squares, tensor) * (factor * factor))
+            scale = factor * _clip_scale(own, norm, limit, read_float(group, _JOINT) != 0.0)
+        write_float(found, tensor, scale)

@@ -1,0 +1,84 @@
+"""How a kernel goes through its job: it takes pieces until there are none, and finds the tensors of each.
+
+The elements of all tensors of a launch are numbered together, so that a piece is a part of a tensor or several small
+ones. Pieces are independent: the bits do not depend on who does which.
+"""
+
+import hashlib
+from typing import Any
+
+import numba
+
+from rmsprop._core.cpu.modes import compute_exactly, restore
+from rmsprop._core.cpu.words import add_shared, greater, less, read
+from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW
+
+_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+
+_NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
+_PIECES, _TAKE, _LENGTH, _HEAD, _ROWS, _TABLE = (
+    COUNTERS + JOB.index(name) for name in ("pieces", "take", "length", "head", "rows", "row_table")
+)
+_BEGIN, _SIZE, _WIDTH = ROW.index("begin"), ROW.index("size"), 8 * len(ROW)
+_SCRATCH, _BYTES = HEAD.index("scratch"), HEAD.index("scratch_bytes")
+
+
+def compiled_for(key: Any, function: Any) -> Any:
+    """Let Numba compile a function whose constants a kernel's key decides.
+
+    Compiled code knows functions by their names, also that of another process in the cache: each gets one of its own.
+    """
+    function.__qualname__ = f"{function.__name__}_{name_of(key)}"
+    return _jit(function)
+
+
+def name_of(key: Any) -> str:
+    """Give a name that no other kernel has."""
+    return f"{key.work}_{hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]}"
+
+
+def over_pieces(key: Any, do: Any) -> Any:
+    """Give a kernel: a function of a job's address.
+
+    Args:
+        key: of the kernel.
+        do: does elements `start` to ``start + count`` of a row's tensor: of the head, the row, `start`, `count` and
+            scratch memory of this thread's own, all addresses or numbers; compiled.
+    """
+
+    def kernel(job):
+        pieces, take, length = read(job, _PIECES), read(job, _TAKE), read(job, _LENGTH)
+        first = add_shared(job + _NEXT, take)
+        if first < pieces:
+            mode = compute_exactly()
+            head = job + read(job, _HEAD)
+            table, rows = head + read(job, _TABLE), read(job, _ROWS)
+            scratch = head + read(head, _SCRATCH) + add_shared(job + _ARRIVED, 1) * read(head, _BYTES)
+            while first < pieces:
+                last = less(first + take, pieces)
+                for piece in range(first, last):
+                    begin, end = piece * length, (piece + 1) * length
+                    # The last row that begins at or before the piece, by bisection.
+                    number, beyond = 0, rows
+                    while beyond - number > 1:
+                        middle = (number + beyond) // 2
+                        if read(table + _WIDTH * middle, _BEGIN) <= begin:
+                            number = middle
+                        else:
+                            beyond = middle
+                    while number < rows:
+                        row = table + _WIDTH * number
+                        origin = read(row, _BEGIN)
+                        if origin >= end:
+                            break
+                        start = greater(0, begin - origin)
+                        stop = less(read(row, _SIZE), end - origin)
+                        if start < stop:
+                            do(head, row, start, stop - start, scratch)
+                        number += 1
+                add_shared(job + _FINISHED, last - first)
+                first = add_shared(job + _NEXT, take)
+            restore(mode)
+
+    kernel.__name__ = kernel.__qualname__ = name_of(key)
+    return kernel

@@ -1,0 +1,138 @@
+"""A few threads that help with the pieces of a job, and wait in compiled code: nobody needs the interpreter for it.
+
+Numba's own parallel loops are not used: their OpenMP layer kills a forked child and their workqueue layer aborts when
+two threads of the caller's program call at once. A helper here is a Python thread that calls `serve` once and stays in
+it without the interpreter's lock; `rmsprop._core.cpu.helpers` starts them. It looks for mail a little while, then
+sleeps on a semaphore of the system's.
+
+Each helper has a mailbox. Who leads a job puts its address into some that are empty, does pieces itself, and takes back
+what has not been read: so it waits for those helpers only that have begun, and when it returns nobody knows the job.
+Several jobs may be led at once; each gets the helpers that are free.
+"""
+
+from typing import Any, Final
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from rmsprop._core.cpu.modes import IS_ARM, IS_X86
+from rmsprop._core.cpu.words import (
+    call,
+    call_system,
+    exchange_shared,
+    less,
+    read,
+    read_shared,
+    replace_shared,
+    write_shared,
+)  # fmt: skip
+from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT
+
+#: Numba's helpers, which have no types.
+_tools: Any = cgutils
+
+_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+
+#: Helpers of a team at most.
+MOST: Final = 255
+
+#: Words of the team: how many help, and the system's functions. Then the mailboxes, of `BOX` words each: the mail,
+#: whether the helper sleeps, and the semaphore that it sleeps on.
+HELPERS, WAIT, POST, YIELD, BOXES = 0, 1, 2, 3, 16
+MAIL, ASLEEP, HANDLE, BOX = 0, 1, 2, 16
+
+#: What a mailbox holds besides the address of a job, which is even: nothing, or that the helper is to end.
+EMPTY, END = 0, -1
+
+#: How often a helper looks for mail before it sleeps, some 50 microseconds: a step after another comes sooner.
+_LOOKS: Final = 2000
+
+#: How often a leader looks whether a helper is done before it lets others run.
+_PATIENCE: Final = 1000
+
+_KERNEL, _PIECES, _TAKE, _HEAD, _THREADS = (
+    COUNTERS + JOB.index(name) for name in ("kernel", "pieces", "take", "head", "threads")
+)
+_TEAM = HEAD.index("team")
+
+
+@intrinsic
+def _pause(typing_context: Any) -> Any:
+    """Tell the processor that this thread waits for a word to change."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if IS_X86 or IS_ARM:
+            name, given = ("llvm.x86.sse2.pause", []) if IS_X86 else ("llvm.aarch64.hint", [ir.IntType(32)(1)])
+            kind = ir.FunctionType(ir.VoidType(), [one.type for one in given])
+            builder.call(_tools.get_or_insert_function(builder.module, kind, name), given)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def serve(box, team):
+    """Help with what comes into a mailbox, until there is the word to end."""
+    looks = 0
+    while True:
+        mail = read_shared(box + 8 * MAIL)
+        if mail == END:
+            return
+        if mail != EMPTY:
+            if replace_shared(box + 8 * MAIL, mail, mail + 1):
+                call(read(mail, _KERNEL), mail)
+                write_shared(box + 8 * MAIL, EMPTY)
+            looks = 0
+        elif looks < _LOOKS:
+            looks += 1
+            _pause()
+        else:
+            # In this order, and the leader's the other way round: it sees that this sleeps, or this sees the mail.
+            write_shared(box + 8 * ASLEEP, 1)
+            if read_shared(box + 8 * MAIL) == EMPTY:
+                call_system(read(team, WAIT), read(box, HANDLE), -1)
+            exchange_shared(box + 8 * ASLEEP, 0)
+            looks = 0
+
+
+@_jit
+def lead(job):
+    """Do all pieces of a job, with the helpers that are free; nobody works on it any more when this returns."""
+    write_shared(job + 8 * NEXT, 0)
+    write_shared(job + 8 * FINISHED, 0)
+    write_shared(job + 8 * ARRIVED, 0)
+    take = read(job, _TAKE)
+    wanted = less(read(job, _THREADS), (read(job, _PIECES) + take - 1) // take) - 1
+    helpers, team = 0, 0
+    if wanted > 0:
+        head = job + read(job, _HEAD)
+        team = read(head, _TEAM)
+        helpers = read_shared(team + 8 * HELPERS) if team != 0 else 0
+        for number in range(helpers):
+            box = team + 8 * BOXES + 8 * BOX * number
+            if replace_shared(box + 8 * MAIL, EMPTY, job):
+                if exchange_shared(box + 8 * ASLEEP, 0) == 1:
+                    call_system(read(team, POST), read(box, HANDLE), 1)
+                wanted -= 1
+                if wanted == 0:
+                    break
+    call(read(job, _KERNEL), job)
+    for number in range(helpers):
+        box = team + 8 * BOXES + 8 * BOX * number
+        replace_shared(box + 8 * MAIL, job, EMPTY)
+        looks = 0
+        while read_shared(box + 8 * MAIL) == job + 1:
+            looks += 1
+            if looks < _PATIENCE:
+                _pause()
+            else:
+                call_system(read(team, YIELD), 0, 0)
+
+
+def dismiss(box, team):
+    """Let a helper come to its end, after what it does."""
+    while not replace_shared(box + 8 * MAIL, EMPTY, END):
+        call_system(read(team, YIELD), 0, 0)
+    if exchange_shared(box + 8 * ASLEEP, 0) == 1:
+        call_system(read(team, POST), read(box, HANDLE), 1)

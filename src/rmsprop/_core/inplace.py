@@ -1,0 +1,167 @@
+"""Steps in place, on memory of the CPU that stays where it is: variables, their slots, and a run for each pattern.
+
+What holds for a pattern of gradients - which are there, how they are stored, how they are in memory - is planned once
+and kept. NumPy's and torch's engines step through this.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy
+
+from rmsprop._core.arrays import Array, address, memory_order, packed_address
+from rmsprop._core.fallback import kernels, told
+from rmsprop._core.forms import Gradient, Kind, norm_form, row_size, step_form
+from rmsprop._core.options import Options
+from rmsprop._core.plan import Plan, Tensor
+from rmsprop._core.rows import RowSparse
+from rmsprop._core.run import Run
+from rmsprop._core.scalars import changing, constants, fill_group, storage_of
+from rmsprop._core.switches import native_by_default
+from rmsprop._core.tables import SCALARS, STATE
+
+#: Runs kept: gradients may come and go (None) in some patterns, not in endless ones.
+_RUNS: Final = 64
+
+
+class Member(NamedTuple):
+    """A variable that steps may move.
+
+    Attributes:
+        variable: its array.
+        slots: slot name -> array without gaps, its axes in memory as the variable's.
+        options: the checked arguments.
+        decays: whether weight decay applies.
+        scaled: whether its gradient is multiplied by a number although no norm clips.
+        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
+        group: number of the row of options.
+    """
+
+    variable: Array
+    slots: Mapping[str, Array]
+    options: Options
+    decays: bool
+    scaled: bool = False
+    turn: int = 0
+    group: int = 0
+
+    def on(self) -> tuple[str, ...]:
+        """Name the slots and scalars that are on."""
+        found = {"variable", *self.slots, *constants(self.options, self.decays), *changing(self.options)}
+        if self.scaled:
+            found.add("clip_scale")
+        return tuple(name for name in (*STATE, *SCALARS) if name in found)
+
+    def tensor(self, kind: Kind) -> Tensor:
+        """Say what it is, with a gradient of a kind."""
+        variable, options = self.variable, self.options
+        form, layout = step_form(variable, kind)
+        norm, norm_layout = norm_form(variable, kind) if options.clips_by_norm else ("flat", ())
+        return Tensor(
+            size=variable.size,
+            storage=storage_of(options, variable.dtype, kind[2]),
+            on=self.on(),
+            group=self.group,
+            clips=options.clips_by_norm,
+            form=form,
+            layout=layout,
+            norm_form=norm,
+            norm_layout=norm_layout,
+            row=row_size(variable.shape, kind),
+            turn=self.turn,
+        )
+
+
+class Runs:
+    """The runs of some variables, by the kinds of their gradients.
+
+    Args:
+        members: the variables.
+        threads: how many a launch may use.
+    """
+
+    def __init__(self, members: Sequence[Member], threads: int) -> None:
+        self.members, self._threads = list(members), threads
+        self._found: dict[tuple[Kind, ...], Run] = {}
+
+    def find(self, kinds: tuple[Kind, ...]) -> Run:
+        """Give the run for gradients of these kinds, ready but for their addresses and the step's numbers."""
+        run = self._found.pop(kinds, None)
+        if run is None:
+            if len(self._found) >= _RUNS:
+                self._found.pop(next(iter(self._found)))
+            run = self._make(kinds)
+        self._found[kinds] = run  # at the end, farthest from being dropped
+        return run
+
+    def _make(self, kinds: Sequence[Kind]) -> Run:
+        members = [self.members[index] for index, _, _ in kinds]
+        groups = 1 + max(member.group for member in self.members)
+        plan = Plan([member.tensor(kind) for member, kind in zip(members, kinds, strict=True)], groups)
+        run = Run(plan, self._threads, compiled=runs_kernels(members[0].options))
+        for place, (member, tensor) in enumerate(zip(members, plan.tensors, strict=True)):
+            order = memory_order(member.variable)
+            for name, array in (("variable", member.variable), *member.slots.items()):
+                if name == "variable" and tensor.form == "gathered":
+                    found = address(array)  # its strides are in the layout
+                else:
+                    dtype = tensor.storage.variable if name == "variable" else tensor.storage.slots
+                    found = packed_address(array.transpose(order), dtype, tensor.size)
+                run.where[name][place] = found
+        _fill(run, self.members)
+        return run
+
+    def set_options(self, members: Sequence[Member]) -> None:
+        """Take options that may have changed, for variables and slots that have not."""
+        if [one.on() for one in members] != [one.on() for one in self.members]:
+            self._found.clear()
+        self.members = list(members)
+        for run in self._found.values():
+            _fill(run, members)
+
+
+def _fill(run: Run, members: Sequence[Member]) -> None:
+    for group, options in {member.group: member.options for member in members}.items():
+        fill_group(run.groups, group, options)
+
+
+def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradient]) -> None:
+    """Say where this step's gradients are; they must live until it is done.
+
+    Args:
+        run: what does the step.
+        addresses: of their numbers.
+        gradients: they.
+    """
+    run.where["gradient"][:] = addresses
+    for place, gradient in enumerate(gradients):
+        if isinstance(gradient, RowSparse):
+            run.where["row_numbers"][place] = packed_address(gradient.indices, numpy.dtype(numpy.int64))
+            run.where["row_count"][place] = gradient.indices.size
+
+
+def against_kernels(options: Options, *, warns: bool = False) -> str:
+    """Why no compiled kernel does a step on arrays of the CPU; "" if one does.
+
+    Args:
+        options: the checked arguments.
+        warns: whether to say so, once in a process, to those who did not ask for it.
+
+    Warns:
+        UserWarning: kernels should do it, and cannot; see `rmsprop._core.fallback`.
+    """
+    if not options.jit_compile:
+        return "jit_compile=False"
+    reason = kernels()
+    return told(reason) if reason and warns and native_by_default() else reason
+
+
+def runs_kernels(options: Options) -> bool:
+    """Whether compiled kernels do a step; warns as `against_kernels` does."""
+    return not against_kernels(options, warns=True)
+
+
+def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:
+    """Count the kernel calls of a step."""
+    plan = Plan([members[kind[0]].tensor(kind) for kind in kinds], 1 + max([member.group for member in members]))
+    return len(plan.norms) + len(plan.steps)

@@ -1,0 +1,234 @@
+"""Which kernel serves which tensors of a step: the one planner, for every framework and for CUDA.
+
+A `Tensor` says what a tensor is, and never where: it is static and hashable, and a plan is made of nothing else. So a
+plan is the same for every step with such tensors, and its words belong to no process.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from rmsprop._core.tables import (
+    CHUNK,
+    COUNTERS,
+    GATHERED,
+    GROUP,
+    HEAD,
+    JOB,
+    JOB_WORDS,
+    LANES,
+    LINE,
+    PART,
+    ROW,
+    STATE,
+    STEP,
+    VERSION,
+    WHERE,
+    Storage,
+)  # fmt: skip
+
+Integers = NDArray[numpy.int64]
+
+#: Lengths of axes, and the strides in bytes of the variable and of the gradient.
+Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+Form = Literal["flat", "rows", "gathered"]
+Out = Literal["place", "targets", "streamed"]
+
+
+class Tensor(NamedTuple):
+    """What a variable of a step is, with its gradient and its slots.
+
+    Attributes:
+        size: how many numbers it has.
+        storage: how they are stored.
+        on: which slots it has and which scalars of the rule are on for it.
+        group: number of its row of options.
+        clips: whether a norm scales its gradient.
+        form: how a step finds its numbers: "flat", all contiguous in the same order; "rows", the variable contiguous,
+            of the gradient some rows; "gathered", through `layout`.
+        layout: its axes for a step, in the variable's order in memory; () unless it is gathered.
+        norm_form: how a norm finds the gradient's numbers, in row-major order.
+        norm_layout: its axes as they are; () if the norm's form is flat.
+        row: how many numbers a row of a sparse gradient has; -1 for a dense one.
+        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
+        aligned: whether all its arrays begin at multiples of 16 bytes, where a kernel has to know.
+        norm_aligned: likewise for the gradient in row-major order.
+    """
+
+    size: int
+    storage: Storage
+    on: tuple[str, ...]
+    group: int = 0
+    clips: bool = False
+    form: Form = "flat"
+    layout: Layout | tuple[()] = ()
+    norm_form: Form = "flat"
+    norm_layout: Layout | tuple[()] = ()
+    row: int = -1
+    turn: int = 0
+    aligned: bool = False
+    norm_aligned: bool = False
+
+
+class Kernel(NamedTuple):
+    """What a kernel is compiled for.
+
+    Attributes:
+        work: "step", or "squares" of gradients.
+        storage: how numbers are stored.
+        on: which slots and scalars there are; () for squares.
+        form: how it finds numbers; see `Tensor`.
+        out: where results go: in the operands' "place", to "targets", or there past the caches, "streamed".
+        aligned: see `Tensor`.
+    """
+
+    work: Literal["step", "squares"]
+    storage: Storage
+    on: tuple[str, ...]
+    form: Form
+    out: Out = "place"
+    aligned: bool = False
+
+    @property
+    def scratch(self) -> int:
+        """Bytes that each thread needs for itself."""
+        if self.work == "squares":
+            return 8 * (LANES if self.form == "flat" else LANES + GATHERED)
+        if self.form == "gathered":
+            return 16 * GATHERED
+        return (8 * CHUNK if self.form == "rows" else 0) + (8 * PART * len(STATE) if self.out == "streamed" else 0)
+
+
+class Launch(NamedTuple):
+    """Tensors that one kernel call serves.
+
+    Attributes:
+        kernel: which.
+        tensors: their places among the plan's.
+    """
+
+    kernel: Kernel
+    tensors: tuple[int, ...]
+
+
+def step_launches(tensors: Sequence[Tensor], out: Out = "place") -> list[Launch]:
+    """Sort tensors that have numbers by the kernel that steps them, in the order in which the launches are run."""
+    found: dict[Any, list[int]] = {}
+    for place, one in enumerate(tensors):
+        if one.size:
+            kernel = Kernel("step", one.storage, one.on, one.form, out, one.aligned)
+            found.setdefault((one.turn, kernel), []).append(place)
+    in_turn = sorted(found.items(), key=lambda item: item[0][0])
+    return [Launch(kernel, tuple(places)) for (_, kernel), places in in_turn]
+
+
+def norm_launches(tensors: Sequence[Tensor]) -> list[Launch]:
+    """Sort tensors whose gradients are scaled by a norm by the kernel that sums their squares."""
+    found: dict[Kernel, list[int]] = {}
+    for place, one in enumerate(tensors):
+        if one.size and one.clips:
+            double = numpy.dtype(numpy.float64)
+            storage = Storage(one.storage.gradient, double, double, double)
+            form: Form = "flat" if one.norm_form == "flat" else "gathered"
+            kernel = Kernel("squares", storage, (), form, aligned=one.norm_aligned)
+            found.setdefault(kernel, []).append(place)
+    return [Launch(kernel, tuple(places)) for kernel, places in found.items()]
+
+
+class Plan:
+    """The launches of a step, and its memory as it is before the step is known.
+
+    Args:
+        tensors: what is stepped.
+        groups: rows of options.
+        out: where results go.
+
+    Attributes:
+        tensors: as given.
+        norms: the launches that sum squares.
+        steps: those that step.
+        words: tables of `rmsprop._core.tables`; jobs without the addresses of kernels, and no scratch memory.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], groups: int = 1, out: Out = "place") -> None:
+        self.tensors, self.groups = tuple(tensors), groups
+        self.norms, self.steps = norm_launches(self.tensors), step_launches(self.tensors, out)
+        self._begin: dict[str, int] = {}
+        self.words: Integers = numpy.array(self._lay_out(), numpy.int64)
+
+    def begin(self, name: str) -> int:
+        """Give the number of the word at which a table of HEAD begins."""
+        return self._begin[name]
+
+    def _lay_out(self) -> list[int]:
+        """Give the words of all tables."""
+        count = len(self.tensors)
+        words = [0] * len(HEAD)
+        begin = self._begin
+        begin["where"] = _append(words, [0] * (len(WHERE) * count))
+        begin["group_table"] = _append(words, [0] * (len(GROUP) * self.groups))
+        begin["members"] = _append(words, [tensor.group for tensor in self.tensors])
+        begin["scales"] = _append(words, [0] * count)
+        begin["squares"] = _append(words, [0] * count)
+        partials = 0
+        norms, steps = list[int](), list[int]()
+        for launch in self.norms:
+            job, partials = self._job(words, launch, CHUNK, partials)
+            norms += job
+        for launch in self.steps:
+            job, _ = self._job(words, launch, STEP, 0)
+            steps += job
+        begin["norms"], begin["steps"] = _append(words, norms), _append(words, steps)
+        begin["partials"] = _append(words, [0] * partials)
+        for jobs, launches in (("norms", self.norms), ("steps", self.steps)):
+            for number in range(len(launches)):
+                at = begin[jobs] + JOB_WORDS * number
+                words[at + COUNTERS + JOB.index("head")] = -8 * at
+        scratch = max([one.kernel.scratch for one in (*self.norms, *self.steps)], default=0)
+        head = {name: 8 * at for name, at in begin.items()}
+        head |= {
+            "version": VERSION,
+            "tensors": count,
+            "groups": self.groups,
+            "scratch_bytes": -(-scratch // LINE) * LINE,
+        }
+        head |= {"norm_jobs": len(self.norms), "step_jobs": len(self.steps)}
+        words[: len(HEAD)] = [head.get(name, 0) for name in HEAD]
+        return words
+
+    def _job(self, words: list[int], launch: Launch, unit: int, partials: int) -> tuple[list[int], int]:
+        """Append the rows of a launch; give its job, and how many partial sums there are up to it.
+
+        Args:
+            words: all tables up to here.
+            launch: whose job it is.
+            unit: what numbers of elements each tensor begins at a multiple of.
+            partials: how many partial sums there were before it.
+        """
+        rows, begin, end = list[int](), 0, 0
+        squares = launch.kernel.work == "squares"
+        for place in launch.tensors:
+            one = self.tensors[place]
+            layout = one.norm_layout if squares else one.layout
+            at = _append(words, [len(layout[0]), *(number for part in layout for number in part)]) if layout else 0
+            found = {"begin": begin, "size": one.size, "tensor": place, "group": one.group, "layout": 8 * at}
+            found |= {"row": one.row, "partial": partials}
+            rows += [found[name] for name in ROW]
+            partials += -(-one.size // CHUNK)
+            end = begin + one.size
+            begin += -(-one.size // unit) * unit
+        length = GATHERED if launch.kernel.form == "gathered" else CHUNK
+        job = {"pieces": -(-end // length), "take": 1, "length": length, "rows": len(launch.tensors), "threads": 1}
+        job["row_table"] = 8 * _append(words, rows)
+        return [*[0] * COUNTERS, *(job.get(name, 0) for name in JOB)], partials
+
+
+def _append(words: list[int], table: Sequence[int]) -> int:
+    """Append a table from the beginning of a cache line, and give the number of its first word."""
+    words += [0] * (-len(words) % (LINE // 8))
+    begin = len(words)
+    words += table
+    return begin
