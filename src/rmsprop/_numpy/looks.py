@@ -1,7 +1,6 @@
 """Whether a step's arrays are as in the step before: asked of all of them at once, by compiled code."""
 
 import ctypes
-import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
@@ -9,7 +8,9 @@ from typing import Any
 
 import numpy
 
+from rmsprop._core import objects
 from rmsprop._core.arrays import Array, MemoryMap, address
+from rmsprop._core.objects import word, words
 from rmsprop._core.plan import Integers
 
 _WRITEABLE = 0x0400
@@ -25,14 +26,12 @@ class Looks:
     """
 
     def __init__(self, pairs: Sequence[tuple[Array, Array]], places: Sequence[int], memory: MemoryMap) -> None:
-        from rmsprop._core.cpu.kernels import entry
-        from rmsprop._core.cpu.looks import HEADER, LOOK
+        from rmsprop._core.cpu.kernels import c_function
+        from rmsprop._numpy import array_looks
 
         self._pairs = len(pairs)
         arrays = [*chain.from_iterable(pairs)]
-        self._pack = struct.Struct(f"{len(arrays)}q").pack_into
-        self._objects = bytearray(8 * len(arrays))
-        self._kept: list[Any] = [self._objects]  # what the table holds addresses of
+        self._kept: list[Any] = []  # what the table holds addresses of
         rows: list[int] = []
         for number, array in enumerate(arrays):
             fixed = number % 2 == 1
@@ -42,56 +41,52 @@ class Looks:
                 "strides": self._words(array.strides), "flags": _WRITEABLE if fixed else 0,
                 "nbytes": array.nbytes, "to": places[number // 2],
             }  # fmt: skip
-            rows += [found[name] for name in LOOK]
+            rows += [found[name] for name in array_looks.LOOK]
             self._kept.append(array.dtype)
         starts, ends = memory.intervals()
-        objects = ctypes.addressof(ctypes.c_char.from_buffer(self._objects))
         head = {
-            "count": len(arrays), "objects": objects, "header": object.__basicsize__, "intervals": len(starts),
+            "count": len(arrays), "header": object.__basicsize__, "intervals": len(starts),
             "starts": self._words(starts), "ends": self._words(ends),
         }  # fmt: skip
-        self._table = numpy.array([*(head[name] for name in HEADER), *rows], numpy.int64)
+        self._table = numpy.array([*(head[name] for name in array_looks.HEADER), *rows], numpy.int64)
         self._address = self._table.ctypes.data
         # Not one of those that release the interpreter's lock: nobody may change an array meanwhile.
-        self._look: Callable[[int], int] = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(entry("look"))
+        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self._look: Callable[[int, int], int] = kind(c_function(array_looks.look, "int64(int64, int64)", array_looks))
 
     def _words(self, numbers: Sequence[int]) -> int:
-        words: Integers = numpy.array([*numbers, 0], numpy.int64)
-        self._kept.append(words)
-        return words.ctypes.data
+        found: Integers = numpy.array([*numbers, 0], numpy.int64)
+        self._kept.append(found)
+        return found.ctypes.data
 
     def are_of(self, pairs: Sequence[Any]) -> bool:
         """Whether these are such pairs: the same variables, with gradients like those of before, wherever they are."""
         if len(pairs) != self._pairs or {*map(type, pairs)} != {tuple} or {*map(len, pairs)} != {2}:
             return False
-        self._pack(self._objects, 0, *map(id, chain.from_iterable(pairs)))
-        return self._look(self._address) == 1
+        arrays = [*chain.from_iterable(pairs)]
+        return self._look(self._address, id(arrays)) == 1
 
 
 @cache
 def can_look() -> bool:
     """Whether the fields of arrays are where they are expected: a trial with arrays of all kinds."""
-    from rmsprop._core.cpu.looks import AXES, DATA, DESCR, FLAGS, LENGTHS, STRIDES
+    from rmsprop._numpy.array_looks import AXES, DATA, DESCR, FLAGS, LENGTHS, STRIDES
 
     base = numpy.zeros((4, 6), numpy.float32)
     fixed = numpy.zeros(3)
     fixed.flags.writeable = False
     trials = (base, base[1:, ::2], base.T, numpy.zeros(()), numpy.zeros((0, 5)), fixed, numpy.arange(5)[::-1])
-    return all(
-        _word(array, -1) == id(numpy.ndarray)
-        and _word(array, DATA) == array.__array_interface__["data"][0]
-        and _word(array, AXES) & 0xFFFFFFFF == array.ndim
-        and _list(_word(array, LENGTHS), array.ndim) == array.shape
-        and _list(_word(array, STRIDES), array.ndim) == array.strides
-        and _word(array, DESCR) == id(array.dtype)
-        and bool(_word(array, FLAGS) & _WRITEABLE) == array.flags.writeable
+    return objects.are_known() and all(
+        word(id(array) + objects.TYPE) == id(numpy.ndarray)
+        and _field(array, DATA) == array.__array_interface__["data"][0]
+        and _field(array, AXES) & 0xFFFFFFFF == array.ndim
+        and words(_field(array, LENGTHS), array.ndim) == array.shape
+        and words(_field(array, STRIDES), array.ndim) == array.strides
+        and _field(array, DESCR) == id(array.dtype)
+        and bool(_field(array, FLAGS) & _WRITEABLE) == array.flags.writeable
         for array in trials
     )
 
 
-def _word(array: Array, number: int) -> int:
-    return ctypes.c_int64.from_address(id(array) + object.__basicsize__ + 8 * number).value
-
-
-def _list(at: int, count: int) -> tuple[int, ...]:
-    return tuple((ctypes.c_int64 * count).from_address(at)) if count else ()
+def _field(array: Array, number: int) -> int:
+    return word(id(array) + object.__basicsize__ + 8 * number)

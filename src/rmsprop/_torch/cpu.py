@@ -1,15 +1,11 @@
 """Steps on the CPU's memory, in place, by the kernels of the NumPy engine.
 
-`Native` is made for parameters and their state as they lie. Before each step it is asked whether they still lie so, by
-a few passes over all tensors that each are one call of C code a tensor: nothing else of a small model's step takes as
-long. Gradients are as before in most steps; then only their addresses are looked up. Else each is looked at.
-
-Kernels are given addresses. So what a tensor looks like, where it is and how large its storage is must be what was
-written down, all three: memory may be viewed anew as another type where it is, and be resized under its tensors.
+`Native` is made for parameters and their state as they are in memory. A step like the one before goes the short way
+(`rmsprop._torch.short_way`). Before any other, `takes` asks whether they still are so, and each gradient is looked at.
 """
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy
@@ -19,32 +15,33 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from rmsprop._core.arrays import MemoryMap, first_overlap, shares_memory
-from rmsprop._torch.arrays import as_array, gradient_array, reach
-from rmsprop._torch.items import Item
+from rmsprop._core.forms import ITSELF, ROWS, Kind, start_of, to_kernel_form
+from rmsprop._core.inplace import Member, Runs, set_gradients
+from rmsprop._core.run import Run
+from rmsprop._core.tables import NOTHING, SCALES
+from rmsprop._torch.arrays import as_array, gradient_array
+from rmsprop._torch.items import Group, Item, States
 from rmsprop._torch.looks import Looks
-from rmsprop.engines._buckets import Member, runs_kernels
-from rmsprop.engines._gradients import admit, start_of
-from rmsprop.engines._kinds import ROWS, Kind
-from rmsprop.engines._plan import Plan
+from rmsprop._torch.short_way import ShortWay, is_open
 
-#: Plans kept: gradients may come and go (None) in some patterns, not in endless ones.
-_PLANS = 64
+#: The public one, in Python, first asks whether it was given one tensor.
+_increment_version: Any = getattr(torch._C, "_increment_version", increment_version)
 
 # Called through `map`, these are the cheapest ways to ask many tensors.
 _start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
-_begin, _gradient = torch.UntypedStorage.data_ptr, attrgetter("grad")
 
 
 class Native:
-    """Parameters on the CPU with their state, and the plans to step them.
+    """Parameters on the CPU with their state, and the runs that step them.
 
     Args:
         items: those that have a gradient now.
+        groups: for each, the number of its group among those of the step.
         scaled: for each, whether its gradient is multiplied by a number although no norm clips.
         threads: how many a launch may use.
     """
 
-    def __init__(self, items: Sequence[Item], scaled: Sequence[bool], threads: int) -> None:
+    def __init__(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool], threads: int) -> None:
         self.parameters = [item.parameter for item in items]
         self._slots = [item.slots for item in items]
         self._threads = threads
@@ -55,20 +52,13 @@ class Native:
         # Used only in steps before which all of this is found to be so still: they keep no memory alive.
         variables = [as_array(parameter, holds=False) for parameter in self.parameters]
         slots = [{name: as_array(tensor, holds=False) for name, tensor in one.items()} for one in self._slots]
-        turns = turns_of(variables)
-        self._members = [
-            Member(variable, mine, item.group.options, item.decays, scales, turn)
-            for item, variable, mine, scales, turn in zip(items, variables, slots, scaled, turns, strict=True)
-        ]
+        members = zip(items, variables, slots, scaled, turns_of(variables), groups, strict=True)
+        self._runs = Runs([_member(*one) for one in members], threads)
+        self._groups = sorted({*groups})
         self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
-        self._plans: dict[tuple[Kind, ...], Plan] = {}
-        # Of the last step, if the next may go the short way: its plan, and its gradients' looks and lengths in bytes.
-        self._plan: Plan | None = None
-        self._usual: Looks | None = None
-        self._reaches: list[int] = []
-        # Where they were told to be, and how many bytes their storages had.
-        self._seen: list[int] | None = None
-        self._lengths: list[int] = []
+        # Of the last step, and how its gradients were in memory.
+        self._run: Run | None = None
+        self._kinds: list[Kind] = []
 
     def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
         """Whether memory is as it was: where it was, of the same types and order, and the state of the same tensors."""
@@ -90,108 +80,95 @@ class Native:
         same = len(items) == len(mine) and all(item.parameter is one for item, one in zip(items, mine, strict=True))
         return same and self.lies_there([item.slots for item in items])
 
-    def set_options(self, items: Sequence[Item], scaled: Sequence[bool]) -> None:
-        """Tell options that may have changed; the state is that of before."""
-        members = [
-            member._replace(options=item.group.options, decays=item.decays, scaled=scales)
-            for member, item, scales in zip(self._members, items, scaled, strict=True)
-        ]
-        self._plan = self._usual = None
-        if [one.pattern() for one in members] != [one.pattern() for one in self._members]:
-            self._plans.clear()
-        for plan in self._plans.values():
-            plan.set_constants(members)
-        self._members = members
+    def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
+        """Take options that may have changed; the state is that of before."""
+        self._run = None
+        self._groups = sorted({*groups})
+        self._runs.set_options(
+            [
+                member._replace(options=item.group.options, decays=item.decays, scaled=scales, group=group)
+                for member, item, group, scales in zip(self._runs.members, items, groups, scaled, strict=True)
+            ]
+        )
 
-    def usual_gradients(self, given: Sequence[Tensor] | None = None) -> Sequence[Tensor] | None:
-        """Give the gradients if they lie as in the last step, in memory that the step does not write to; else None.
-
-        Args:
-            given: they, if they are not the parameters' own.
-        """
-        if self._usual is None or self._plan is None:
-            return None
-        found = [*map(_gradient, self.parameters)] if given is None else given
-        try:
-            # Where there is none, or one that is sparse, this raises.
-            if not self._usual.are_of(found):
-                return None
-        except (TypeError, RuntimeError):
-            return None
-        storages = [*map(_storage, found)]
-        starts, sizes = [*map(_start, found)], [*map(_bytes, storages)]
-        if starts != self._seen or sizes != self._lengths:
-            touches = self._memory.touches
-            for start, size, begin, length in zip(starts, sizes, map(_begin, storages), self._reaches, strict=True):
-                end = start + length
-                if length and (start == 0 or end > begin + size or touches(start, end)):
-                    return None
-            # Forgotten first: an interrupt on the way must not leave addresses that nobody knows of.
-            self._seen = None
-            # Tensors stand for arrays here: those that are dense are not looked at.
-            self._plan.set_gradients(starts, found)  # type: ignore[arg-type]
-            self._lengths = sizes
-            self._seen = starts
-        return found
-
-    def admit(self, items: Sequence[Item]) -> list[Any]:
+    def take(self, items: Sequence[Item]) -> list[Any]:
         """Bring all gradients into a form that kernels read, and give what must live until the step is done."""
-        self._plan = self._usual = self._seen = None
+        self._run = None
         kinds: list[Kind] = []
         arrays: list[Any] = []
+        members = self._runs.members
         for index, item in enumerate(items):
-            kind, usable = admit(index, self._members[index].variable, gradient_array(item.gradient), self._memory)
+            given = gradient_array(item.gradient)
+            kind, usable = to_kernel_form(index, members[index].variable, given, self._memory)
             kinds.append(kind)
             arrays.append(usable)
-        plan = self._find(tuple(kinds))
-        plan.set_gradients([*map(start_of, kinds, arrays)], arrays)
-        self._plan = plan
-        self._remember([item.gradient for item in items], kinds)
+        run = self._runs.find(tuple(kinds))
+        set_gradients(run, [*map(start_of, kinds, arrays)], arrays)
+        run.compile()
+        self._run, self._kinds = run, kinds
         return arrays
 
-    def _remember(self, gradients: Sequence[Tensor], kinds: Sequence[Kind]) -> None:
-        """Write down how gradients lie, so that the next step may go the short way; a plan without kernels may not."""
-        dense = all(kind[1] != ROWS for kind in kinds) and all(runs_kernels(member.options) for member in self._members)
-        if dense and all(map(_is_as_it_lies, gradients)):
-            self._reaches = [*map(reach, gradients)]
-            self._usual = Looks(gradients)
-
-    def _find(self, kinds: tuple[Kind, ...]) -> Plan:
-        plan = self._plans.pop(kinds, None)
-        if plan is None:
-            if len(self._plans) >= _PLANS:
-                self._plans.pop(next(iter(self._plans)))
-            plan = Plan(kinds, self._members, self._threads)
-        self._plans[kinds] = plan  # at the end, farthest from being dropped
-        return plan
+    def short_way(
+        self, groups: Sequence[Group], items: Sequence[Item], states: States, unscales: bool
+    ) -> ShortWay | None:
+        """Give what the next step must be like to go the short way, after one on just these items; None: it may not."""
+        run = self._run
+        if run is None or not run.compiled or not is_open():
+            return None
+        if any(kind[1] in (ROWS, ITSELF) for kind in self._kinds) or not all(
+            _is_as_it_lies(one) for _, one, *_ in items
+        ):
+            return None
+        if not all(isinstance(one, Tensor) for state in states.values() for one in state.values()):
+            return None
+        if any(one.is_complex() for item in items for one in (item.parameter, item.gradient)):
+            return None  # they may conjugate what is in their memory
+        begin = run.where["gradient"].ctypes.data
+        places = [begin + 8 * place for place in range(len(items))]
+        return ShortWay(groups, items, states, unscales, places, self._memory)
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient; 0 for those that no norm clips."""
-        assert self._plan is not None
-        return self._plan.square_sums()
+        assert self._run is not None
+        return self._run.measure()
 
-    def tell(
-        self,
-        scales: float | NDArray[Any] | None,
-        rates: float | NDArray[Any],
-        overwrites: bool | NDArray[Any],
-    ) -> None:
-        """Tell the step's numbers, for all parameters, or an array with one for each; after it nothing is refused."""
-        plan = self._plan
-        assert plan is not None
+    def tell(self, groups: Sequence[Group], unscale: float | None) -> None:
+        """Say the step's numbers.
+
+        Args:
+            groups: those of the step.
+            unscale: what each gradient is multiplied by before anything else.
+        """
+        assert self._run is not None
+        told = self._run.groups
+        for number in self._groups:
+            group = groups[number]
+            factor = 1.0 if unscale is None else unscale
+            told["factor"][number] = -factor if group.maximize else factor
+            told["learning_rate"][number] = float(group.rate)
+
+    def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
+        """Do the step.
+
+        Args:
+            iterations: steps done before.
+            scales: what each gradient is multiplied by, where others have found it.
+        """
+        run = self._run
+        assert run is not None
         if scales is not None:
-            plan.set_scalars("clip_scale", scales)
-        plan.set_scalars("learning_rate", rates)
-        plan.set_scalars("overwrite", overwrites)
-
-    def run(self) -> None:
-        """Do the step."""
-        assert self._plan is not None
+            run.scales[:] = scales
         try:
-            self._plan.run()
+            run.execute(iterations, NOTHING if scales is None else SCALES)
         finally:
             # What a graph has saved is not there any more, and backward through it has to notice.
-            increment_version(self._written)
+            _increment_version(self._written)
+
+
+def _member(
+    item: Item, variable: NDArray[Any], slots: dict[str, NDArray[Any]], scaled: bool, turn: int, group: int
+) -> Member:
+    return Member(variable, slots, item.group.options, item.decays, scaled, turn, group)
 
 
 def _is_as_it_lies(gradient: Tensor) -> bool:

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from rmsprop._core.modes import exact, flushes
-from rmsprop._torch import tensors
+from rmsprop._torch import mixed, tensors
 from rmsprop._torch.cpu import Native
 from rmsprop._torch.devices import Devices
 from rmsprop._torch.devices import against_cuda as against_cuda  # by this name explain() asks, too
-from rmsprop._torch.items import Gradients, Group, Item
+from rmsprop._torch.items import Gradients, Group, Item, States, keep
 from rmsprop._torch.moving import Known, collect
+from rmsprop._torch.short_way import ShortWay
 from rmsprop._torch.slots import against_plain
-from rmsprop._torch.step import States, Step, keep
 
 #: Sets of parameters with a gradient that are remembered: the tasks of a model, say, that train in turn.
 _PATTERNS = 64
@@ -36,18 +36,18 @@ class Engine:
     """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time."""
 
     def __init__(self) -> None:
+        # Of the last step that was native, and what the next must be like to go the short way.
         self._native: Native | None = None
-        self._last: Step | None = None
-        # By the parameters that have a gradient, with the last step that went well: they may come and go in some
-        # patterns, not in endless ones.
-        self._natives: dict[tuple[int, ...], tuple[Native, Step | None]] = {}
+        self._short: ShortWay | None = None
+        # They by the parameters that have a gradient, which may come and go in some patterns, not in endless ones.
+        self._natives: dict[tuple[int, ...], tuple[Native, ShortWay | None]] = {}
         self._parameters: list[Tensor] = []
         self._known = Known()
         self._devices = Devices()
 
     def forget(self) -> None:
         """Let go of what was made from groups and state; not of what a CUDA graph may use when it is replayed."""
-        self._native = self._last = None
+        self._native = self._short = None
         self._natives.clear()
         self._parameters = []
 
@@ -112,23 +112,33 @@ class Engine:
         Returns:
             Whether there was any gradient.
         """
-        if flushes():  # else what a kernel is told would be flushed
-            with exact():
-                return self.step(groups, states, unscale, iterations, gradients)
-        last, native = self._last, self._native
-        if last is None or not last.is_like(groups, states, unscale is not None):
-            native, last = self._recall(groups, gradients)
-            if last is not None and not last.is_like(groups, states, unscale is not None):
-                last = None
-        if last is not None and native is not None:
-            usual = native.usual_gradients(gradients) if native.lies_there() else None
-            if usual is not None:  # which must live until the step is done
-                self._tell_native(native, last, unscale)
-                native.run()
-                return True
-        return self._step(groups, states, unscale, iterations, gradients)
+        held = self.look(groups, states, unscale is not None, gradients)
+        if held is None:
+            native, short = self._recall(groups, gradients)
+            if native is not None and short is not None:
+                held = short.gradients(groups, states, unscale is not None, gradients)
+        if held is None:
+            return self._step(groups, states, unscale, iterations, gradients)
+        self.run_again(groups, unscale, iterations)
+        return True
 
-    def _recall(self, groups: Sequence[Group], gradients: Gradients) -> tuple[Native | None, Step | None]:
+    def look(
+        self, groups: Sequence[Group], states: States, unscales: bool, gradients: Gradients = None
+    ) -> Sequence[Tensor] | None:
+        """Give the gradients if the step is like the last one, on the CPU; else None. Arguments as for `step`.
+
+        They must live until `run_again` has returned, and no code of the user's may run before it.
+        """
+        return None if self._short is None else self._short.gradients(groups, states, unscales, gradients)
+
+    def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
+        """Do the step that `look` has found to be like the last one; arguments as for `step`."""
+        native = self._native
+        assert native is not None
+        native.tell(groups, unscale)
+        native.run(iterations)
+
+    def _recall(self, groups: Sequence[Group], gradients: Gradients) -> tuple[Native | None, ShortWay | None]:
         """Go on from the last step that moved the parameters which have a gradient now."""
         parameters = [parameter for group in groups for parameter in group.parameters]
         found = [*map(_gradient, parameters)] if gradients is None else gradients
@@ -138,42 +148,46 @@ class Engine:
             return None, None
         self._natives[key] = known  # at the end, farthest from being dropped
         # Forgotten first: an interrupt on the way must not leave one set's parameters with another's step.
-        self._last = None
-        self._native, self._last = known
+        self._short = None
+        self._native, self._short = known
         return known
 
     def _step(
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
     ) -> bool:
-        self._last = None
+        if flushes():  # else what the host works out would be flushed
+            with exact():
+                return self._step(groups, states, unscale, iterations, gradients)
+        self._short = None
         items = collect(groups, states, gradients, self._known)
         if not items:
             return False
-        step = Step(groups, items, unscale is not None)
         here = [item for item in items if not against_cpu(item)]
-        native = self._prepare(here, step, groups) if here else None
-        arrays = [] if native is None else native.admit(here)
+        native = self._prepare(here, groups, unscale is not None) if here else None
+        arrays = [] if native is None else native.take(here)
+        if native is not None:
+            native.tell(groups, unscale)
         if native is not None and len(here) == len(items):
-            self._tell_native(native, step, unscale)
             keep(items, states)
-            native.run()
-            step.see(states)
-            self._natives[_key(here)] = native, step
-            self._last = step
+            native.run(iterations)
+            self._short = native.short_way(groups, items, states, unscale is not None)
+            self._natives[_key(here)] = native, self._short
         else:
-            self._run_mixed(native, items, states, step, unscale, iterations)
+            self._run_mixed(native, items, states, unscale, iterations)
         del arrays  # until here they must live
         return True
 
-    def _prepare(self, items: Sequence[Item], step: Step, groups: Sequence[Group]) -> Native:
-        scaled = [step.scales(item.group) for item in items]
+    def _prepare(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> Native:
+        scaled = [unscales or item.group.maximize for item in items]
+        numbers = {id(group): number for number, group in enumerate(groups)}
+        owners = [numbers[id(item.group)] for item in items]
         key = _key(items)
         native, _ = self._natives.pop(key, (None, None))
         if native is not None and native.takes(items):
-            native.set_options(items, scaled)
+            native.set_options(items, owners, scaled)
         else:
             self._make_room(groups, is_moved=native is not None)
-            native = Native(items, scaled, torch.get_num_threads())
+            native = Native(items, owners, scaled, torch.get_num_threads())
         self._natives[key] = native, None
         self._native = native
         return native
@@ -189,19 +203,11 @@ class Engine:
         elif len(self._natives) >= _PATTERNS:
             self._natives.pop(next(iter(self._natives)))
 
-    def _tell_native(self, native: Native, step: Step, unscale: float | None) -> None:
-        squares = native.square_sums() if step.clips else None
-        if squares is not None and unscale is not None:
-            squares = squares * unscale**2
-        scales = step.clip_scales(squares, 1.0 if unscale is None else unscale) if step.is_scaled else None
-        native.tell(scales, step.rates(), step.overwrites())
-
     def _run_mixed(
         self,
         native: Native | None,
         items: Sequence[Item],
         states: States,
-        step: Step,
         unscale: float | None,
         iterations: int,
     ) -> None:
@@ -215,9 +221,9 @@ class Engine:
         for places in there.values():
             ours[places] = True
         others = [item for item, is_ours in zip(items, ours, strict=True) if not is_ours]
-        scaling = {device: _scale_on(device, unscale) for device in there}
+        scaling = {device: mixed.scale_on(device, unscale) for device in there}
         squares = None
-        if step.clips:
+        if any(item.group.options.clips_by_norm for item in items):
             squares = numpy.zeros(len(items))
             squares[~ours] = [
                 tensors.square_sum(item.gradient) if item.group.options.clips_by_norm else 0.0 for item in others
@@ -227,21 +233,17 @@ class Engine:
             squares *= (unscale or 1.0) ** 2
             for device, places in there.items():
                 squares[places] = self._devices.square_sums([items[place] for place in places], scaling[device])
-        scales = None
-        if step.is_scaled:
-            scales = numpy.broadcast_to(step.clip_scales(squares, unscale or 1.0), len(items))
-        if native is not None:
-            rates, overwrites = (numpy.broadcast_to(one, len(here)) for one in (step.rates(here), step.overwrites()))
-            native.tell(None if scales is None else scales[here], rates[here], overwrites[here])
+        scales = mixed.clip_scales(items, squares, unscale or 1.0)
         keep(items, states)
         if native is not None:
-            native.run()
+            native.run(iterations, scales[here])
         for device, places in there.items():
-            sums = None if squares is None else torch.from_numpy(step.shares(squares, places)).to(device)
+            sums = None if squares is None else torch.from_numpy(mixed.shares(items, squares, places)).to(device)
             count = torch.full((), iterations, dtype=torch.int64, device=device)
             self._devices.step([items[place] for place in places], count, scaling[device], squares=sums)
         if others:
-            tensors.step(others, None if scales is None else [float(scale) for scale in scales[~ours]])
+            is_scaled = squares is not None or unscale is not None or any(item.group.maximize for item in items)
+            tensors.step(others, scales[~ours].tolist() if is_scaled else None)
 
 
 def _key(items: Sequence[Item]) -> tuple[int, ...]:
@@ -254,8 +256,3 @@ def against_cpu(item: Item) -> str:
     if parameter.device.type != "cpu":
         return "not on the CPU"
     return against_plain(parameter) or against_plain(item.gradient)
-
-
-def _scale_on(device: torch.device, unscale: float | None) -> Tensor | None:
-    # As `GradScaler` has it; the default type may be one in which a scale is infinite.
-    return None if unscale is None else torch.full((1,), 1 / unscale, dtype=torch.float32, device=device)

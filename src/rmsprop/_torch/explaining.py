@@ -7,12 +7,13 @@ import torch
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
 from rmsprop._core.explaining import choose_kernels
+from rmsprop._core.forms import kind_of_variable
+from rmsprop._core.inplace import Member, count_launches
 from rmsprop._torch import engine
 from rmsprop._torch.arrays import as_array, is_whole
 from rmsprop._torch.cpu import turns_of
 from rmsprop._torch.items import Group, Item
 from rmsprop._torch.slots import slot_dtype
-from rmsprop.engines._buckets import Member, as_it_lies, count_launches
 
 
 def explain(front_end: str, names: Sequence[str], groups: Sequence[Group], *, scaled: bool = False) -> Explanation:
@@ -71,7 +72,7 @@ def _count_here(items: Sequence[Item], scaled: bool) -> int:
         )
         for item, variable, turn in zip(items, variables, turns_of(variables), strict=True)
     ]
-    return count_launches([as_it_lies(*pair) for pair in enumerate(variables)], members)
+    return count_launches([kind_of_variable(*pair) for pair in enumerate(variables)], members)
 
 
 def _count_there(items: Sequence[Item]) -> int:

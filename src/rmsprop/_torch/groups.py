@@ -133,6 +133,10 @@ class LiveGroup:
             ValueError: a number is out of its range.
         """
         self.update()
+        self.read_rate(iterations, counter)
+
+    def read_rate(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
+        """Take over the learning rate that the entry says now; as `read`, for options that are read already."""
         self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
         rate = self.entry["lr"]
         if rate is self._written and type(rate) is float and self.schedule is None:

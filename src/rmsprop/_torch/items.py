@@ -1,7 +1,7 @@
 """What a step is asked to do: parameter groups as they are at this step, and the tensors that they move."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import MutableMapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -9,6 +9,9 @@ from rmsprop._core.options import Options
 
 #: Gradients that are handed over instead of being the parameters' own.
 Gradients = Sequence[Tensor] | None
+
+#: Parameter -> slot name -> tensor.
+States = MutableMapping[Tensor, dict[str, Any]]
 
 
 class Group(Protocol):
@@ -65,3 +68,12 @@ class Item(NamedTuple):
     slots: dict[str, Tensor]
     group: Group
     decays: bool
+
+
+def keep(items: Sequence[Item], states: States) -> None:
+    """Put slots that were made for items into the state: when all of them are made, and nothing can be refused."""
+    for item in items:
+        state = states[item.parameter]
+        for name, slot in item.slots.items():
+            if state.get(name) is not slot:
+                state[name] = slot

@@ -10,10 +10,9 @@ from torch.nn import Parameter
 
 from rmsprop._core.options import Options
 from rmsprop._torch.arrays import repeats_itself
-from rmsprop._torch.items import Gradients, Group, Item
+from rmsprop._torch.items import Gradients, Group, Item, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.slots import TYPES, check_memory, check_slots, complete, is_plain
-from rmsprop._torch.step import States
 
 _KNOWN = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
 

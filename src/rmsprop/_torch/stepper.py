@@ -42,6 +42,22 @@ class Stepper(State):
 
     def _advance(self, groups: list[LiveGroup], grad_scale: Tensor | None, found_inf: Tensor | None) -> bool:
         """Do a step, and tell whether there was one, as far as is known here."""
+        engine = self._engine
+        for group in groups:
+            if group.schedule is not None:
+                break  # a function of the user's, which may do anything between a look and the step
+            group.update()
+        else:
+            held = engine.look(groups, self.state, grad_scale is not None)
+            if held is not None:
+                if found_inf is not None and bool(found_inf):
+                    return False
+                done = self.iterations
+                for group in groups:
+                    group.read_rate(done)
+                engine.run_again(groups, None if grad_scale is None else 1 / float(grad_scale), done)
+                self._count(done + 1)
+                return True
         device = self._engine.leader(groups)
         if device is not None:
             self._step_on(device, groups, grad_scale, found_inf)

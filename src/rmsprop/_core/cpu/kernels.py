@@ -13,7 +13,7 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import gather, looks, norms, pieces, step, team
+from rmsprop._core.cpu import gather, norms, pieces, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import read
@@ -48,11 +48,22 @@ _ENTRIES: Final = {
     "execute": (execute, _WORD, (sys.modules[__name__], norms, scales, gather, pieces, team)),
     "serve": (team.serve, _TWO_WORDS, (team,)),
     "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
-    "look": (looks.look, "int64(int64)", (looks,)),
 }
 
 _found: dict[Any, CFunc] = {}
 _compiling: Final = threading.RLock()
+
+
+def c_function(function: Callable[..., Any], signature: str, *modules: Any) -> int:
+    """Give the address of a C function that is compiled from a Python one, in a file of the cache.
+
+    Args:
+        function: of a module's own, which Numba can compile.
+        signature: as Numba writes it.
+        modules: what it is made of, besides `rmsprop._core.cpu.words` and what else all kernels are.
+    """
+    name = f"{function.__module__}.{function.__name__}"
+    return _address(name, name, lambda: (function, signature, modules))
 
 
 def entry(name: str) -> int:

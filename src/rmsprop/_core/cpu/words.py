@@ -218,6 +218,18 @@ def call(typing_context: Any, function: Any, argument: Any) -> Any:
 
 
 @intrinsic
+def ask(typing_context: Any, function: Any, subject: Any, answer: Any) -> Any:
+    """Call a C function with two words, of which the second says where its answer goes; give its status."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I32, [_I64, _I64])
+        status = builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), list(arguments[1:]))
+        return builder.sext(status, _I64)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
 def call_system(typing_context: Any, function: Any, handle: Any, number: Any) -> Any:
     """Call a C function at an address with two words and a zero; one that takes fewer does not see the others."""
 

@@ -10,15 +10,15 @@ from rmsprop._core.cpu.words import read, write
 
 _jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
-#: Words before the rows: how many arrays there are, where their addresses are, bytes of a Python object's header, and
-#: where memory that a step writes to begins and ends: how many intervals, and two lists of addresses.
-HEADER = ("count", "objects", "header", "intervals", "starts", "ends")
+#: Words before the rows: how many arrays there are, bytes of a Python object's header, and where memory that a step
+#: writes to begins and ends: how many intervals, and two lists of addresses.
+HEADER = ("count", "header", "intervals", "starts", "ends")
 
 #: A row for each array. `object` is the address that it must have, 0 for any; `data` likewise of its numbers; `to` is
 #: where that of others is written, which must not be memory that a step writes to.
 LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "nbytes", "to")
 
-_COUNT, _OBJECTS, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
+_COUNT, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
 _OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _NBYTES, _TO = range(len(LOOK))
 
 #: Words of an ndarray object after its header.
@@ -35,9 +35,17 @@ def _differs(these, those, count):
     return False
 
 
-def look(table):
-    """Look at all arrays; give 1 if they are as they were, with the addresses of gradients written down, else 0."""
-    count, objects, header = read(table, _COUNT), read(table, _OBJECTS), read(table, _HEADER)
+def look(table, given):
+    """Look at all arrays; give 1 if they are as they were, with the addresses of gradients written down, else 0.
+
+    Args:
+        table: address of the words and rows above.
+        given: address of the object of a list of the arrays.
+    """
+    count, header = read(table, _COUNT), read(table, _HEADER)
+    if read(given + header, 0) != count:
+        return 0
+    objects = read(given + header, 1)
     starts, ends, intervals = read(table, _STARTS), read(table, _ENDS), read(table, _INTERVALS)
     for number in range(count):
         row = table + 8 * (len(HEADER) + len(LOOK) * number)
