@@ -15,10 +15,10 @@ from rmsprop._core.forms import Gradient, Kind, norm_form, row_size, step_form
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan, Tensor
 from rmsprop._core.rows import RowSparse
+from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.run import Run
-from rmsprop._core.scalars import changing, constants, fill_group, storage_of
+from rmsprop._core.scalars import fill_group, names_on, storage_of
 from rmsprop._core.switches import native_by_default
-from rmsprop._core.tables import SCALARS, STATE
 
 #: Runs kept: gradients may come and go (None) in some patterns, not in endless ones.
 _RUNS: Final = 64
@@ -47,10 +47,10 @@ class Member(NamedTuple):
 
     def on(self) -> tuple[str, ...]:
         """Name the slots and scalars that are on."""
-        found = {"variable", *self.slots, *constants(self.options, self.decays), *changing(self.options)}
-        if self.scaled:
-            found.add("clip_scale")
-        return tuple(name for name in (*STATE, *SCALARS) if name in found)
+        found = names_on(self.options, self.slots, self.decays)
+        if not self.scaled or "clip_scale" in found:
+            return found
+        return tuple(name for name in (*STATE, *SCALARS) if name in (*found, "clip_scale"))
 
     def tensor(self, kind: Kind) -> Tensor:
         """Say what it is, with a gradient of a kind."""

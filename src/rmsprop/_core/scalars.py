@@ -1,13 +1,14 @@
 """What a launch needs to know of the options: how numbers are stored, and the scalars of a step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core.options import Options
+from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.slots import slot_dtype
 from rmsprop._core.tables import Storage, compute_type
 
@@ -51,12 +52,25 @@ def fill_group(groups: Mapping[str, NDArray[numpy.float64]], number: int, option
         number: of the group.
         options: the checked arguments.
     """
-    found: dict[str, Any] = dict(constants(options, decays=True))
-    found["limit"] = options.clipnorm or options.global_clipnorm or 0.0
-    found["joint"] = options.global_clipnorm is not None
-    found["frequency"] = options.ema_overwrite_frequency or 0 if options.use_ema else 0
-    for name, value in found.items():
+    for name, value in group_numbers(options).items():
         groups[name][number] = value
+
+
+def group_numbers(options: Options) -> dict[str, Any]:
+    """Give what is known of a group's options by the columns of `rmsprop._core.tables.GROUP`."""
+    found: dict[str, Any] = dict(constants(options, decays=True))
+    limit = options.clipnorm if options.clipnorm is not None else options.global_clipnorm
+    found["limit"] = 0.0 if limit is None else limit
+    found["joint"] = float(options.global_clipnorm is not None)
+    every = options.ema_overwrite_frequency if options.use_ema else None
+    found["frequency"] = 0 if every is None else every
+    return found
+
+
+def names_on(options: Options, slots: Iterable[str], decays: bool) -> tuple[str, ...]:
+    """Name the slots and scalars that are on for a variable, in the rule's order."""
+    found = {"variable", *slots, *constants(options, decays), *changing(options)}
+    return tuple(name for name in (*STATE, *SCALARS) if name in found)
 
 
 def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:

@@ -1,8 +1,8 @@
-"""What one custom call does, as a text that it carries along, and the launches that do it.
+"""What one custom call does, as a text that it carries along, and the runs that do it.
 
 A compiled executable may live longer than the optimizer it was traced for, come out of a cache on disk, or be run by
 several threads at once. So nothing of a step is kept under a number that the executable would have to find again: the
-text says everything, and whoever reads it can make the launches.
+text says everything, and who reads it can plan the launches.
 """
 
 import ctypes
@@ -10,21 +10,17 @@ import json
 import math
 from collections import deque
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core.modes import exact
-from rmsprop._core.scalars import each_scale, joint_scale
+from rmsprop._core.plan import Plan, Tensor
+from rmsprop._core.run import Run
 from rmsprop._core.switches import default_threads
-from rmsprop._core.tables import Storage
+from rmsprop._core.tables import VERSION, Storage
 from rmsprop._jax.frames import COUNT, DTYPE, DTYPES, PLACE, SIZE, Frame, read_frame
-from rmsprop.compilers.numba import Launch, SquareSums
-
-#: Of the text: another one is refused.
-_VERSION: Final = 1
 
 #: Plans whose launches are kept; those of others are made again.
 _KEPT: Final = 256
@@ -48,76 +44,65 @@ _WRONG: Final = {
 _Integers = NDArray[numpy.int64]
 
 
-class Bucket(NamedTuple):
-    """Tensors of one launch.
-
-    Attributes:
-        storage: names of the types in `rmsprop._core.tables.Storage`.
-        sizes: numbers in each of the tensors.
-        places: which tensors of the step these are.
-        constants: scalar -> number.
-        changing: the other scalars that are on.
-    """
-
-    storage: tuple[str, ...]
-    sizes: tuple[int, ...]
-    places: tuple[int, ...]
-    constants: tuple[tuple[str, float], ...]
-    changing: tuple[str, ...]
-
-
-class Plan(NamedTuple):
+class CallPlan(NamedTuple):
     """A custom call.
 
-    Its arguments are numbers, then the gradients of all buckets, then the variables of all, then each kind of
-    state of all. Its results are the last of these, in the memory of the arguments.
+    Its arguments are numbers, then the gradients of all tensors, then the variables of all, then each slot of all. Its
+    results are the last of these, in the memory of the arguments.
 
     Attributes:
-        numbers: name and type of each: scalars of the rule that change, and options and iterations, from which
-            others of them are found.
-        known: such options whose values are known, name -> number.
+        numbers: name and type of each: "iterations", and columns of `rmsprop._core.tables.GROUP`.
+        known: columns whose numbers are known, name -> number.
         state: those of `rmsprop._core.rule.STATE` that are on.
-        buckets: the tensors.
+        tensors: of each its size, the names of the types in `rmsprop._core.tables.Storage`, and what is on.
+        clips: whether a norm scales the gradients.
         version: of this text.
     """
 
     numbers: tuple[tuple[str, str], ...]
     known: tuple[tuple[str, float], ...]
     state: tuple[str, ...]
-    buckets: tuple[Bucket, ...]
-    version: int = _VERSION
+    tensors: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...]
+    clips: bool = False
+    version: int = VERSION
 
     def text(self) -> str:
         """Write it down."""
         return json.dumps(self)
 
     @classmethod
-    def read(cls, text: bytes) -> "Plan":
+    def read(cls, text: bytes) -> "CallPlan":
         """Read what `text` gave.
 
         Raises:
             ValueError: it is another version's.
         """
         *fields, version = json.loads(text)
-        if version != _VERSION:
-            raise ValueError(f"this step was compiled by another version of rmsprop: {version} is not {_VERSION}")
-        numbers, known, state, buckets = fields
-        return cls(numbers, known, state, tuple(Bucket(*bucket) for bucket in buckets))
+        if version != VERSION:
+            raise ValueError(f"this step was compiled by another version of rmsprop: {version} is not {VERSION}")
+        return cls(*fields, version)
+
+    def plan(self) -> Plan:
+        """Plan the launches."""
+        return Plan(
+            Tensor(size, Storage(*map(numpy.dtype, types)), tuple(on), clips=self.clips)
+            for size, types, on in self.tensors
+        )
 
 
 @lru_cache(_KEPT)
 def runners(text: bytes) -> "Runners":
     """Give what runs a plan."""
-    return Runners(Plan.read(text))
+    return Runners(CallPlan.read(text))
 
 
 class Runners:
     """Runs one plan, on any number of threads at once."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: CallPlan) -> None:
+        self._call, self._plan = plan, plan.plan()
         # Tables are one run's own. Taking from a deque and returning are one operation each for all threads.
-        self._idle: deque[_Runner] = deque([_Runner(plan)])
+        self._idle: deque[_Runner] = deque([_Runner(self._call, self._plan)])
 
     def compile(self) -> None:
         """Compile the kernels or load them."""
@@ -137,39 +122,28 @@ class Runners:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Runner(self._plan)
+            return _Runner(self._call, self._plan)
 
 
 class _Runner:
-    """The tables and launches of a plan."""
+    """A run of a plan, and where a call's arguments and results are."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        counts = [len(bucket.sizes) for bucket in plan.buckets]
-        count, given = sum(counts), len(plan.numbers)
-        self._inputs = numpy.zeros(given + count + len(plan.state) * count, numpy.int64)
-        self._outputs = numpy.zeros(len(plan.state) * count, numpy.int64)
-        self._kinds, self._sizes = _expected(plan)
-        self._readers = [(name, NUMBERS[dtype]) for name, dtype in plan.numbers]
-        gradients = self._inputs[given : given + count]
-        clips = {"clipnorm", "global_clipnorm"} & {name for name, _ in (*plan.known, *plan.numbers)}
-        self._norms = _Norms(plan.buckets, gradients) if clips else None
-        self._launches = []
-        for bucket, end in zip(plan.buckets, accumulate(counts), strict=True):
-            mine = slice(end - len(bucket.sizes), end)
-            addresses = {"gradient": gradients[mine]}
-            for row, name in enumerate(plan.state):
-                addresses[name] = self._outputs[row * count : (row + 1) * count][mine]
-            self._launches.append(_launch(bucket, addresses))
+    def __init__(self, call: CallPlan, plan: Plan) -> None:
+        self._call, self._count = call, len(call.tensors)
+        given = len(call.numbers)
+        self._inputs = numpy.zeros(given + self._count * (1 + len(call.state)), numpy.int64)
+        self._outputs = numpy.zeros(self._count * len(call.state), numpy.int64)
+        self._kinds, self._sizes = _expected(call)
+        self._readers = [(name, NUMBERS[dtype]) for name, dtype in call.numbers]
+        self._run = Run(plan, default_threads())
+        for name, number in call.known:
+            self._run.groups[name][:] = number
 
     def compile(self) -> None:
         """Compile the kernels or load them, and step nothing."""
         nothing = numpy.zeros(0, numpy.int64)
         read_frame(ctypes.addressof(Frame()), nothing, nothing, nothing, nothing)
-        for launch in self._launches:
-            launch.compile()
-        if self._norms is not None:
-            self._norms.compile()
+        self._run.compile()
 
     def run(self, frame: int) -> None:
         """Do the step of a call frame."""
@@ -177,95 +151,29 @@ class _Runner:
         if wrong:
             # What XLA was told, and did not do, is its failure; the rest is the caller's.
             raise (RuntimeError if wrong == PLACE else ValueError)(_WRONG[wrong].format(place=place))
-        values = self._values()
-        for bucket, launch in zip(self._plan.buckets, self._launches, strict=True):
-            for name in bucket.changing:
-                value = values[name]
-                launch.scalars[name][:] = value[list(bucket.places)] if isinstance(value, numpy.ndarray) else value
-            launch.run()
-
-    def _values(self) -> dict[str, Any]:
-        """Give all scalars of the rule that are not constants, and what they were found from."""
-        values: dict[str, Any] = dict(self._plan.known)
-        for (name, kind), address in zip(self._readers, self._inputs[: len(self._readers)].tolist(), strict=True):
-            values[name] = kind.from_address(address).value
-        rate = values.get("learning_rate", 0.0)
+        run, count, first = self._run, self._count, len(self._readers)
+        iterations = 0
+        for (name, kind), address in zip(self._readers, self._inputs[:first].tolist(), strict=True):
+            number = kind.from_address(address).value
+            if name == "iterations":
+                iterations = number
+            else:
+                run.groups[name][:] = number
+        rate = float(run.groups["learning_rate"][0])
         if not 0 <= rate < math.inf:
             raise ValueError(f"learning_rate={rate!r}, of this step, is not a finite number at least 0")
-        frequency = values.get("ema_overwrite_frequency")
-        if frequency is not None:
-            values["overwrite"] = values["iterations"] % frequency == frequency - 1
-        if self._norms is not None:
-            squares = self._norms.squares()
-            find, limit = (each_scale, "clipnorm") if "clipnorm" in values else (joint_scale, "global_clipnorm")
-            values["clip_scale"] = find(squares, values[limit])
-        return values
+        run.where["gradient"][:] = self._inputs[first : first + count]
+        for row, name in enumerate(self._call.state):
+            run.where[name][:] = self._outputs[row * count : (row + 1) * count]
+        run.compile()
+        run.execute(iterations)
 
 
-def _expected(plan: Plan) -> tuple[_Integers, _Integers]:
+def _expected(call: CallPlan) -> tuple[_Integers, _Integers]:
     """Give the type of each argument, as XLA numbers them, and how many numbers it has."""
-    kinds, sizes = [DTYPES[dtype] for _, dtype in plan.numbers], [1] * len(plan.numbers)
-    for name in ("gradient", *plan.state):
-        for bucket in plan.buckets:
-            gradient, variable, slots, _ = bucket.storage
-            dtype = {"gradient": gradient, "variable": variable}.get(name, slots)
-            kinds += [DTYPES[dtype]] * len(bucket.sizes)
-            sizes += bucket.sizes
+    kinds, sizes = [DTYPES[dtype] for _, dtype in call.numbers], [1] * len(call.numbers)
+    for name in ("gradient", *call.state):
+        place = {"gradient": 0, "variable": 1}.get(name, 2)
+        kinds += [DTYPES[types[place]] for _, types, _ in call.tensors]
+        sizes += [size for size, _, _ in call.tensors]
     return numpy.array(kinds, numpy.int64), numpy.array(sizes, numpy.int64)
-
-
-def _launch(bucket: Bucket, addresses: dict[str, _Integers]) -> Launch:
-    """Make a launch that finds its tensors where the tables say."""
-    constants = dict(bucket.constants)
-    launch = Launch(
-        bucket.sizes,
-        Storage(*map(numpy.dtype, bucket.storage)),
-        list(addresses),
-        [*constants, *bucket.changing],
-        default_threads(),
-        addresses=addresses,
-    )
-    for name, value in constants.items():
-        launch.scalars[name].fill(value)
-    return launch
-
-
-def by_gradient(buckets: tuple[Bucket, ...]) -> dict[str, list[tuple[int, int, int]]]:
-    """Sort tensors by the types of their gradients: number within the plan, place in the step, and size of each."""
-    kinds: dict[str, list[tuple[int, int, int]]] = {}
-    number = 0
-    for bucket in buckets:
-        for size, place in zip(bucket.sizes, bucket.places, strict=True):
-            kinds.setdefault(bucket.storage[0], []).append((number, place, size))
-            number += 1
-    return kinds
-
-
-class _Norms:
-    """The sums of squares of all gradients, in the order of the step's tensors.
-
-    Args:
-        buckets: of a plan.
-        addresses: of the gradients, a table that is filled in for each call.
-    """
-
-    def __init__(self, buckets: tuple[Bucket, ...], addresses: _Integers) -> None:
-        self._addresses, self._squares = addresses, numpy.zeros(addresses.size)
-        kinds = by_gradient(buckets)
-        self._dtypes, self._parts = list(map(numpy.dtype, kinds)), []
-        for dtype, tensors in zip(self._dtypes, kinds.values(), strict=True):
-            numbers, places, sizes = map(list, zip(*tensors, strict=True))
-            sums = SquareSums(sizes, dtype, default_threads(), scattered=False)
-            self._parts.append((numbers, places, sums))
-
-    def compile(self) -> None:
-        """Compile the kernels or load them, and read nothing."""
-        for dtype in self._dtypes:
-            SquareSums([], dtype, 1, scattered=False).run()
-
-    def squares(self) -> NDArray[numpy.float64]:
-        """Give the sum of each gradient's squares."""
-        for numbers, places, sums in self._parts:
-            sums.gradients[:] = self._addresses[numbers]
-            self._squares[places] = sums.run()
-        return self._squares
