@@ -27,13 +27,13 @@ def execute(run: "Run") -> None:
     given = int(run.words[HEAD.index("given")])
     # Like the kernels, the rule takes NaN, infinities and divisions by zero as numbers.
     with numpy.errstate(all="ignore"):
-        if given in (MEASURE, NOTHING):
+        if given <= NOTHING:
             _measure(run)
         if given != MEASURE:
             _prepare(run, known=given == SCALES)
-            for launch in run.plan.steps:
-                for place in launch.tensors:
-                    _step(run, launch, place)
+        for launch in run.plan.steps if given >= NOTHING else ():
+            for place in launch.tensors:
+                _step(run, launch, place)
 
 
 def _measure(run: "Run") -> None:
@@ -69,10 +69,12 @@ def _step(run: "Run", launch: Launch, place: int) -> None:
     new = "" if launch.kernel.out == "place" else "new "
     layout = tensor.layout
     shape = layout[0] if layout else (tensor.size,)
-    old, homes = [], []
+    old: list[Array | None] = []
+    homes: list[Array | None] = []
     for name in rule.STATE:
         if name not in on:
-            old.append(None), homes.append(None)
+            old.append(None)
+            homes.append(None)
             continue
         dtype = storage.variable if name == "variable" else storage.slots
         strides = layout[1] if layout and name == "variable" else None

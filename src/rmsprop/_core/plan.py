@@ -145,6 +145,7 @@ class Plan:
         tensors: what is stepped.
         groups: rows of options.
         out: where results go.
+        steps: whether there is more than the norms.
 
     Attributes:
         tensors: as given.
@@ -153,9 +154,10 @@ class Plan:
         words: tables of `rmsprop._core.tables`; jobs without the addresses of kernels, and no scratch memory.
     """
 
-    def __init__(self, tensors: Iterable[Tensor], groups: int = 1, out: Out = "place") -> None:
+    def __init__(self, tensors: Iterable[Tensor], groups: int = 1, out: Out = "place", *, steps: bool = True) -> None:
         self.tensors, self.groups = tuple(tensors), groups
-        self.norms, self.steps = norm_launches(self.tensors), step_launches(self.tensors, out)
+        self.norms = norm_launches(self.tensors)
+        self.steps = step_launches(self.tensors, out) if steps else []
         self._begin: dict[str, int] = {}
         self.words: Integers = numpy.array(self._lay_out(), numpy.int64)
 

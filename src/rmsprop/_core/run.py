@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rmsprop._core import plain
 from rmsprop._core.forks import loading
 from rmsprop._core.plan import Integers, Plan
-from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, MEASURE, NOTHING, WHERE
+from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, MEASURE, NOTHING, PREPARE, WHERE
 
 #: Pieces of a launch below which waking another thread costs more than it saves.
 SMALL: Final = 8
@@ -110,3 +110,8 @@ class Run:
         """Sum the squares of each gradient that a norm scales, and write nothing else."""
         self.execute(given=MEASURE)
         return self.squares
+
+    def prepare(self) -> NDArray[numpy.float64]:
+        """Find what each gradient is multiplied by, and step nothing."""
+        self.execute(given=PREPARE)
+        return self.scales

@@ -44,9 +44,9 @@ WHERE: Final = (*OPERANDS, *(f"new {name}" for name in STATE), "row_numbers", "r
 #: (`factor`: -1 to go up, the inverse of a loss scale).
 GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "limit", "joint", "frequency", "factor")
 
-#: What HEAD's `given` says is known before the step: nothing, the squares of all gradients, or the scales as well; or
-#: that only the squares are asked for.
-MEASURE, NOTHING, SQUARES, SCALES = -1, 0, 1, 2
+#: What HEAD's `given` says: that only squares are asked for, or they and scales; or what is known before the step:
+#: nothing, the squares of all gradients, or the scales as well.
+MEASURE, PREPARE, NOTHING, SQUARES, SCALES = -2, -1, 0, 1, 2
 
 #: Of these tables.
 VERSION: Final = 1

@@ -1,8 +1,7 @@
-"""The gradients of a native step: where they are this time, whether they are what they should be, and their norms."""
+"""The gradients of a native step: where they are this time, and whether they are what they should be."""
 
 import ctypes
 from collections.abc import Sequence
-from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -11,128 +10,103 @@ from numpy.typing import NDArray
 
 from rmsprop._core.arrays import packed_address
 from rmsprop._core.options import Options
+from rmsprop._core.plan import Integers, Tensor
 from rmsprop._core.rows import RowSparse
-from rmsprop._core.scalars import clip_scales
-from rmsprop._core.switches import default_threads
+from rmsprop._core.run import Run
+from rmsprop._core.scalars import names_on, storage_of
+from rmsprop._tensorflow import tables
 from rmsprop._tensorflow.items import Item, numpy_dtype
-from rmsprop._tensorflow.tables import ANY, Tensor
-from rmsprop.compilers.numba import Launch, SquareSums
-from rmsprop.engines._kinds import dense_layouts, row_tables
-
-_Integers = NDArray[numpy.int64]
 
 
 def tensors(items: Sequence[Item]) -> list[Any]:
-    """List the tensors that the gradients are made of; the items are all sparse or all dense."""
-    if items[0].sparse:
-        return [item.gradient.values for item in items] + [item.gradient.indices for item in items]
-    return [item.gradient for item in items]
+    """List the tensors that the gradients are made of: one, or the values and the row numbers of a sparse one."""
+    found = []
+    for item in items:
+        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
+    return found
 
 
-def norm_places(items: Sequence[Item]) -> list[list[int]]:
-    """Sort items by what one launch takes the norms of, and give their places."""
-
-    def kind(place: int) -> tuple[bool, str]:
-        return items[place].sparse, numpy_dtype(items[place].gradient.dtype).name
-
-    return [list(group) for _, group in groupby(sorted(range(len(items)), key=kind), key=kind)]
-
-
-class Norms:
-    """The norms of all gradients, each kind of them by a launch of its own.
-
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-
-    Attributes:
-        tensors: what the gradients are made of, in the order in which `scales` expects it.
-        inputs: what a `Call` is to know of these.
-    """
-
-    def __init__(self, options: Options, items: Sequence[Item]) -> None:
-        self._options, self._size = options, len(items)
-        self._parts: list[tuple[list[int], Gradients, SquareSums]] = []
-        self.tensors: list[Any] = []
-        self.inputs: list[Tensor] = []
-
-        for places in norm_places(items):
-            mine = [items[place] for place in places]
-            gradients = Gradients(mine)
-            sizes = [prod(item.variable.shape) for item in mine]
-            sums = SquareSums(sizes, gradients.dtype, default_threads(), mine[0].sparse)
-            self._parts.append((places, gradients, sums))
-            self.tensors += tensors(mine)
-            self.inputs += gradients.inputs
-
-    def scales(self, inputs: _Integers, sizes: _Integers) -> NDArray[numpy.float64]:
-        """Give what each gradient is multiplied by."""
-        squares, begin = numpy.empty(self._size), 0
-        for places, gradients, sums in self._parts:
-            held = gradients.place(sums, inputs[begin:], sizes[begin:])
-            squares[places] = sums.run()
-            del held
-            begin += len(gradients.inputs)
-        scales = numpy.empty(self._size)
-        scales[:] = clip_scales(self._options, squares)
-        return scales
+def plan_tensor(options: Options, item: Item) -> Tensor:
+    """Say what a variable is to the planner."""
+    shape = tuple(item.variable.shape)
+    gradient = numpy_dtype(item.gradient.dtype)
+    if item.sparse and gradient.itemsize == 2:
+        gradient = numpy.dtype(numpy.float32)  # rows of half types are summed in it
+    return Tensor(
+        size=prod(shape),
+        storage=storage_of(options, numpy_dtype(item.variable.dtype), gradient),
+        on=names_on(options, item.slots, item.decays),
+        clips=options.clips_by_norm,
+        form="rows" if item.sparse else "flat",
+        norm_form="rows" if item.sparse else "flat",
+        row=prod(shape[1:]) if item.sparse else -1,
+    )
 
 
 class Gradients:
-    """Gradients that are all dense or all sparse, and how a launch gets at them.
+    """Gradients, and how a run gets at them.
 
     Args:
         items: what they belong to.
 
     Attributes:
-        dtype: of their numbers as a launch finds them.
         inputs: what a `Call` is to know of the tensors that they are made of.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self._items, self._sparse = items, items[0].sparse
-        self._given = numpy_dtype(items[0].gradient.dtype)
-        # Rows of half types are summed in float32.
-        self.dtype = numpy.dtype(numpy.float32) if self._sparse and self._given.itemsize == 2 else self._given
         self._shapes = [tuple(item.variable.shape) for item in items]
-        names = [f"the gradient of variable {item.variable.name!r}" for item in items]
-        self.inputs = [
-            Tensor(item.gradient.dtype, (ANY, *shape[1:]) if self._sparse else shape, name)
-            for item, shape, name in zip(items, self._shapes, names, strict=True)
-        ]
-        if self._sparse:
-            self._indices = [numpy_dtype(item.gradient.indices.dtype) for item in items]
-            self._layouts = dense_layouts(self._shapes, numpy_dtype(items[0].variable.dtype).itemsize)
-            self.inputs += [
-                Tensor(item.gradient.indices.dtype, (ANY,), f"the row numbers in {name}")
-                for item, name in zip(items, names, strict=True)
-            ]
+        self._names = [f"the gradient of variable {item.variable.name!r}" for item in items]
+        self.inputs: list[tables.Tensor] = []
+        #: Of each: its first input, and for a sparse one the types of its values and of its row numbers.
+        self._parts: list[tuple[int, tuple[Any, Any] | None]] = []
+        for item, shape, name in zip(items, self._shapes, self._names, strict=True):
+            types = (
+                (numpy_dtype(item.gradient.dtype), numpy_dtype(item.gradient.indices.dtype)) if item.sparse else None
+            )
+            self._parts.append((len(self.inputs), types))
+            if item.sparse:
+                self.inputs.append(tables.Tensor(item.gradient.dtype, (tables.ANY, *shape[1:]), name))
+                self.inputs.append(
+                    tables.Tensor(item.gradient.indices.dtype, (tables.ANY,), f"the row numbers in {name}")
+                )
+            else:
+                self.inputs.append(tables.Tensor(item.gradient.dtype, shape, name))
 
-    def place(self, launch: Launch | SquareSums, inputs: _Integers, sizes: _Integers) -> Any:
-        """Tell a launch where they are this time; what is returned must live until it has run.
+    def tell(self, run: Run, inputs: Integers, lengths: Integers) -> list[RowSparse]:
+        """Say to a run where they are this time; what is returned must live until it is done.
+
+        Args:
+            run: what steps them.
+            inputs: addresses of their tensors.
+            lengths: the bytes of these.
 
         Raises:
             ValueError: rows are not of the variable's shape, or a row number is out of range.
         """
-        if not self._sparse:
-            launch.gradients[:] = inputs[: len(self._items)]
-            return None
-        rows = self.rows(inputs, sizes)
-        launch.gradients[:] = [packed_address(one.values, self.dtype) for one in rows]
-        launch.scatter(self._layouts, *row_tables(rows))
-        return rows
+        held = []
+        where = run.where
+        where["gradient"][:] = inputs[[begin for begin, _ in self._parts]]
+        for place, rows in self.rows(inputs, lengths):
+            where["gradient"][place] = packed_address(rows.values)
+            where["row_numbers"][place] = packed_address(rows.indices, numpy.dtype(numpy.int64))
+            where["row_count"][place] = rows.indices.size
+            held.append(rows)
+        return held
 
-    def rows(self, inputs: _Integers, sizes: _Integers) -> list[RowSparse]:
-        """Give sparse gradients with their rows in order and each only once."""
-        found, count = [], len(self._items)
-        for place, shape in enumerate(self._shapes):
-            rows = array_at(inputs[count + place], sizes[count + place], self._indices[place])
-            values = array_at(inputs[place], sizes[place], self._given)
+    def rows(self, inputs: Integers, lengths: Integers) -> list[tuple[int, RowSparse]]:
+        """Give the places of sparse gradients, and these with their rows in order and each only once."""
+        found = []
+        for place, (begin, types) in enumerate(self._parts):
+            if types is None:
+                continue
+            shape = self._shapes[place]
+            values, numbers = (array_at(inputs[begin + i], lengths[begin + i], types[i]) for i in range(2))
             try:
-                sparse = RowSparse(rows, values.reshape(len(rows), *shape[1:]), shape)
+                sparse = RowSparse(numbers, values.reshape(len(numbers), *shape[1:]), shape)
             except ValueError as error:
-                raise ValueError(f"the gradient of variable {self._items[place].variable.name!r}: {error}") from error
-            found.append(RowSparse(*sparse.coalesce(), shape))
+                raise ValueError(f"{self._names[place]}: {error}") from error
+            ordered, summed = sparse.coalesce()
+            found.append((place, RowSparse(numpy.ascontiguousarray(ordered), summed, shape)))
         return found
 
 

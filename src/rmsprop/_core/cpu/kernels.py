@@ -35,6 +35,7 @@ def execute(head):
         norms.fold(head)
     if given != MEASURE:
         norms.prepare(head)
+    if given >= NOTHING:
         for number in range(read(head, _STEP_JOBS)):
             team.lead(head + read(head, _STEPS) + _JOB_BYTES * number)
     restore(mode)
