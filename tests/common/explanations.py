@@ -78,19 +78,23 @@ def arrays():
 
 
 class Counted:
-    """Counts the calls of kernels on the CPU, and the launches of steps that are made for them."""
+    """Counts the calls of kernels on the CPU, and the runs of steps that are made for them."""
 
     def __init__(self, monkeypatch):
-        from rmsprop.compilers import numba
+        from rmsprop._core.run import Run
+        from rmsprop._core.tables import NOTHING
 
         self.launches = self.made = 0
-        for one in (numba.Launch, numba.SquareSums):
-            monkeypatch.setattr(one, "run", self._counting("launches", one.run))
-        monkeypatch.setattr(numba.Launch, "__init__", self._counting("made", numba.Launch.__init__))
+        make, execute = Run.__init__, Run.execute
 
-    def _counting(self, what, method):
-        def counted(*arguments, **keywords):
-            setattr(self, what, getattr(self, what) + 1)
-            return method(*arguments, **keywords)
+        def making(run, *arguments, **keywords):
+            self.made += 1
+            make(run, *arguments, **keywords)
 
-        return counted
+        def executing(run, iterations=0, given=NOTHING):
+            self.launches += len(run.plan.norms) if given <= NOTHING else 0
+            self.launches += len(run.plan.steps) if given >= NOTHING else 0
+            execute(run, iterations, given)
+
+        monkeypatch.setattr(Run, "__init__", making)
+        monkeypatch.setattr(Run, "execute", executing)

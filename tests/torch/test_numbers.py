@@ -10,7 +10,7 @@ from arrays import EVERYTHING, numbers
 from torch_runs import array, assert_bits, path, tensor
 
 import rmsprop
-from rmsprop.compilers import numba
+from rmsprop._core.run import Run
 from rmsprop.torch import RMSprop
 
 STEPS = 20
@@ -69,8 +69,10 @@ def test_large_tensors_shared_out_among_threads_have_the_bits_of_numpy():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_as_many_as_torchs(threads, monkeypatch):
-    used, original, before = set(), numba.Shared, torch.get_num_threads()
-    monkeypatch.setattr(numba, "Shared", lambda work, chunks, most: used.add(most) or original(work, chunks, most))
+    used, make, before = set(), Run.__init__, torch.get_num_threads()
+    monkeypatch.setattr(
+        Run, "__init__", lambda run, plan, most, compiled: used.add(most) or make(run, plan, most, compiled)
+    )
     parameter = torch.nn.Parameter(torch.ones(3))
     parameter.grad = torch.ones(3)
     optimizer = RMSprop([parameter], clipnorm=1.0)

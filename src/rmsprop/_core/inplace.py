@@ -98,7 +98,7 @@ class Runs:
         members = [self.members[index] for index, _, _ in kinds]
         groups = 1 + max(member.group for member in self.members)
         plan = Plan([member.tensor(kind) for member, kind in zip(members, kinds, strict=True)], groups)
-        run = Run(plan, self._threads, compiled=runs_kernels(members[0].options))
+        run = Run(plan, self._threads, runs_kernels(members[0].options))
         for place, (member, tensor) in enumerate(zip(members, plan.tensors, strict=True)):
             order = memory_order(member.variable)
             for name, array in (("variable", member.variable), *member.slots.items()):
@@ -163,5 +163,7 @@ def runs_kernels(options: Options) -> bool:
 
 def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:
     """Count the kernel calls of a step."""
-    plan = Plan([members[kind[0]].tensor(kind) for kind in kinds], 1 + max([member.group for member in members]))
+    plan = Plan(
+        [members[kind[0]].tensor(kind) for kind in kinds], 1 + max([member.group for member in members], default=0)
+    )
     return len(plan.norms) + len(plan.steps)

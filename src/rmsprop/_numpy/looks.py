@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import numpy
 
@@ -13,7 +13,11 @@ from rmsprop._core.arrays import Array, MemoryMap, address
 from rmsprop._core.objects import word, words
 from rmsprop._core.plan import Integers
 
-_WRITEABLE = 0x0400
+_WRITEABLE: Final = 0x0400
+
+# Each call of this makes a class. Not of the kind that releases the interpreter's lock: nobody may change an array
+# while it is looked at.
+_LOOK: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 class Looks:
@@ -50,9 +54,7 @@ class Looks:
         }  # fmt: skip
         self._table = numpy.array([*(head[name] for name in array_looks.HEADER), *rows], numpy.int64)
         self._address = self._table.ctypes.data
-        # Not one of those that release the interpreter's lock: nobody may change an array meanwhile.
-        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-        self._look: Callable[[int, int], int] = kind(c_function(array_looks.look, "int64(int64, int64)", array_looks))
+        self._look: Callable[[int, int], int] = _LOOK(c_function(array_looks.look, "int64(int64, int64)", array_looks))
 
     def _words(self, numbers: Sequence[int]) -> int:
         found: Integers = numpy.array([*numbers, 0], numpy.int64)

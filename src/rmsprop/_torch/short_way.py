@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import numpy
 import torch
@@ -20,9 +20,13 @@ from rmsprop._core import objects
 from rmsprop._core.arrays import MemoryMap
 from rmsprop._core.objects import word, words
 from rmsprop._core.plan import Integers
-from rmsprop._torch import tensor_looks
 from rmsprop._torch.arrays import reach
 from rmsprop._torch.items import Group, Item
+
+# Each call of these makes a class. Not of those kinds that release the interpreter's lock: nobody may change a tensor
+# while it is looked at.
+_LOOK: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_ASK: Final = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
 
 # Called through `map`, these are the cheapest ways to ask many objects.
 _gradient, _values = attrgetter("grad"), dict.values
@@ -49,6 +53,8 @@ class ShortWay:
         places: Sequence[int],
         memory: MemoryMap,
     ) -> None:
+        from rmsprop._torch import tensor_looks
+
         self._unscales, self._threads = unscales, torch.get_num_threads()
         self._options = [(group.options, group.maximize) for group in groups]
         parameters = [parameter for group in groups for parameter in group.parameters]
@@ -78,7 +84,7 @@ class ShortWay:
         """Give the row of a parameter or a slot, which must be the same object; without `looks`, no more than that."""
         fixed = {"object": id(tensor), "tensor": tensor._cdata}
         if not looks:
-            return [(fixed | {"device": -1}).get(name, 0) for name in tensor_looks.LOOK]
+            return _in_order(fixed | {"device": -1})
         return self._row(tensor, tensor.untyped_storage().nbytes(), data=tensor.data_ptr(), **fixed)
 
     def _row(self, one: Tensor, nbytes: int, /, **fixed: int) -> list[int]:
@@ -88,7 +94,7 @@ class ShortWay:
         found |= {"lengths": self._words(one.shape), "strides": self._words(one.stride())}
         found["itemsize"] = one.itemsize
         found |= fixed
-        return [found.get(name, 0) for name in tensor_looks.LOOK]
+        return _in_order(found)
 
     def _words(self, numbers: Sequence[int]) -> int:
         found: Integers = numpy.array([*numbers, 0], numpy.int64)
@@ -130,6 +136,12 @@ class ShortWay:
         return found
 
 
+def _in_order(found: Mapping[str, int]) -> list[int]:
+    from rmsprop._torch.tensor_looks import LOOK
+
+    return [found.get(name, 0) for name in LOOK]
+
+
 def _may_negate(tensor: Tensor) -> bool:
     return not tensor.is_contiguous() or tensor.numel() <= 1
 
@@ -159,22 +171,24 @@ def _cdata_at() -> int:
 
 def _ask(name: str, handle: int) -> int:
     answer = ctypes.c_int64(0)
-    function = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)((_functions() or {})[name])
+    function = _ASK((_functions() or {})[name])
     return answer.value if function(handle, ctypes.addressof(answer)) == 0 else -2
 
 
 @cache
 def _look() -> Callable[[int, int], int]:
     from rmsprop._core.cpu.kernels import c_function
+    from rmsprop._torch import tensor_looks
 
     address = c_function(tensor_looks.look, "int64(int64, int64)", tensor_looks)
-    # Not one of those that release the interpreter's lock: nobody may change a tensor meanwhile.
-    return ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
+    return _LOOK(address)
 
 
 @cache
 def _functions() -> dict[str, int] | None:
     """Give the addresses of torch's functions; None if one is missing."""
+    from rmsprop._torch import tensor_looks
+
     try:
         library = ctypes.CDLL(torch._C.__file__)
         found = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in tensor_looks.FUNCTIONS}

@@ -14,6 +14,8 @@ import numpy
 from rmsprop._core.cpu import team
 from rmsprop._core.cpu.kernels import entry
 
+_TWO_WORDS: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+
 #: Bytes of a semaphore: more than any system's has.
 _SEMAPHORE: Final = 128
 
@@ -69,8 +71,7 @@ def _system() -> _System | None:
 
 @cache
 def _serve() -> Callable[[int, int], None]:
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
-    return kind(entry("serve"))
+    return _TWO_WORDS(entry("serve"))
 
 
 class _Team:
@@ -126,7 +127,7 @@ class _Team:
         """Let all threads come to their end: one that wakes while the interpreter is taken down may crash it."""
         self._ended = True
         self._words[team.HELPERS] = 0
-        end = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(entry("dismiss")) if self._threads else None
+        end = _TWO_WORDS(entry("dismiss")) if self._threads else None
         for number, thread in enumerate(self._threads):
             if end is not None and thread.ident is not None:
                 end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
