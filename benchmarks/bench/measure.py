@@ -25,8 +25,8 @@ from bench.report import (
 )
 from bench.timing import Budget, interleave, ratio, summary
 from bench.workloads import WORKLOADS, Workload
+from rmsprop._core.switches import default_threads
 from rmsprop.cli import CommandError
-from rmsprop.compilers._threads import default_threads
 
 if TYPE_CHECKING:
     from rich.console import Console

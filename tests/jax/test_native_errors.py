@@ -11,7 +11,7 @@ from jax.ffi import ffi_call
 from rmsprop._jax import available, frames, handler
 from rmsprop._jax import plan as _plan
 
-GOOD = _plan.Plan((), (), ("variable",), ())
+GOOD = _plan.CallPlan((), (), ("variable",), ())
 ARRAY = jnp.ones(3)
 
 
@@ -31,15 +31,13 @@ def test_a_plan_of_another_version():
 
 @pytest.mark.parametrize("arguments", [(), (ARRAY, ARRAY, ARRAY)], ids=["too few", "too many"])
 def test_other_arguments(arguments):
-    bucket = _plan.Bucket(("float32",) * 4, (3,), (0,), (("rho", 0.9), ("rho_c", 0.1), ("epsilon", 1e-7)), ())
-    plan = _plan.Plan((), (), ("variable",), (bucket,))
+    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ("variable", "velocity")),))
     with pytest.raises(jax.errors.JaxRuntimeError, match="other arguments than it was traced for"):
         call(plan.text(), *arguments)
 
 
 def test_results_that_are_elsewhere():
-    bucket = _plan.Bucket(("float32",) * 4, (3,), (0,), (("rho", 0.9), ("rho_c", 0.1), ("epsilon", 1e-7)), ())
-    plan = _plan.Plan((), (), ("variable",), (bucket,))
+    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ("variable", "velocity")),))
     with pytest.raises(jax.errors.JaxRuntimeError, match="did not put the results where"):
         call(plan.text(), ARRAY, ARRAY)
 

@@ -36,7 +36,7 @@ def test_threads_share_a_compiled_step(monkeypatch):
 
 def test_runs_at_once_have_tables_of_their_own(monkeypatch):
     """A run that begins while another is under way does not write into the other's tables."""
-    plan = _plan.Plan((("learning_rate", "float32"),), (), ("variable", "velocity"), ())
+    plan = _plan.CallPlan((("learning_rate", "float32"),), (), ("variable", "velocity"), ())
     runners, used = _plan.Runners(plan), []
 
     def run(runner, frame):

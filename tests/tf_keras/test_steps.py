@@ -116,8 +116,8 @@ def excluding(optimizer):
     optimizer.exclude_from_weight_decay(var_names=["b"])
 
 
-#: Options, what is done before build, types of the variables "a", "b", "c", and how many kernel calls the operation makes:
-#: one for each kind of number and of decay, and one for the norms of each type.
+#: Options, what is done before build, types of the variables "a", "b", "c", and how many kernel calls the operation
+#: makes: one for each kind of number and of decay, and one for the norms of each type.
 COUNTS = {
     "one kind": ({}, None, ["float32"] * 3, 1),
     "two types": ({}, None, ["float32", "float64", "float32"], 2),
@@ -148,7 +148,7 @@ def test_one_operation_for_a_sparse_step(clip, dense):
     optimizer, variables, gradients = made(global_clipnorm=clip)
     gradients[0] = tf.IndexedSlices(tf.ones((1, 3)), tf.constant([0]), tf.constant([2, 3]))
     count = 3 if dense else 1
-    assert runs.native_operations(step_function(optimizer, variables[:count], gradients[:count])) == expected
+    assert runs.native_operations(step_function(optimizer, variables[:count], gradients[:count])) == 1
 
 
 @pytest.mark.parametrize(("bucket", "expected"), [(1 << 30, 1), (100, 2), (1, 3)])

@@ -6,15 +6,19 @@ import torch
 from arrays import TYPES, numbers
 from engine_runs import Pair, same_bits, unaligned
 
-from rmsprop.compilers.numba import SquareSums
+from rmsprop._core.plan import Plan, Tensor
+from rmsprop._core.run import Run
+from rmsprop._core.tables import Storage
 
 SIZES = [0, 1, 127, 128, 129, 1024, 5000, 16383, 16384, 16385, 40000]
 
 
 def cpu_sums(arrays):
-    sums = SquareSums([array.size for array in arrays], arrays[0].dtype, 1, False)
-    sums.gradients[:] = [array.ctypes.data for array in arrays]
-    return sums.run()
+    storage = Storage(arrays[0].dtype, *(3 * [numpy.dtype(numpy.float64)]))
+    run = Run(Plan((Tensor(array.size, storage, (), clips=True) for array in arrays), steps=False))
+    run.where["gradient"][:] = [array.ctypes.data for array in arrays]
+    run.compile()
+    return run.measure()
 
 
 @pytest.mark.parametrize("place", [lambda tensor: tensor, unaligned], ids=["aligned", "unaligned"])

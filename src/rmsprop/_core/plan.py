@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from rmsprop._core.rule import STATE
 from rmsprop._core.tables import (
     CHUNK,
     COUNTERS,
@@ -22,7 +23,6 @@ from rmsprop._core.tables import (
     LINE,
     PART,
     ROW,
-    STATE,
     STEP,
     VERSION,
     WHERE,

@@ -68,10 +68,7 @@ class Run:
 
     def compile(self) -> None:
         """Find the kernels, compiled by now: it takes seconds in which a user may well press Ctrl-C."""
-        if self._execute is not None:
-            return
-        if not self.compiled:
-            self._execute = lambda address: plain.execute(self)
+        if self._execute is not None or not self.compiled:
             return
         # Numba is imported when the first step needs it: `import rmsprop` is for everyone, and takes no time.
         with loading():
@@ -93,7 +90,7 @@ class Run:
         self._execute = _EXECUTE(entry("execute"))
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
-        """Do the step.
+        """Do the step; `compile` comes before it.
 
         Args:
             iterations: steps done before.
@@ -104,7 +101,10 @@ class Run:
         words = self.words
         words[_ITERATIONS] = iterations
         words[_GIVEN] = given
-        self._execute(self.address)
+        if self._execute is None:
+            plain.execute(self)
+        else:
+            self._execute(self.address)
 
     def measure(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient that a norm scales, and write nothing else."""

@@ -1,6 +1,5 @@
 """What a launch needs to know of the options: how numbers are stored, and the scalars of a step."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -71,25 +70,3 @@ def names_on(options: Options, slots: Iterable[str], decays: bool) -> tuple[str,
     """Name the slots and scalars that are on for a variable, in the rule's order."""
     found = {"variable", *slots, *constants(options, decays), *changing(options)}
     return tuple(name for name in (*STATE, *SCALARS) if name in found)
-
-
-def clip_scales(options: Options, squares: NDArray[numpy.float64]) -> float | NDArray[numpy.float64]:
-    """Turn sums of squares into what each gradient is multiplied by: c / max(norm, c), exactly 1 within c."""
-    if options.clipnorm is not None:
-        return each_scale(squares, options.clipnorm)
-    assert options.global_clipnorm is not None
-    return joint_scale(squares, options.global_clipnorm)
-
-
-def each_scale(squares: NDArray[numpy.float64], limit: float) -> NDArray[numpy.float64]:
-    """Do that for a limit of each gradient's norm."""
-    with numpy.errstate(invalid="ignore"):
-        scales: NDArray[numpy.float64] = limit / numpy.maximum(numpy.sqrt(squares), limit)
-    return scales
-
-
-def joint_scale(squares: NDArray[numpy.float64], limit: float) -> float:
-    """Do that for a limit of the norm of all gradients together."""
-    # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
-    norm = math.sqrt(numpy.add.accumulate(squares)[-1])
-    return limit / max(norm, limit) if math.isfinite(norm) else math.nan

@@ -80,7 +80,8 @@ class CallPlan(NamedTuple):
         *fields, version = json.loads(text)
         if version != VERSION:
             raise ValueError(f"this step was compiled by another version of rmsprop: {version} is not {VERSION}")
-        return cls(*fields, version)
+        numbers, known, state, tensors, clips = fields
+        return cls(numbers, known, state, tensors, clips)
 
     def plan(self) -> Plan:
         """Plan the launches."""

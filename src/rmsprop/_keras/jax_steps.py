@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy
 
 from rmsprop._core.options import Options
-from rmsprop._core.scalars import joint_scale
+from rmsprop._core.scales import clip_scale
 from rmsprop._core.switches import against_native
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
@@ -158,7 +158,9 @@ class Steps:
         found = [self._square(*pair) for pair in zip(gradients, sums, strict=True)]
         with numpy.errstate(over="ignore", invalid="ignore"):
             squares = numpy.array([float(square) * float(top) ** 2 for top, square in found])
-        return numpy.asarray(joint_scale(squares, self.options.global_clipnorm), jnp.result_type(float))
+            norm = float(numpy.sqrt(numpy.add.accumulate(squares)[-1]))
+        scale = clip_scale(norm, norm, self.options.global_clipnorm, True)
+        return numpy.asarray(scale, jnp.result_type(float))
 
     def _squares(self, gradient: Any, one: Any) -> tuple[Any, Any]:
         """Give the largest number of a gradient, and the sum of the squares of all in units of it."""

@@ -4,11 +4,7 @@ An ndarray object begins with the fields that NumPy's binary interface fixes (``
 ``ndarraytypes.h``). `rmsprop._numpy.looks` tries whether it finds them where they are expected.
 """
 
-import numba
-
-from rmsprop._core.cpu.words import read, write
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+from rmsprop._core.cpu.words import jit, read, write
 
 #: Words before the rows: how many arrays there are, bytes of a Python object's header, and where memory that a step
 #: writes to begins and ends: how many intervals, and two lists of addresses.
@@ -27,7 +23,7 @@ DATA, AXES, LENGTHS, STRIDES, DESCR, FLAGS = 0, 1, 2, 3, 5, 6
 _INT = 0xFFFFFFFF
 
 
-@_jit
+@jit
 def _differs(these, those, count):
     for axis in range(count):  # noqa: SIM110 - Numba compiles no generators
         if read(these, axis) != read(those, axis):

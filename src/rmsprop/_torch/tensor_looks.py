@@ -5,11 +5,7 @@ A function of it takes an ``AtenTensorHandle``, which points to a word that hold
 of a tensor has such a word; `rmsprop._torch.short_way` finds out where.
 """
 
-import numba
-
-from rmsprop._core.cpu.words import ask, read, write
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+from rmsprop._core.cpu.words import ask, jit, read, write
 
 #: Functions of the interface, in the order in which the table has their addresses.
 FUNCTIONS = (
@@ -41,7 +37,7 @@ _GET_LAYOUT, _GET_DEVICE, _GET_DTYPE, _GET_AXES, _GET_LENGTHS, _GET_STRIDES, _GE
 ) = range(len(LOOK))  # fmt: skip
 
 
-@_jit
+@jit
 def _answer(table, function, handle):
     """Ask one thing of a tensor; -2 if there is no answer."""
     write(table, _ANSWER, 0)
@@ -50,7 +46,7 @@ def _answer(table, function, handle):
     return read(table, _ANSWER)
 
 
-@_jit
+@jit
 def _differs(these, those, count):
     for axis in range(count):  # noqa: SIM110 - Numba compiles no generators
         if read(these, axis) != read(those, axis):

@@ -7,10 +7,8 @@ the last is the caller's choice (`rmsprop._core.forms`).
 A sparse gradient has its rows side by side, and the ascending numbers of these rows as int64 words.
 """
 
-import numba
-
 from rmsprop._core.cpu.memory import advance, itemsize, load, pointer, store
-from rmsprop._core.cpu.words import greater, less, read
+from rmsprop._core.cpu.words import greater, jit, less, read
 
 #: Columns of a matrix in Fortran order that are read together: few enough for the first-level cache.
 _COLUMNS = 32
@@ -18,10 +16,8 @@ _COLUMNS = 32
 #: Which strides of a layout: the variable's, or the gradient's.
 VARIABLE, GRADIENT = 1, 2
 
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
-
-@_jit
+@jit
 def move(scratch, count, start, address, storage, compute, layout, which, back):
     """Copy elements `start` to ``start + count`` to scratch memory; with `back` not None, from there to them."""
     axes = read(layout, 0)
@@ -67,7 +63,7 @@ def move(scratch, count, start, address, storage, compute, layout, which, back):
         done += height * width
 
 
-@_jit
+@jit
 def first_row(start, many, length, numbers):
     """Find the first row of a sparse gradient that reaches beyond element `start`, by bisection."""
     row, end = 0, many
@@ -80,7 +76,7 @@ def first_row(start, many, length, numbers):
     return row
 
 
-@_jit
+@jit
 def gather_rows(scratch, count, start, address, storage, compute, many, length, numbers):
     """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros.
 

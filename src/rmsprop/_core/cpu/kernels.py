@@ -4,7 +4,6 @@ Each is a C function, so that compiled code of any framework may call it: ``void
 ``void execute(int64 head)`` for a whole step.
 """
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,45 +12,20 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import gather, norms, pieces, step, team
+from rmsprop._core.cpu import execute, gather, norms, pieces, step, team
 from rmsprop._core.cpu.cache import KernelCache
-from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import read
-from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING
-
-_GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = (
-    HEAD.index(name) for name in ("given", "norm_jobs", "norms", "step_jobs", "steps")
-)
-_JOB_BYTES = 8 * JOB_WORDS
-
-
-def execute(head):
-    """Do a step: squares, what gradients are multiplied by, and the launches; see `rmsprop._core.tables`."""
-    mode = compute_exactly()
-    given = read(head, _GIVEN)
-    if given <= NOTHING:
-        for number in range(read(head, _NORM_JOBS)):
-            team.lead(head + read(head, _NORMS) + _JOB_BYTES * number)
-        norms.fold(head)
-    if given != MEASURE:
-        norms.prepare(head)
-    if given >= NOTHING:
-        for number in range(read(head, _STEP_JOBS)):
-            team.lead(head + read(head, _STEPS) + _JOB_BYTES * number)
-    restore(mode)
-
 
 _WORD: Final = "void(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
 
 #: What serves every step: the function, its signature, and the modules that it is made of.
 _ENTRIES: Final = {
-    "execute": (execute, _WORD, (sys.modules[__name__], norms, scales, gather, pieces, team)),
+    "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, team)),
     "serve": (team.serve, _TWO_WORDS, (team,)),
     "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
 }
 
-_found: dict[Any, CFunc] = {}
+_found: dict[Any, Any] = {}
 _compiling: Final = threading.RLock()
 
 
@@ -82,6 +56,9 @@ def kernel(key: Any) -> int:
     )
 
 
+_c_func: Any = CFunc  # of which Numba's stubs do not say everything
+
+
 def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:
     found = _found.get(key)
     if found is None:
@@ -89,7 +66,7 @@ def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[An
             found = _found.get(key)
             if found is None:
                 function, signature, modules = need()
-                found = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy"})
+                found = _c_func(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy"})
                 found._cache = KernelCache(name, tuple(module.__file__ for module in modules))
                 found.compile()
                 _found[key] = found

@@ -8,14 +8,13 @@ import math
 from functools import partial
 from typing import Any
 
-import numba
 import numpy
 
 from rmsprop._core import scales
 from rmsprop._core.cpu.gather import GRADIENT, gather_rows, move
 from rmsprop._core.cpu.memory import advance, load, pointer, storage_tag, store
 from rmsprop._core.cpu.pieces import compiled_for
-from rmsprop._core.cpu.words import less, read, read_column, read_float, read_whole, write_float
+from rmsprop._core.cpu.words import jit, less, read, read_column, read_float, read_whole, write_float
 from rmsprop._core.tables import (
     CHUNK,
     COUNTERS,
@@ -29,8 +28,6 @@ from rmsprop._core.tables import (
     SCALES,
     WHERE,
 )  # fmt: skip
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 _DOUBLE = numpy.dtype(numpy.float64)
 _TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = (
@@ -110,7 +107,7 @@ def make(key: Any) -> Any:
     return compiled_for(key, do)
 
 
-@_jit
+@jit
 def fold(head):
     """Add up the chunks of each gradient, in their order."""
     squares, partials = head + read(head, _SQUARES), head + read(head, _PARTIALS)
@@ -127,10 +124,10 @@ def fold(head):
             write_float(squares, read(row, _TENSOR), total)
 
 
-_clip_scale = _jit(scales.clip_scale)
+_clip_scale = jit(scales.clip_scale)
 
 
-@_jit
+@jit
 def prepare(head):
     """Find what each gradient is multiplied by, and whether averages overwrite: what a plan cannot know."""
     done, groups = read(head, _ITERATIONS), head + read(head, _TABLE)

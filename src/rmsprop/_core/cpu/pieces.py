@@ -7,13 +7,9 @@ ones. Pieces are independent: the bits do not depend on who does which.
 import hashlib
 from typing import Any
 
-import numba
-
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import add_shared, greater, less, read
+from rmsprop._core.cpu.words import add_shared, greater, jit, less, read
 from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 _NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
 _PIECES, _TAKE, _LENGTH, _HEAD, _ROWS, _TABLE = (
@@ -29,7 +25,7 @@ def compiled_for(key: Any, function: Any) -> Any:
     Compiled code knows functions by their names, also that of another process in the cache: each gets one of its own.
     """
     function.__qualname__ = f"{function.__name__}_{name_of(key)}"
-    return _jit(function)
+    return jit(function)
 
 
 def name_of(key: Any) -> str:

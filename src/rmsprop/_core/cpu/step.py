@@ -9,7 +9,6 @@ import operator
 from functools import partial
 from typing import Any
 
-import numba
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -18,10 +17,8 @@ from rmsprop._core.cpu.gather import GRADIENT, VARIABLE, gather_rows, move
 from rmsprop._core.cpu.memory import advance, column_pointer, fence, first_given, pointer, storage_tag, store, stream
 from rmsprop._core.cpu.memory import load as _load
 from rmsprop._core.cpu.pieces import compiled_for
-from rmsprop._core.cpu.words import less, only, read, read_column, read_flag, read_scalar
+from rmsprop._core.cpu.words import jit, less, only, read, read_column, read_flag, read_scalar
 from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 
 @intrinsic
@@ -33,7 +30,7 @@ def _select(typing_context: Any, condition: Any, x: Any, y: Any) -> Any:
     return y(condition, x, y), generate
 
 
-update = _jit(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
+update = jit(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
 
 _TENSORS, _WHERE, _GROUPS, _SCALES = (HEAD.index(name) for name in ("tensors", "where", "group_table", "scales"))
 _TENSOR, _GROUP, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "group", "layout", "row"))

@@ -12,7 +12,6 @@ Several jobs may be led at once; each gets the helpers that are free.
 
 from typing import Any, Final
 
-import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -22,6 +21,7 @@ from rmsprop._core.cpu.words import (
     call,
     call_system,
     exchange_shared,
+    jit,
     less,
     read,
     read_shared,
@@ -32,8 +32,6 @@ from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT
 
 #: Numba's helpers, which have no types.
 _tools: Any = cgutils
-
-_jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 #: Helpers of a team at most.
 MOST: Final = 255
@@ -96,7 +94,7 @@ def serve(box, team):
             looks = 0
 
 
-@_jit
+@jit
 def lead(job):
     """Do all pieces of a job, with the helpers that are free; nobody works on it any more when this returns."""
     write_shared(job + 8 * NEXT, 0)

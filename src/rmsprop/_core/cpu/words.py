@@ -4,16 +4,24 @@ Where a word's number or a scalar's column is None, reading it gives None: an op
 decided while compiling.
 """
 
-from typing import Any
+from typing import Any, Final
 
+import numba
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+#: What compiles functions that others are made of: no Python calls them, and nothing of theirs is counted. Divisions by
+#: zero are numbers, and there is no fast-math.
+_OPTIONS: Final[dict[str, Any]] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+jit: Final[Any] = numba.njit(error_model="numpy", **_OPTIONS)
+
 _I32, _I64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
-def _place(builder: Any, address: Any, word: Any, kind: Any) -> Any:
+def _place(builder: Any, arguments: Any, kind: Any) -> Any:
+    """Give a pointer to a word, of an address and the word's number."""
+    address, word = arguments
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [word])
 
 
@@ -28,7 +36,7 @@ def read(typing_context: Any, address: Any, word: Any) -> Any:
         return _nothing(address, word)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(builder, *arguments, _I64))
+        return builder.load(_place(builder, arguments, _I64))
 
     return types.int64(types.int64, types.int64), generate
 
@@ -38,7 +46,7 @@ def write(typing_context: Any, address: Any, word: Any, value: Any) -> Any:
     """Write word number `word` behind an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _place(builder, *arguments[:2], _I64))
+        builder.store(arguments[2], _place(builder, arguments[:2], _I64))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
@@ -49,7 +57,7 @@ def read_float(typing_context: Any, address: Any, word: Any) -> Any:
     """Read a float64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(builder, *arguments, _DOUBLE))
+        return builder.load(_place(builder, arguments, _DOUBLE))
 
     return types.float64(types.int64, types.int64), generate
 
@@ -59,7 +67,7 @@ def read_whole(typing_context: Any, address: Any, word: Any) -> Any:
     """Read a float64 as a whole number."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fptosi(builder.load(_place(builder, *arguments, _DOUBLE)), _I64)
+        return builder.fptosi(builder.load(_place(builder, arguments, _DOUBLE)), _I64)
 
     return types.int64(types.int64, types.int64), generate
 
@@ -89,7 +97,7 @@ def write_float(typing_context: Any, address: Any, word: Any, value: Any) -> Any
     """Write a float64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _place(builder, *arguments[:2], _DOUBLE))
+        builder.store(arguments[2], _place(builder, arguments[:2], _DOUBLE))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.float64), generate
@@ -109,7 +117,7 @@ def read_column(typing_context: Any, where: Any, column: Any, stride: Any) -> An
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where, column, stride = arguments
-        return builder.load(_place(builder, where, builder.mul(column, stride), _I64))
+        return builder.load(_place(builder, (where, builder.mul(column, stride)), _I64))
 
     return types.int64(types.int64, types.int64, types.int64), generate
 
@@ -129,7 +137,7 @@ def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any
         return _nothing(address, word, dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_place(builder, *arguments[:2], _DOUBLE))
+        value = builder.load(_place(builder, arguments[:2], _DOUBLE))
         target = context.get_value_type(dtype.dtype)
         return value if value.type == target else builder.fptrunc(value, target)
 
@@ -143,7 +151,7 @@ def read_flag(typing_context: Any, address: Any, word: Any) -> Any:
         return _nothing(address, word)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_place(builder, *arguments, _DOUBLE))
+        value = builder.load(_place(builder, arguments, _DOUBLE))
         return builder.fcmp_unordered("!=", value, _DOUBLE(0.0))
 
     return types.boolean(types.int64, types.int64), generate

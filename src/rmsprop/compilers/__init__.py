@@ -1,1 +1,0 @@
-"""One module a compiler: each loads, applies `rmsprop._core.rule.update`, and stores."""
