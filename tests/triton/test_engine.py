@@ -9,6 +9,7 @@ import torch
 from arrays import EVERYTHING, TYPES, numbers
 from engine_runs import Pair, unaligned
 
+from rmsprop._core import plan
 from rmsprop._core.cuda import launches
 
 STORAGE = [
@@ -21,12 +22,12 @@ STORAGE = [
 
 @pytest.fixture
 def made(monkeypatch):
-    """The kinds of tensors for which launches were made, a list for each time."""
+    """The tensors for which launches were made, a list for each time."""
     found, make = [], launches.Launches.__init__
 
-    def noting(self, kinds, groups, device):
-        found.append(kinds)
-        make(self, kinds, groups, device)
+    def noting(self, tensors, up, groups, device):
+        found.append(tensors)
+        make(self, tensors, up, groups, device)
 
     monkeypatch.setattr(launches.Launches, "__init__", noting)
     return found
@@ -67,9 +68,9 @@ def test_sizes_about_those_of_blocks_and_chunks_in_one_launch(aligned, dtype, ma
     arrays = {str(size): numbers(size, dtype, size) for size in sizes}
     pair = Pair(EVERYTHING, arrays, place)
     pair.step_both({str(size): numbers(size, dtype, 100 + size) for size in sizes})
-    (kinds,) = made
-    assert {kind.aligned for kind in kinds if kind.size} == {aligned}
-    assert len(launches.step_buckets(kinds)) == 1
+    (tensors,) = made
+    assert {tensor.aligned for tensor in tensors if tensor.size} == {aligned}
+    assert len(plan.step_launches(tensors)) == 1
 
 
 def test_both_alignments_and_two_types_are_four_launches(made):
@@ -80,7 +81,7 @@ def test_both_alignments_and_two_types_are_four_launches(made):
     pair = Pair({"momentum": 0.9, "clipnorm": 0.5}, arrays, place)
     for step in range(2):
         pair.step_both({name: numbers(array.shape, array.dtype, step) for name, array in arrays.items()})
-    assert len(launches.step_buckets(made[-1])) == 4
+    assert len(plan.step_launches(made[-1])) == 4
 
 
 def test_zeros_infinities_and_nan_go_the_same_way():

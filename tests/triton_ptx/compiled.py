@@ -54,8 +54,8 @@ def kernel(function, static=(), off=()):
 @functools.cache
 def step(gradient, variable, slots, aligned, on=frozenset(), scaled=False):
     """Compile the update, `on` being some of `rmsprop._core.cuda.launches.FLAGS`."""
-    kind = launches.Kind(1, gradient, variable, slots, (), 0, "", aligned, aligned)
-    types = [launches._TYPES[name] for name in (gradient, variable, slots, kind.compute)]
+    compute = "float64" if "float64" in (variable, slots) else "float32"
+    types = [launches._TYPES[name] for name in (gradient, variable, slots, compute)]
     off = [name for name, is_on in {"scales": "clip_scale" in on, "inverse": scaled}.items() if not is_on]
     return kernel(_triton_step.step, (*types, aligned, *(flag in on for flag in launches.FLAGS)), off)
 

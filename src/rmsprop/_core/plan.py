@@ -54,6 +54,7 @@ class Tensor(NamedTuple):
         norm_layout: its axes as they are; () if the norm's form is flat.
         row: how many numbers a row of a sparse gradient has; -1 for a dense one.
         turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
+        joint: whether that is the norm of all such gradients together, where no table says so.
         aligned: whether all its arrays begin at multiples of 16 bytes, where a kernel has to know.
         norm_aligned: likewise for the gradient in row-major order.
     """
@@ -69,6 +70,7 @@ class Tensor(NamedTuple):
     norm_layout: Layout | tuple[()] = ()
     row: int = -1
     turn: int = 0
+    joint: bool = False
     aligned: bool = False
     norm_aligned: bool = False
 

@@ -12,11 +12,12 @@ import numpy
 import torch
 from torch import Tensor
 
-from rmsprop._core.cuda.launches import Kind, Launches
+from rmsprop._core import plan
+from rmsprop._core.cuda.launches import Launches
 from rmsprop._core.cuda.tables import Integers
 from rmsprop._core.options import Options
 from rmsprop._torch.cuda_call import Call, Seen
-from rmsprop._torch.cuda_items import Item, Look, Rate, kind_of
+from rmsprop._torch.cuda_items import Item, Look, Rate, tensor_of
 
 #: Patterns kept: gradients may come and go in a few, not in endless ones.
 _PATTERNS: Final = 16
@@ -105,14 +106,17 @@ class Cuda:
         call.separate(self._overlaps[2])
         pattern = (device, len(call.groups), call.aligned())
         if self._last is None or pattern != self._last[0] or call.looks != self._last[1]:
-            kinds = tuple(kind_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
-            self._last = pattern, call.looks, self._find((*pattern[:2], kinds), captures)
+            kinds = tuple(tensor_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
+            up = tuple(look.maximize for look in call.looks)
+            self._last = pattern, call.looks, self._find((*pattern[:2], kinds, up), captures)
         launches = self._last[2]
         if captures and launches not in self._captured:
             self._captured.append(launches)  # replays use its memory even if it is dropped here
         return launches
 
-    def _find(self, key: tuple[torch.device, int, tuple[Kind, ...]], captures: bool) -> Launches:
+    def _find(
+        self, key: tuple[torch.device, int, tuple[plan.Tensor, ...], tuple[bool, ...]], captures: bool
+    ) -> Launches:
         launches = self._launches.pop(key, None)
         if launches is None:
             if captures:
@@ -120,8 +124,8 @@ class Cuda:
                     "the first step of these parameters is within the capture of a CUDA graph, where nothing can be "
                     "compiled: do one with gradients of the same types and strides before it"
                 )
-            device, groups, kinds = key
-            launches = Launches(kinds, groups, device)
+            device, groups, tensors, up = key
+            launches = Launches(tensors, up, groups, device)
         if len(self._launches) >= _PATTERNS:
             self._launches.pop(next(iter(self._launches)))
         self._launches[key] = launches  # at the end, farthest from being dropped

@@ -1,14 +1,17 @@
 """What a step on CUDA steps: a parameter, its gradient and its state, and what a launch must know of them."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor
 
-from rmsprop._core.cuda.launches import FLAGS, Kind
+from rmsprop._core import plan
 from rmsprop._core.options import Options
-from rmsprop._core.scalars import changing, constants
+from rmsprop._core.rule import SCALARS, STATE
+from rmsprop._core.scalars import names_on
 from rmsprop._core.slots import slots as slots_of
+from rmsprop._core.tables import Storage, compute_type
 
 Rate = float | Tensor
 
@@ -40,7 +43,7 @@ class Item(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a `Kind` is worked out from, compared at every step."""
+    """What a `rmsprop._core.plan.Tensor` is worked out from, compared at every step."""
 
     types: tuple[torch.dtype, torch.dtype, torch.dtype]
     shape: torch.Size
@@ -51,18 +54,34 @@ class Look(NamedTuple):
     maximize: bool
 
 
-def kind_of(look: Look, aligned: bool, norm_aligned: bool) -> Kind:
-    """Work out what a launch must know of a tensor."""
+def tensor_of(look: Look, aligned: bool, norm_aligned: bool) -> plan.Tensor:
+    """Say what a parameter is to the planner, with all of its arrays contiguous or copied."""
     options = look.options
     for dtype in look.types:
         if dtype not in _NAMES:
             raise TypeError(f"a tensor has the type {dtype}: float16, bfloat16, float32 or float64 is needed")
-    on = {*constants(options, look.decays), *changing(options), *(slot.name for slot in slots_of(options))}
+    gradient, variable, slots = map(numpy_dtype, look.types)
+    on = set(names_on(options, [slot.name for slot in slots_of(options)], look.decays))
     if look.maximize:
         on.add("clip_scale")
-    clip = "own" if options.clipnorm is not None else "global" if options.global_clipnorm is not None else ""
-    gradient, variable, slots = (_NAMES[dtype] for dtype in look.types)
-    flags = tuple(name in on for name in FLAGS)
-    return Kind(
-        look.shape.numel(), gradient, variable, slots, flags, look.group, clip, aligned, norm_aligned, look.maximize
+    return plan.Tensor(
+        size=look.shape.numel(),
+        storage=Storage(gradient, variable, slots, compute_type(variable, slots)),
+        on=tuple(name for name in (*STATE, *SCALARS) if name in on),
+        group=look.group,
+        clips=options.clips_by_norm,
+        joint=options.global_clipnorm is not None,
+        aligned=aligned,
+        norm_aligned=norm_aligned,
     )
+
+
+def numpy_dtype(dtype: torch.dtype) -> numpy.dtype[Any]:
+    """Give NumPy's type for one of torch's."""
+    if dtype is torch.bfloat16:
+        # The one type that NumPy needs a package for.
+        import ml_dtypes
+
+        found: numpy.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
+        return found
+    return numpy.dtype(_NAMES[dtype])

@@ -81,9 +81,10 @@ def _count_there(items: Sequence[Item]) -> int:
         return 0
     # Triton is there.
     from rmsprop._core.cuda import launches as triton
-    from rmsprop._torch.cuda_items import Look, kind_of
+    from rmsprop._core.plan import Tensor
+    from rmsprop._torch.cuda_items import Look, tensor_of
 
-    kinds: dict[torch.device, list[triton.Kind]] = {}
+    found: dict[torch.device, list[Tensor]] = {}
     for item in items:
         parameter, options = item.parameter.detach(), item.group.options
         slots = slot_dtype(options, parameter)
@@ -91,8 +92,8 @@ def _count_there(items: Sequence[Item]) -> int:
             parameter, slots = torch.view_as_real(parameter), slots.to_real()
         types, aligned = (parameter.dtype, parameter.dtype, slots), parameter.data_ptr() % 16 == 0
         look = Look(types, parameter.shape, parameter.stride(), item.decays, options, 0, item.group.maximize)
-        kinds.setdefault(parameter.device, []).append(kind_of(look, aligned, aligned))
-    return sum(map(triton.count_launches, kinds.values()))
+        found.setdefault(parameter.device, []).append(tensor_of(look, aligned, aligned))
+    return sum(map(triton.count_launches, found.values()))
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""The launches on CUDA memory: one for each bucket of tensors, after small ones for norms and switches.
+"""The launches on CUDA memory: those that the planner finds, after small ones for norms and switches.
 
 A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the
 device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set
@@ -6,7 +6,7 @@ before Triton was imported.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy
 import torch
@@ -14,6 +14,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rmsprop._core import plan
 from rmsprop._core.cuda import norms as _triton_norms
 from rmsprop._core.cuda import step
 from rmsprop._core.cuda.tables import STEP_CHUNK, STEP_WARPS, Doubles, Integers, Tables, chunk_table
@@ -32,69 +33,18 @@ _SMALL: Final = {"num_warps": 1, "enable_fp_fusion": False}
 _Work = tuple[Any, int, tuple[Any, ...], dict[str, Any]]
 
 
-class Kind(NamedTuple):
-    """What a launch must know of one tensor.
-
-    Attributes:
-        size: how many numbers it has.
-        gradient: name of the type in which its gradient is stored.
-        variable: likewise, itself.
-        slots: likewise, its state.
-        on: whether each of `FLAGS` is on.
-        group: row of the group table.
-        clip: which norm scales its gradient: "own", "global", or "".
-        aligned: whether all its arrays begin at a multiple of 16 bytes.
-        norm_aligned: whether the gradient in row-major order does.
-        maximize: whether to go up; then "clip_scale" is on, which is -1 unless a norm clips as well.
-    """
-
-    size: int
-    gradient: str
-    variable: str
-    slots: str
-    on: tuple[bool, ...]
-    group: int
-    clip: str
-    aligned: bool
-    norm_aligned: bool
-    maximize: bool = False
-
-    @property
-    def compute(self) -> str:
-        """Name of the type in which it is stepped: half types are storage."""
-        return "float64" if "float64" in (self.variable, self.slots) else "float32"
-
-
-def step_buckets(kinds: Sequence[Kind]) -> dict[tuple[Any, ...], list[tuple[int, int]]]:
-    """Sort tensors that have numbers by what one launch steps: number and size of each."""
-    found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
-    for number, kind in enumerate(kinds):
-        if kind.size:
-            key = (kind.gradient, kind.variable, kind.slots, kind.compute, kind.aligned, *kind.on)
-            found.setdefault(key, []).append((number, kind.size))
-    return found
-
-
-def norm_buckets(kinds: Sequence[Kind]) -> dict[tuple[str, bool], list[tuple[int, int]]]:
-    """Sort tensors whose gradients are scaled by a norm by what one launch sums the squares of."""
-    found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
-    for number, kind in enumerate(kinds):
-        if kind.size and kind.clip:
-            found.setdefault((kind.gradient, kind.norm_aligned), []).append((number, kind.size))
-    return found
-
-
-def count_launches(kinds: Sequence[Kind]) -> int:
+def count_launches(tensors: Sequence[plan.Tensor]) -> int:
     """Count the kernels that `Launches.run` launches: to prepare, to sum, fold and clip where a norm does, to step."""
-    norms = len(norm_buckets(kinds)) + 2 if any(kind.clip for kind in kinds) else 0
-    return 1 + norms + len(step_buckets(kinds))
+    norms = len(plan.norm_launches(tensors)) + 2 if any(one.clips for one in tensors) else 0
+    return 1 + norms + len(plan.step_launches(tensors))
 
 
 class Launches:
     """Everything that a step of some tensors launches.
 
     Args:
-        kinds: the tensors.
+        tensors: what is stepped.
+        up: for each, whether to go up; then "clip_scale" is on, which is -1 unless a norm clips as well.
         groups: rows of the group table.
         device: where they are.
 
@@ -102,36 +52,41 @@ class Launches:
         squares: the sum of each gradient's squares, float64, of the last step or of `sum_squares`.
     """
 
-    def __init__(self, kinds: Sequence[Kind], groups: int, device: torch.device) -> None:
+    def __init__(self, tensors: Sequence[plan.Tensor], up: Sequence[bool], groups: int, device: torch.device) -> None:
         self._device, self._groups = device, groups
-        self._tables = Tables(len(kinds), groups, device)
+        self._tables = Tables(len(tensors), groups, device)
         self._compiled: set[Any] = set()
         self._switches = torch.zeros(1 + groups, dtype=torch.int32, device=device)
         self._inverse = torch.zeros(1, dtype=torch.float32, device=device)
-        self.squares = torch.zeros(len(kinds), dtype=torch.float64, device=device)
-        self._scales = self._there(numpy.array([-1.0 if kind.maximize else 1.0 for kind in kinds]))
-        self._steps = self._buckets(kinds)
-        self._clips = any(kind.clip for kind in kinds)
+        self.squares = torch.zeros(len(tensors), dtype=torch.float64, device=device)
+        self._scales = self._there(numpy.array([-1.0 if one else 1.0 for one in up]))
+        self._steps = self._step_launches(tensors)
+        self._clips = any(one.clips for one in tensors)
         if self._clips:
-            self._sums, self._partials, self._ranges = self._norm_buckets(kinds)
-            self._members, self._norms = (self._there(table) for table in _norm_tables(kinds))
+            self._sums, self._partials, self._ranges = self._norm_launches(tensors)
+            self._members, self._norms = (self._there(table) for table in _norm_tables(tensors))
 
-    def _buckets(self, kinds: Sequence[Kind]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
-        """Give for each bucket its chunk table, compile-time arguments, and whether a norm scales."""
-        return [
-            (self._there(chunk_table(sizes, STEP_CHUNK)), (*(_TYPES[name] for name in key[:4]), *key[4:]), key[5])
-            for key, sizes in step_buckets(kinds).items()
-        ]
+    def _step_launches(self, tensors: Sequence[plan.Tensor]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
+        """Give for each launch its chunk table, compile-time arguments, and whether gradients are scaled."""
+        found = []
+        for kernel, places in plan.step_launches(tensors):
+            flags = [name in kernel.on for name in FLAGS]
+            types = [_TYPES[dtype.name] for dtype in kernel.storage]
+            chunks = chunk_table([(place, tensors[place].size) for place in places], STEP_CHUNK)
+            found.append((self._there(chunks), (*types, kernel.aligned, *flags), flags[0]))
+        return found
 
-    def _norm_buckets(self, kinds: Sequence[Kind]) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
+    def _norm_launches(
+        self, tensors: Sequence[plan.Tensor]
+    ) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
         """Do so for the norms, which write to parts of one array; the last says where each tensor's numbers are."""
-        ranges = numpy.zeros((len(kinds), 2), numpy.int32)
+        ranges = numpy.zeros((len(tensors), 2), numpy.int32)
         tables, begin = [], 0
-        for (gradient, aligned), sizes in norm_buckets(kinds).items():
-            table = chunk_table(sizes, CHUNK)
-            tables.append((table, begin, _TYPES[gradient], aligned))
-            for number, size in sizes:
-                ranges[number] = begin, -(-size // CHUNK)
+        for kernel, places in plan.norm_launches(tensors):
+            sizes = [(place, tensors[place].size) for place in places]
+            tables.append((chunk_table(sizes, CHUNK), begin, _TYPES[kernel.storage.gradient.name], kernel.aligned))
+            for place, size in sizes:
+                ranges[place] = begin, -(-size // CHUNK)
                 begin += -(-size // CHUNK)
         partials = torch.zeros(begin, dtype=torch.float64, device=self._device)
         sums = [(self._there(table), partials[first:], dtype, aligned) for table, first, dtype, aligned in tables]
@@ -212,13 +167,13 @@ class Launches:
             kernel[(programs,)](*arguments, **options)
 
 
-def _norm_tables(kinds: Sequence[Kind]) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
+def _norm_tables(tensors: Sequence[plan.Tensor]) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
     """List which tensors each norm is made of; see `rmsprop._core.cuda.norms.clip`."""
-    norms = [([number], 0) for number, kind in enumerate(kinds) if kind.clip == "own"]
-    together = [number for number, kind in enumerate(kinds) if kind.clip == "global"]
+    norms = [([place], 0) for place, one in enumerate(tensors) if one.clips and not one.joint]
+    together = [place for place, one in enumerate(tensors) if one.clips and one.joint]
     if together:
         norms.append((together, 1))
-    members = numpy.array([number for numbers, _ in norms for number in numbers], numpy.int32)
-    first = numpy.cumsum([0, *(len(numbers) for numbers, _ in norms)])
-    rows = [(begin, len(numbers), whole) for begin, (numbers, whole) in zip(first, norms, strict=False)]
+    members = numpy.array([place for places, _ in norms for place in places], numpy.int32)
+    first = numpy.cumsum([0, *(len(places) for places, _ in norms)])
+    rows = [(begin, len(places), whole) for begin, (places, whole) in zip(first, norms, strict=False)]
     return members, numpy.array(rows, numpy.int32)
