@@ -342,7 +342,7 @@ class RMSprop:
             2 variables in numpy, 0 launches, 896 bytes a step
         """
         from rmsprop._core.explaining import explain_arrays
-        from rmsprop.engines._buckets import Member
+        from rmsprop._core.inplace import Member
 
         if self._state is not None:
             known, members = self._state.variables, self._state.engine.members()

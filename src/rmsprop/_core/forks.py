@@ -56,7 +56,7 @@ def _register() -> None:
 def _owners() -> list[Any]:
     """List whose locks are held while kernels are loaded and compiled, in the order in which they are taken."""
     found: list[Any] = [_imports]
-    if "rmsprop.compilers._turns" in sys.modules:
+    if "rmsprop._core.cpu.modes" in sys.modules:
         found.append(getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None))
         library = getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
         found.append(getattr(library, "_lock", None))
