@@ -5,7 +5,6 @@ Each is a C function, so that compiled code of any framework may call it: ``void
 """
 
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from rmsprop._core.cpu import gather, looks, norms, pieces, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import read
+from rmsprop._core.forks import compiling
 from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING
 
 _GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = (
@@ -52,7 +52,6 @@ _ENTRIES: Final = {
 }
 
 _found: dict[Any, CFunc] = {}
-_compiling: Final = threading.RLock()
 
 
 def entry(name: str) -> int:
@@ -73,7 +72,7 @@ def kernel(key: Any) -> int:
 def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:
     found = _found.get(key)
     if found is None:
-        with _compiling:
+        with compiling():
             found = _found.get(key)
             if found is None:
                 function, signature, modules = need()
