@@ -282,7 +282,7 @@ class RMSprop:
         if run is None:
             state = state or self._start([one for _, one in pairs] if variables is None else variables)
             run, _held = state.engine.prepare(state.variables.match(pairs), pairs)
-        run.groups["learning_rate"][0] = rate
+        run.set_rate(0, rate)
         # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.
         if self._state is None:

@@ -10,13 +10,23 @@ from processes import run
 
 import rmsprop
 
+#: Prints a number that a step makes, and of how many kernels of steps there was a sound file, and was none.
 STEP = """
     import sys, numpy
     from rmsprop import RMSprop
+    from rmsprop._core.cpu.cache import KernelCache
+    found, load = [], KernelCache.load_overload
+
+    def counted(self, *arguments):
+        loaded = load(self, *arguments)
+        if self._name.startswith("step_"):
+            found.append(loaded is not None)
+        return loaded
+
+    KernelCache.load_overload = counted
     w = numpy.zeros(3)
     RMSprop(learning_rate=1.0, rho=1.0, epsilon=1.0).apply_gradients([(numpy.ones(3), w)])
-    from rmsprop.compilers import _kernels
-    print(w[0], sum(_kernels.step.stats.cache_hits.values()), sum(_kernels.step.stats.cache_misses.values()))
+    print(w[0], found.count(True), found.count(False))
 """
 
 
@@ -25,32 +35,64 @@ def step(folder, **environment):
     return float(value), int(hits), int(misses)
 
 
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package whose files may be edited, beside a cache."""
+    copy = tmp_path / "copy" / "rmsprop"
+    shutil.copytree(Path(rmsprop.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def step_of(package):
+    """Do the step of a copy of the package."""
+    cache = package.parents[1] / "cache"
+    return step(cache, PYTHONPATH=str(package.parent), PYTHONDONTWRITEBYTECODE="1")
+
+
 def test_the_second_process_loads_what_the_first_compiled(tmp_path):
     assert step(tmp_path) == (-1.0, 0, 1)
     assert step(tmp_path) == (-1.0, 1, 0)
 
 
-def test_an_edited_rule_gives_new_numbers(tmp_path):
-    """A copy of the package, with another rule of the same length and time stamp, beside the same cache."""
-    package = tmp_path / "copy" / "rmsprop"
-    shutil.copytree(Path(rmsprop.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    cache, environment = tmp_path / "cache", {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    assert step(cache, **environment) == (-1.0, 0, 1)
-    rule = package / "_rule.py"
+def test_an_edited_rule_gives_new_numbers(package):
+    """Another rule of the same length and time stamp."""
+    assert step_of(package) == (-1.0, 0, 1)
+    rule = package / "_core" / "rule.py"
     stamp = rule.stat().st_mtime_ns
     text = rule.read_text()
     assert text.count("variable = variable - increment") == 1
     rule.write_text(text.replace("variable = variable - increment", "variable = variable + increment"))
     os.utime(rule, ns=(stamp, stamp))
-    assert step(cache, **environment) == (1.0, 0, 1)
-    assert len(list(cache.iterdir())) == 2
+    assert step_of(package) == (1.0, 0, 1)
+    assert len(list((package.parents[1] / "cache").iterdir())) == 2
+
+
+def edit(package, name):
+    """Edit a file so that it does what it did."""
+    file = package / "_core" / name
+    file.write_text(file.read_text() + "# edited\n")
+
+
+def test_an_edit_of_what_a_kernel_is_made_of_compiles_it_anew_and_no_other_edit_does(package):
+    assert step_of(package) == (-1.0, 0, 1)
+    for file in (package / "_core").rglob("*.py"):
+        name = file.relative_to(package / "_core")
+        if name.parts[0] != "cpu" and name.stem not in ("rule", "tables"):
+            edit(package, name)
+    for name in ("team", "norms", "looks", "kernels", "helpers", "cache", "private"):
+        edit(package, f"cpu/{name}.py")
+    assert step_of(package) == (-1.0, 1, 0)
+    for name in ("rule", "tables", *(f"cpu/{one}" for one in ("step", "gather", "pieces", "memory", "words"))):
+        edit(package, f"{name}.py")
+        assert (name, *step_of(package)) == (name, -1.0, 0, 1)
+    assert step_of(package) == (-1.0, 1, 0)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
 def test_a_damaged_file_is_compiled_again(tmp_path, damage):
     step(tmp_path)
-    for file in tmp_path.rglob("step-*"):
-        file.write_bytes(damage(file.read_bytes()))
+    (file,) = tmp_path.rglob("step_*")
+    file.write_bytes(damage(file.read_bytes()))
     assert step(tmp_path) == (-1.0, 0, 1)
     assert step(tmp_path) == (-1.0, 1, 0)
 

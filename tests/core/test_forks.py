@@ -39,7 +39,7 @@ def test_a_fork_while_another_thread_compiles(loaded):
     source = CHILDREN + (
         """
     if LOADED:
-        from rmsprop.compilers import numba
+        from rmsprop._core.cpu import helpers
     thread = threading.Thread(target=step)
     thread.start()
     children = []

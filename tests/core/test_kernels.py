@@ -7,17 +7,20 @@ import subprocess
 import sys
 import tracemalloc
 
+import explanations
 import ml_dtypes
+import numba
 import numpy
 import pytest
 
 from rmsprop import RMSprop, RowSparse
 from rmsprop._core.cpu import half as _half
+from rmsprop._core.cpu import kernels
 from rmsprop._core.cpu.memory import load, pointer, storage_tag, store
 from rmsprop._core.plain import _square_sum
-from rmsprop._core.tables import CHUNK, LANES, SCATTERED
-from rmsprop.compilers import _kernels
-from rmsprop.compilers._threads import SMALL, default_threads
+from rmsprop._core.run import SMALL
+from rmsprop._core.switches import default_threads
+from rmsprop._core.tables import CHUNK, GATHERED, LANES
 
 TYPES = [numpy.dtype(t) for t in (numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64)]
 #: Types of variables and of slots.
@@ -95,7 +98,7 @@ def test_special_numbers_equal_the_rule_on_plain_arrays(options, value):
 @pytest.mark.parametrize("strided", [False, True], ids=["contiguous", "strided"])
 def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, options, strided):
     found = []
-    chunk = SCATTERED if strided else CHUNK
+    chunk = GATHERED if strided else CHUNK
     assert SMALL < 20  # fewer chunks than that stay with the caller, and would show nothing here
     for threads in ("1", "2", "3", "7"):
         monkeypatch.setenv("RMSPROP_NUM_THREADS", threads)
@@ -232,13 +235,13 @@ def test_a_norm_within_the_limit_changes_no_bit():
 def converters(native):
     """Compile conversions with or without the processor's instructions; `native` is read while compiling."""
 
-    @_kernels._jit
+    @numba.njit(error_model="numpy")
     def widen(bits, out, dtypes):
         source = pointer(bits.ctypes.data, dtypes[0], dtypes[1], "outside")
         for i in range(bits.size):
             out[i] = load(source, i)
 
-    @_kernels._jit
+    @numba.njit(error_model="numpy")
     def narrow(numbers, bits, dtypes):
         target = pointer(bits.ctypes.data, dtypes[0], dtypes[1], "outside")
         for i in range(bits.size):
@@ -294,16 +297,18 @@ MACHINE_CODE = """
 import json, re, sys
 import numpy
 from rmsprop import RMSprop
-from rmsprop.compilers import _kernels
+from rmsprop._core.cpu import kernels
 for options in json.loads(sys.argv[1]):
     w = numpy.ones(100, numpy.float32)
     RMSprop(**options).apply_gradients([(w.copy(), w)])
-for signature, text in _kernels.step.inspect_asm().items():
+found = {key: one for key, one in kernels._found.items() if getattr(key, "work", None) == "step"}
+for key, one in found.items():
+    text = one._library.get_asm_str()
     # xmm, ymm, zmm on x86-64; v0.4s on AArch64
-    assert re.search(r"v?divps\\s|fdiv\\s+v\\d+\\.4s", text), ("no vector division", signature)
-    assert re.search(r"v?sqrtps\\s|fsqrt\\s+v\\d+\\.4s", text), ("no vector root", signature)
-    assert not re.search(r"vfn?m(add|sub)\\d|fml[as]\\s", text), ("contracted", signature)
-print(len(_kernels.step.signatures))
+    assert re.search(r"v?divps\\s|fdiv\\s+v\\d+\\.4s", text), ("no vector division", key)
+    assert re.search(r"v?sqrtps\\s|fsqrt\\s+v\\d+\\.4s", text), ("no vector root", key)
+    assert not re.search(r"vfn?m(add|sub)\\d|fml[as]\\s", text), ("contracted", key)
+print(len(found))
 """
 
 
@@ -328,22 +333,19 @@ def test_the_second_step_and_another_learning_rate_compile_nothing():
     w = numbers(100)
     optimizer = RMSprop(**OPTIONS["everything"])
     optimizer.apply_gradients([(numbers(100), w)])
-    kernels = (_kernels.step, _kernels.square_sums, _kernels.fold)
-    before = [len(kernel.signatures) for kernel in kernels]
+    before = dict(kernels._found)
     optimizer.learning_rate = 0.5
     optimizer.apply_gradients([(numbers(100), w)])
     fresh = RMSprop(**OPTIONS["everything"] | {"momentum": 0.5, "global_clipnorm": 7.0})
     fresh.apply_gradients([(numbers(100), w)])
-    assert [len(kernel.signatures) for kernel in kernels] == before
+    assert kernels._found == before
 
 
 def test_one_launch_serves_all_tensors(monkeypatch):
-    calls = []
-    original = _kernels.step
-    monkeypatch.setattr(_kernels, "step", lambda *arguments: calls.append(arguments[1:4]) or original(*arguments))
     variables = [numbers(shape) for shape in ((3, 4), (5,), (), (2, 2, 2))]
+    counted = explanations.Counted(monkeypatch)
     steps(variables, lambda step: [numbers(v.shape) for v in variables], 1, **OPTIONS["everything"])
-    assert calls == [(True, 0, 0), (True, 1, 4)]  # the first, of no chunk, compiles before anything is written
+    assert (counted.made, counted.launches) == (1, 2)  # the norms are a launch of their own
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

@@ -151,24 +151,30 @@ def test_a_refused_first_step_builds_nothing(name):
 
 
 def test_nothing_is_written_before_every_kernel_is_compiled(monkeypatch):
-    """Two buckets: with the second one's kernel missing, the first one's variables have not moved."""
-    from rmsprop.compilers.numba import Launch
+    """Two launches: with the second one's kernel missing, the first one's variables have not moved."""
+    from rmsprop._core.cpu import kernels
 
-    original, calls = Launch.compile, []
+    original, calls = kernels.kernel, []
 
-    def compile_once(launch):
-        calls.append(launch)
+    def find_one(key):
+        calls.append(key)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        original(launch)
+        return original(key)
 
-    monkeypatch.setattr(Launch, "compile", compile_once)
+    monkeypatch.setattr(kernels, "kernel", find_one)
     a, b = numbers(3), numbers(3, numpy.float64)
+    optimizer = RMSprop()
     with pytest.raises(KeyboardInterrupt):
-        RMSprop().apply_gradients([(numbers(3, seed=1), a), (numbers(3, numpy.float64, 1), b)])
+        optimizer.apply_gradients([(numbers(3, seed=1), a), (numbers(3, numpy.float64, 1), b)])
     assert len(calls) == 2
+    assert optimizer.iterations == 0
     numpy.testing.assert_array_equal(a, numbers(3))
     numpy.testing.assert_array_equal(b, numbers(3, numpy.float64))
+    monkeypatch.undo()
+    optimizer.apply_gradients([(numbers(3, seed=1), a), (numbers(3, numpy.float64, 1), b)])
+    assert (a != numbers(3)).all()
+    assert (b != numbers(3, numpy.float64)).all()
 
 
 def test_averages_are_not_written_to_a_variable_that_changed():

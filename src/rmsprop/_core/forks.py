@@ -26,6 +26,7 @@ class _Owner:
 
 
 _imports = _Owner()
+_kernels = _Owner()
 
 #: Thread that forks -> the owners of locks, and whether it has got them.
 _forking: dict[int, list[tuple[Any, bool]]] = {}
@@ -36,6 +37,13 @@ def loading() -> Iterator[None]:
     """Keep other threads from forking while modules are imported that need Numba."""
     with _imports._lock:
         _register_again()
+        yield
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Keep other threads from compiling a kernel, and from forking meanwhile."""
+    with _kernels._lock:
         yield
 
 
@@ -55,8 +63,8 @@ def _register() -> None:
 
 def _owners() -> list[Any]:
     """List whose locks are held while kernels are loaded and compiled, in the order in which they are taken."""
-    found: list[Any] = [_imports]
-    if "rmsprop._core.cpu.words" in sys.modules:
+    found: list[Any] = [_imports, _kernels]
+    if "rmsprop._core.cpu.modes" in sys.modules:
         found.append(getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None))
         library = getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
         found.append(getattr(library, "_lock", None))

@@ -163,7 +163,6 @@ def runs_kernels(options: Options) -> bool:
 
 def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:
     """Count the kernel calls of a step."""
-    plan = Plan(
-        [members[kind[0]].tensor(kind) for kind in kinds], 1 + max([member.group for member in members], default=0)
-    )
+    groups = 1 + max([member.group for member in members], default=0)
+    plan = Plan([members[kind[0]].tensor(kind) for kind in kinds], groups)
     return len(plan.norms) + len(plan.steps)

@@ -99,9 +99,8 @@ class Kernel(NamedTuple):
         """Bytes that each thread needs for itself."""
         if self.work == "squares":
             return 8 * (LANES if self.form == "flat" else LANES + GATHERED)
-        if self.form == "gathered":
-            return 16 * GATHERED
-        return (8 * CHUNK if self.form == "rows" else 0) + (8 * PART * len(STATE) if self.out == "streamed" else 0)
+        gathered = {"flat": 0, "rows": 8 * CHUNK, "gathered": 16 * GATHERED}[self.form]
+        return gathered + (8 * PART * len(STATE) if self.out == "streamed" else 0)
 
 
 class Launch(NamedTuple):

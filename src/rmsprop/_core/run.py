@@ -18,6 +18,9 @@ SMALL: Final = 8
 #: How often a thread takes pieces: more often evens out a thread that the system held up.
 _TAKES: Final = 16
 
+#: Of float32.
+_LARGEST: Final = float(numpy.finfo(numpy.float32).max)
+
 _GIVEN, _ITERATIONS, _SCRATCH, _TEAM = (HEAD.index(name) for name in ("given", "iterations", "scratch", "team"))
 
 _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
@@ -88,6 +91,18 @@ class Run:
         self.words[_TEAM] = THE_TEAM.address
         self._team, self._helpers = THE_TEAM, helpers
         self._execute = _EXECUTE(entry("execute"))
+
+    def set_rate(self, group: int, rate: float) -> None:
+        """Write the learning rate of a group.
+
+        Warns:
+            RuntimeWarning: it is beyond the numbers that a tensor of the group is computed in.
+        """
+        if abs(rate) > _LARGEST:
+            for tensor in self.plan.tensors:
+                if tensor.group == group:
+                    tensor.storage.compute.type(rate)  # NumPy warns
+        self.groups["learning_rate"][group] = rate
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
         """Do the step; `compile` comes before it.

@@ -140,12 +140,12 @@ class Native:
             unscale: what each gradient is multiplied by before anything else.
         """
         assert self._run is not None
-        told = self._run.groups
+        run = self._run
+        factor = 1.0 if unscale is None else unscale
         for number in self._groups:
             group = groups[number]
-            factor = 1.0 if unscale is None else unscale
-            told["factor"][number] = -factor if group.maximize else factor
-            told["learning_rate"][number] = float(group.rate)
+            run.groups["factor"][number] = -factor if group.maximize else factor
+            run.set_rate(number, float(group.rate))
 
     def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
         """Do the step.

@@ -86,7 +86,7 @@ class _Team:
         memory = numpy.zeros(words + 8, numpy.int64)
         self._words = memory[-memory.ctypes.data // 8 % 8 :][:words]  # from the beginning of a cache line
         self.address = self._words.ctypes.data
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[int, threading.Thread] = {}  # by the numbers of their mailboxes
         self._kept: list[Any] = []
         self._starting = threading.Lock()
         self._ended = False
@@ -105,22 +105,35 @@ class _Team:
                     break
 
     def _start(self, system: _System) -> bool:
-        number = len(self._threads)
+        number = int(self._words[team.HELPERS])
+        if number == team.MOST:
+            return False
         box = team.BOXES + team.BOX * number
+        thread = None
         try:
-            self._words[box + team.HANDLE], kept = system.semaphore()
+            if self._words[box + team.HANDLE] == 0:
+                handle, kept = system.semaphore()
+                self._kept.append(kept)
+                self._words[box + team.HANDLE] = handle
             # Nobody waits for it at the end of the interpreter, which may begin meanwhile.
             arguments = self.address + 8 * box, self.address
             thread = threading.Thread(target=_serve(), args=arguments, name="rmsprop", daemon=True)
-            self._kept.append(kept)
-            self._threads.append(thread)
             thread.start()
-        except (OSError, RuntimeError, MemoryError):
-            # The system gives no more, or the interpreter is shutting down. A mailbox that nobody reads is harmless:
-            # who leads takes the mail back.
-            del self._threads[number:]
-            return False
-        self._words[team.HELPERS] = number + 1
+            self._threads[number] = thread
+            self._words[team.HELPERS] = number + 1
+        except (OSError, RuntimeError):
+            return False  # the system gives no more, or the interpreter is shutting down
+        except BaseException as error:
+            if thread is not None:
+                if thread.ident is None:
+                    # Should it begin nevertheless, it ends at once. Nobody else reads this mailbox: two must not.
+                    self._words[box + team.MAIL] = team.END
+                else:
+                    self._threads[number] = thread
+                self._words[team.HELPERS] = number + 1
+            if isinstance(error, MemoryError):
+                return False
+            raise
         return True
 
     def end(self) -> None:
@@ -128,15 +141,15 @@ class _Team:
         self._ended = True
         self._words[team.HELPERS] = 0
         end = _TWO_WORDS(entry("dismiss")) if self._threads else None
-        for number, thread in enumerate(self._threads):
-            if end is not None and thread.ident is not None:
+        for number, thread in self._threads.items():
+            if end is not None:
                 end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
                 thread.join()
 
     def renew(self) -> None:
         """Begin anew in a forked child, which has none of the threads."""
         self._words[:] = 0
-        self._threads, self._kept, self._starting = [], [], threading.Lock()
+        self._threads, self._kept, self._starting = {}, [], threading.Lock()
 
 
 THE_TEAM: Final = _Team()

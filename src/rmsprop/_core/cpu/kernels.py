@@ -4,7 +4,6 @@ Each is a C function, so that compiled code of any framework may call it: ``void
 ``void execute(int64 head)`` for a whole step.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from numba.core.ccallback import CFunc
 from rmsprop._core import scales
 from rmsprop._core.cpu import execute, gather, norms, pieces, step, team
 from rmsprop._core.cpu.cache import KernelCache
+from rmsprop._core.forks import compiling
 
 _WORD: Final = "void(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
@@ -26,7 +26,6 @@ _ENTRIES: Final = {
 }
 
 _found: dict[Any, Any] = {}
-_compiling: Final = threading.RLock()
 
 
 def c_function(function: Callable[..., Any], signature: str, *modules: Any) -> int:
@@ -62,7 +61,7 @@ _c_func: Any = CFunc  # of which Numba's stubs do not say everything
 def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:
     found = _found.get(key)
     if found is None:
-        with _compiling:
+        with compiling():
             found = _found.get(key)
             if found is None:
                 function, signature, modules = need()

@@ -172,8 +172,9 @@ def store(typing_context: Any, target: Any, index: Any, number: Any) -> Any:
 def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
     """Copy `count` stored numbers, past the caches as far as they fill whole cache lines of the target.
 
-    The target begins a cache line. What is written to memory that no cache holds need not be read first then, and
-    does not displace what is needed sooner. `fence` must follow before another thread may read it.
+    What is written to memory that no cache holds need not be read first then, and does not displace what is needed
+    sooner. A target that does not begin a cache line is written to as usual. `fence` must follow before another thread
+    may read it.
     """
     if target is types.none:
         return _nothing(target, source, count)
@@ -181,7 +182,9 @@ def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to, origin, count = arguments
         line = ir.VectorType(ir.IntType(32), LINE // 4)
-        lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(LINE))
+        within = builder.and_(builder.ptrtoint(to, _I64), _I64(LINE - 1))
+        whole_lines = builder.sdiv(builder.mul(count, _I64(target.itemsize)), _I64(LINE))
+        lines = builder.select(builder.icmp_signed("==", within, _I64(0)), whole_lines, _I64(0))
         with cgutils.for_range(builder, lines) as loop:
             whole = builder.load(builder.gep(builder.bitcast(origin, line.as_pointer()), [loop.index]), align=1)
             place = builder.gep(builder.bitcast(to, line.as_pointer()), [loop.index])

@@ -67,10 +67,10 @@ def make(key: Any) -> Any:
             place(head, row, start, count, gradient, variable, scratch + 8 * CHUNK)
 
     else:
-        width = compute.itemsize
+        width, goal = compute.itemsize, _HOME if key.out == "place" else WHERE.index("new variable")
 
         def do(head, row, start, count, scratch):
-            # Gathered into scratch memory, stepped there, and the variable returned to its place. So a gradient may be
+            # Gathered into scratch memory, stepped there, and the variable put where it goes. So a gradient may be
             # the variable's own memory: it is read before that is written.
             where = head + read(head, _WHERE) + 8 * read(row, _TENSOR)
             stride, layout = read(head, _TENSORS), head + read(row, _LAYOUT)
@@ -86,8 +86,8 @@ def make(key: Any) -> Any:
                 if not gather_rows(gradient, count, start, values, gradients, compute, many, length, numbers):
                     for i in range(count):
                         store(gradient, i, 0.0)
-            place(head, row, start, count, gradient, variable, scratch)
-            move(variable, count, start, home, variables, compute, layout, VARIABLE, True)
+            place(head, row, start, count, gradient, variable, scratch + 16 * GATHERED)
+            move(variable, count, start, read_column(where, goal, stride), variables, compute, layout, VARIABLE, True)
 
     return compiled_for(key, do)
 
@@ -97,7 +97,9 @@ def _make_place(key: Any) -> Any:
     _, variables, slots, compute = (storage_tag(dtype) for dtype in key.storage)
     on = set(key.on)
     velocity_at, momentum_at, mean_at, average_at = (_column(name, on) for name in STATE[1:])
-    new_at = [_column(f"new {name}", {f"new {one}" for one in on}) for name in STATE]
+    # A variable that is gathered goes to its target from scratch memory, where it is stepped in place.
+    written = on - {"variable"} if key.form == "gathered" else on
+    new_at = [_column(f"new {name}", {f"new {one}" for one in written}) for name in STATE]
     rate_at, clip_at, value_at, decay_at, rho_at, rho_c_at, mu_at, epsilon_at, ema_at, ema_c_at, overwrite_at = (
         None if name not in on else 0 if name == "clip_scale" else GROUP.index(name) for name in SCALARS
     )
