@@ -278,10 +278,11 @@ class RMSprop:
             return
         done, state = self._iterations, self._state
         rate = self._rate(done)  # first: it may be a function of the user's
-        run = None if state is None else state.engine.usual(pairs)
-        if run is None:
+        found = None if state is None else state.engine.usual(pairs)
+        if found is None:
             state = state or self._start([one for _, one in pairs] if variables is None else variables)
-            run, _held = state.engine.prepare(state.variables.match(pairs), pairs)
+            found = state.engine.prepare(state.variables.match(pairs), pairs)
+        run, _held = found
         run.set_rate(0, rate)
         # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.

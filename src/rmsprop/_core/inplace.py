@@ -136,8 +136,14 @@ def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradie
     run.where["gradient"][:] = addresses
     for place, gradient in enumerate(gradients):
         if isinstance(gradient, RowSparse):
-            run.where["row_numbers"][place] = packed_address(gradient.indices, numpy.dtype(numpy.int64))
-            run.where["row_count"][place] = gradient.indices.size
+            set_rows(run, place, gradient)
+
+
+def set_rows(run: Run, place: int, gradient: RowSparse) -> None:
+    """Say where the rows of one of the step's gradients are."""
+    run.where["gradient"][place] = packed_address(gradient.values)
+    run.where["row_numbers"][place] = packed_address(gradient.indices, numpy.dtype(numpy.int64))
+    run.where["row_count"][place] = gradient.indices.size
 
 
 def against_kernels(options: Options, *, warns: bool = False) -> str:

@@ -11,11 +11,12 @@ from rmsprop._core.cpu.words import jit, read, write
 HEADER = ("count", "header", "intervals", "starts", "ends")
 
 #: A row for each array. `object` is the address that it must have, 0 for any; `data` likewise of its numbers; `to` is
-#: where that of others is written, which must not be memory that a step writes to.
-LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "nbytes", "to")
+#: where that of others is written, whose memory must not be what a step writes to: `below` and `above` are how many
+#: bytes before and from the address it has. `axes` is -1 for what is no array, and not looked at.
+LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "below", "above", "to")
 
 _COUNT, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
-_OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _NBYTES, _TO = range(len(LOOK))
+_OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _BELOW, _ABOVE, _TO = range(len(LOOK))
 
 #: Words of an ndarray object after its header.
 DATA, AXES, LENGTHS, STRIDES, DESCR, FLAGS = 0, 1, 2, 3, 5, 6
@@ -50,6 +51,8 @@ def look(table, given):
         if wanted != 0 and found != wanted:
             return 0
         fields, axes = found + header, read(row, _AXES)
+        if axes == -1:
+            continue
         if read(fields, -1) != read(row, _TYPE) or read(fields, DESCR) != read(row, _DESCR):
             return 0
         if read(fields, AXES) & _INT != axes or read(row, _FLAGS) & ~read(fields, FLAGS) != 0:
@@ -64,14 +67,14 @@ def look(table, given):
                 return 0
         else:
             # The first interval that ends after the array begins, by bisection.
-            low, high = 0, intervals
+            low, high, begin = 0, intervals, data - read(row, _BELOW)
             while low < high:
                 middle = (low + high) // 2
-                if read(ends, middle) <= data:
+                if read(ends, middle) <= begin:
                     low = middle + 1
                 else:
                     high = middle
-            if low < intervals and read(starts, low) < data + read(row, _NBYTES):
+            if low < intervals and read(starts, low) < data + read(row, _ABOVE):
                 return 0
             write(read(row, _TO), 0, data)
     return 1

@@ -11,7 +11,7 @@ import numpy
 
 from rmsprop._core.arrays import Array, MemoryMap, address, is_float
 from rmsprop._core.forks import loading
-from rmsprop._core.forms import ITSELF, Gradient, Kind, start_of, to_kernel_form
+from rmsprop._core.forms import ITSELF, ROWS, Gradient, Kind, start_of, to_kernel_form
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.switches import default_threads
@@ -67,17 +67,32 @@ class Engine:
         self._targets = [_target(name, array) for name, array in zip(names, variables, strict=True)]
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
         self._runs: Runs | None = None
-        # Of the last step: what its arrays were like, and its run.
-        self._usual: tuple[Looks, Run] | None = None
+        # Of the last step: what its arrays were like, its run, and its sparse gradients: the number of the pair, the
+        # number of the variable, the place in the run, and the kind.
+        self._usual: tuple[Looks, Run, list[tuple[int, int, int, Kind]]] | None = None
 
-    def usual(self, pairs: Sequence[Any]) -> "Run | None":
-        """Give the run of the last step if arrays are as they were, and it knows where the gradients are now.
+    def usual(self, pairs: Sequence[Any]) -> tuple["Run", Sequence[Gradient]] | None:
+        """Give the run of the last step if arrays are as they were, and what must live until it is done; else None.
+
+        The run knows where the gradients are now.
 
         Args:
-            pairs: (gradient, variable) each, as the user gave them; they must live until the step is done.
+            pairs: (gradient, variable) each, as the user gave them; they must live until then, too.
         """
-        usual = self._usual
-        return usual[1] if usual is not None and usual[0].are_of(pairs) else None
+        if self._usual is None or not self._usual[0].are_of(pairs):
+            return None
+        _, run, sparse = self._usual
+        held = []
+        for number, index, place, known in sparse:
+            gradient = pairs[number][0]
+            if type(gradient) is not RowSparse:
+                return None
+            kind, usable = self._to_kernel_form(index, gradient)
+            if kind != known or not isinstance(usable, RowSparse):
+                return None
+            _set_rows(run, place, usable)
+            held.append(usable)
+        return run, held
 
     def prepare(
         self, gradients: Mapping[int, Any], pairs: Sequence[tuple[Any, Any]]
@@ -119,16 +134,21 @@ class Engine:
         pairs: Sequence[tuple[Any, Any]],
     ) -> None:
         """Write down what the step's arrays are like, if the next step may go the short way."""
-        as_given = all(type(one) is numpy.ndarray for one in arrays) and len(pairs) == len(arrays)
-        if not (run.compiled and as_given and can_look()) or any(kind[1] == ITSELF for kind in kinds):
+        if not (run.compiled and len(pairs) == len(arrays) and can_look()):
             return
-        if any(one is not given for one, given in zip(arrays, gradients.values(), strict=True)):
-            return  # a copy, made for this step
+        sparse: list[tuple[int, int, int, Kind]] = []
+        for place, (one, given, kind) in enumerate(zip(arrays, gradients.values(), kinds, strict=True)):
+            if kind[1] == ROWS:
+                sparse.append((0, kind[0], place, kind))
+            elif type(given) is not numpy.ndarray or one is not given or kind[1] == ITSELF:
+                return  # a copy, made for this step, or the variable's memory
         places = {id(self._targets[index].array): place for place, index in enumerate(gradients)}
         if any(id(variable) not in places for _, variable in pairs):
             return  # another array of the same memory, which may be gone the next time
+        numbers = {places[id(variable)]: number for number, (_, variable) in enumerate(pairs)}
         begin = run.where["gradient"].ctypes.data
-        self._usual = Looks(pairs, [begin + 8 * places[id(variable)] for _, variable in pairs], self._memory), run
+        looks = Looks(pairs, [begin + 8 * places[id(variable)] for _, variable in pairs], self._memory)
+        self._usual = looks, run, [(numbers[place], index, place, kind) for _, index, place, kind in sparse]
 
     def check(self, writing: bool = True) -> None:
         """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""
@@ -188,3 +208,9 @@ def _as_array(target: Target, gradient: Any) -> Array:
         raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
     except (RuntimeError, TypeError) as error:  # as torch says that a tensor is on a device, or is differentiated
         raise TypeError(f"the gradient of variable {target.name!r} is not to be read by NumPy: {error}") from error
+
+
+def _set_rows(run: "Run", place: int, gradient: RowSparse) -> None:
+    from rmsprop._core.inplace import set_rows  # there is a run, so it is loaded
+
+    set_rows(run, place, gradient)

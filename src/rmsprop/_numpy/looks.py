@@ -9,9 +9,11 @@ from typing import Any, Final
 import numpy
 
 from rmsprop._core import objects
-from rmsprop._core.arrays import Array, MemoryMap, address
+from rmsprop._core.arrays import Array, MemoryMap, address, span
+from rmsprop._core.forms import Gradient
 from rmsprop._core.objects import word, words
 from rmsprop._core.plan import Integers
+from rmsprop._core.rows import RowSparse
 
 _WRITEABLE: Final = 0x0400
 
@@ -24,12 +26,12 @@ class Looks:
     """Gradients and variables of a step, pairwise, in the order in which they were given.
 
     Args:
-        pairs: (gradient, variable), all of them arrays.
+        pairs: (gradient, variable), all of them arrays but sparse gradients, which are not looked at.
         places: for each pair, the address of the word that is to hold where the gradient is.
         memory: what the step writes to.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Array, Array]], places: Sequence[int], memory: MemoryMap) -> None:
+    def __init__(self, pairs: Sequence[tuple[Gradient, Array]], places: Sequence[int], memory: MemoryMap) -> None:
         from rmsprop._core.cpu.kernels import c_function
         from rmsprop._numpy import array_looks
 
@@ -38,15 +40,9 @@ class Looks:
         self._kept: list[Any] = []  # what the table holds addresses of
         rows: list[int] = []
         for number, array in enumerate(arrays):
-            fixed = number % 2 == 1
-            found = {
-                "object": id(array) if fixed else 0, "type": id(numpy.ndarray), "data": address(array),
-                "descr": id(array.dtype), "axes": array.ndim, "lengths": self._words(array.shape),
-                "strides": self._words(array.strides), "flags": _WRITEABLE if fixed else 0,
-                "nbytes": array.nbytes, "to": places[number // 2],
-            }  # fmt: skip
-            rows += [found[name] for name in array_looks.LOOK]
-            self._kept.append(array.dtype)
+            row = {"axes": -1} if isinstance(array, RowSparse) else self._row(array, number % 2 == 1)
+            row["to"] = places[number // 2]
+            rows += [row.get(name, 0) for name in array_looks.LOOK]
         starts, ends = memory.intervals()
         head = {
             "count": len(arrays), "header": object.__basicsize__, "intervals": len(starts),
@@ -55,6 +51,16 @@ class Looks:
         self._table = numpy.array([*(head[name] for name in array_looks.HEADER), *rows], numpy.int64)
         self._address = self._table.ctypes.data
         self._look: Callable[[int, int], int] = _LOOK(c_function(array_looks.look, "int64(int64, int64)", array_looks))
+
+    def _row(self, array: Array, is_variable: bool) -> dict[str, int]:
+        begin, end = span(array)
+        self._kept.append(array.dtype)
+        return {
+            "object": id(array) if is_variable else 0, "type": id(numpy.ndarray), "data": address(array),
+            "descr": id(array.dtype), "axes": array.ndim, "lengths": self._words(array.shape),
+            "strides": self._words(array.strides), "flags": _WRITEABLE if is_variable else 0,
+            "below": address(array) - begin, "above": end - address(array),
+        }  # fmt: skip
 
     def _words(self, numbers: Sequence[int]) -> int:
         found: Integers = numpy.array([*numbers, 0], numpy.int64)

@@ -7,6 +7,7 @@
 from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any
+from weakref import ref
 
 import numpy
 import torch
@@ -16,10 +17,11 @@ from torch.autograd.graph import increment_version
 
 from rmsprop._core.arrays import MemoryMap, first_overlap, shares_memory
 from rmsprop._core.forms import ITSELF, ROWS, Kind, start_of, to_kernel_form
-from rmsprop._core.inplace import Member, Runs, set_gradients
+from rmsprop._core.inplace import Member, Runs, set_gradients, set_rows
+from rmsprop._core.rows import RowSparse
 from rmsprop._core.run import Run
 from rmsprop._core.tables import NOTHING, SCALES
-from rmsprop._torch.arrays import as_array, gradient_array
+from rmsprop._torch.arrays import as_array, gradient_array, is_whole
 from rmsprop._torch.items import Group, Item, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.short_way import ShortWay, is_open
@@ -115,17 +117,39 @@ class Native:
         run = self._run
         if run is None or not run.compiled or not is_open():
             return None
-        if any(kind[1] in (ROWS, ITSELF) for kind in self._kinds) or not all(
-            _is_as_it_lies(one) for _, one, *_ in items
-        ):
-            return None
+        for item, kind in zip(items, self._kinds, strict=True):
+            if kind[1] == ITSELF or (kind[1] == ROWS) is not item.gradient.is_sparse:
+                return None
+            if kind[1] != ROWS and not _is_as_it_lies(item.gradient):
+                return None
         if not all(isinstance(one, Tensor) for state in states.values() for one in state.values()):
             return None
         if any(one.is_complex() for item in items for one in (item.parameter, item.gradient)):
             return None  # they may conjugate what is in their memory
         begin = run.where["gradient"].ctypes.data
-        places = [begin + 8 * place for place in range(len(items))]
-        return ShortWay(groups, items, states, unscales, places, self._memory)
+        places = [0 if kind[1] == ROWS else begin + 8 * place for place, kind in enumerate(self._kinds)]
+        mine = ref(self)  # which holds this
+
+        def take_rows(place: int, gradient: Tensor) -> Any:
+            native = mine()
+            return None if native is None else native.take_rows(place, gradient)
+
+        return ShortWay(groups, items, states, unscales, places, self._memory, take_rows)
+
+    def take_rows(self, place: int, gradient: Tensor) -> RowSparse | None:
+        """Say to the run where a sparse gradient is, and give what must live until the step is done; else None."""
+        parameter, run = self.parameters[place], self._run
+        if type(gradient) is not Tensor or not gradient.is_sparse or run is None:
+            return None
+        same = gradient.shape == parameter.shape and gradient.device == parameter.device and not gradient.is_complex()
+        if not same or gradient.sparse_dim() != 1 or not is_whole(gradient):
+            return None
+        given = gradient_array(gradient)
+        kind, usable = to_kernel_form(place, self._runs.members[place].variable, given, self._memory)
+        if kind != self._kinds[place] or not isinstance(usable, RowSparse):
+            return None
+        set_rows(run, place, usable)
+        return usable
 
     def square_sums(self) -> NDArray[numpy.float64]:
         """Sum the squares of each gradient; 0 for those that no norm clips."""

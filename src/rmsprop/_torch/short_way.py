@@ -40,8 +40,10 @@ class ShortWay:
         items: parameters that the step moves.
         states: parameter -> slot name -> tensor, as the step has left it.
         unscales: whether gradients are multiplied by a number first.
-        places: for each item, the address of the word that is to hold where its gradient is.
+        places: for each item, the address of the word that is to hold where its gradient is; 0 for a sparse one.
         memory: what the step writes to.
+        take_rows: of a sparse gradient, given its place among the items, says to the run where it is, and gives what
+            must live until the step is done; None if it is not as it was.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ShortWay:
         unscales: bool,
         places: Sequence[int],
         memory: MemoryMap,
+        take_rows: Callable[[int, Tensor], Any],
     ) -> None:
         from rmsprop._torch import tensor_looks
 
@@ -62,12 +65,14 @@ class ShortWay:
         self._moves = [id(parameter) in moving for parameter in parameters]
         self._all_move = all(self._moves)
         tensors = [*parameters, *chain.from_iterable(map(_values, states.values()))]
-        gradients = [item.gradient for item in items]
+        gradients = [item.gradient for item, place in zip(items, places, strict=True) if place]
+        self._sparse, self._take_rows = [number for number, place in enumerate(places) if not place], take_rows
         self._kept: list[Any] = [tensors]  # what the table holds addresses of
         written = {id(tensor) for item in items for tensor in (item.parameter, *item.slots.values())}
         rows = [self._row_of(tensor, looks=id(tensor) in written) for tensor in tensors]
         rows += [
-            self._row(gradient, reach(gradient), to=place) for gradient, place in zip(gradients, places, strict=True)
+            self._row(gradient, reach(gradient), to=place)
+            for gradient, place in zip(gradients, filter(None, places), strict=True)
         ]
         # A real tensor that negates another has the gaps of complex numbers between its own, or is a single number.
         self._may_negate = [place for place, one in enumerate((*tensors, *gradients)) if _may_negate(one)]
@@ -128,12 +133,20 @@ class ShortWay:
             if [one is not None for one in found] != self._moves:
                 return None
             found = [one for one in found if one is not None]
-        tensors = [*parameters, *chain.from_iterable(map(_values, states.values())), *found]
+        dense = found
+        if self._sparse:
+            if len(found) <= self._sparse[-1]:
+                return None
+            dense = [one for number, one in enumerate(found) if number not in self._sparse]
+        tensors = [*parameters, *chain.from_iterable(map(_values, states.values())), *dense]
         if self._look(self._address, id(tensors)) != 1:
             return None
         if self._may_negate and any(tensors[place].is_neg() for place in self._may_negate):
             return None
-        return found
+        if not self._sparse:
+            return found
+        held = [self._take_rows(number, found[number]) for number in self._sparse]
+        return None if any(one is None for one in held) else [*found, *held]
 
 
 def _in_order(found: Mapping[str, int]) -> list[int]:
