@@ -1,4 +1,4 @@
-"""A step like the one before goes a short way; whatever is not as it was is noticed, and gives what a long way gives."""
+"""A step like the one before goes a short way; what is not as it was is noticed, and gives what a long way gives."""
 
 import numpy
 import pytest
