@@ -84,7 +84,7 @@ def test_a_shape_of_as_many_numbers_is_the_same_memory(call):
 def test_a_plan_that_says_more_than_there_is(call):
     plan, operands, kept = call
     fields = json.loads(plan)
-    (bucket,) = [bucket for bucket in fields[3] if bucket[1] == [6]]
-    bucket[1] = [6_000_000]
+    (tensor,) = [tensor for tensor in fields[3] if tensor[0] == 6]
+    tensor[0] = 6_000_000
     with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match="more or fewer numbers"):
         run(json.dumps(fields), operands, kept)
