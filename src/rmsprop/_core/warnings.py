@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-_PACKAGE: Final = str(Path(__file__).parent)
+_PACKAGE: Final = str(Path(__file__).parents[1])
 
 #: What stands between a step of ours, or a decorated or overridden method, and the user who called for it.
 _WRAPPERS: Final = ("tensorflow.python.", "torch.", "jax.", "keras.", "tf_keras.")
