@@ -1,18 +1,19 @@
 """Several threads, forked children, the end of the interpreter."""
 
+import textwrap
 import threading
 import time
 
-import numba
 import numpy
 import pytest
-from processes import run
+from counting import Counting, wait_until
+from processes import path, run
 
 from rmsprop import RMSprop
-from rmsprop._core.tables import HELPING, NEXT, OPEN
-from rmsprop.compilers import _threads
-from rmsprop.compilers._threads import SMALL, Shared
-from rmsprop.compilers._turns import drawn
+from rmsprop._core.cpu import helpers
+from rmsprop._core.cpu.team import ASLEEP, BOX, BOXES, EMPTY, END, HELPERS, MAIL, YIELD
+from rmsprop._core.run import SMALL
+from rmsprop._core.tables import ARRIVED, FINISHED, HEAD
 
 SIZE = 16384 * 40
 
@@ -47,153 +48,180 @@ def test_threads_step_different_optimizers_at_once(monkeypatch):
         numpy.testing.assert_array_equal(found[seed], expected[seed])
 
 
-@numba.njit(nogil=True)
-def mark(first, last, done):
-    """Stands for a kernel: counts how often each chunk is done."""
-    for chunk in range(first, last):
-        done[chunk] += 1
+@pytest.fixture
+def team(monkeypatch):
+    """A team of helpers of this test's own."""
+    own = helpers._Team()
+    monkeypatch.setattr(helpers, "THE_TEAM", own)
+    yield own
+    found = [*own._threads.values()]
+    own.end()
+    assert not any(thread.is_alive() for thread in found)
 
 
-draw = numba.njit(nogil=True)(drawn(mark))
+def leading(counting):
+    """Run on a thread of its own."""
+    thread = threading.Thread(target=counting.run.execute)
+    thread.start()
+    return thread
 
 
-@pytest.mark.parametrize("chunks", [0, 1, SMALL - 1, SMALL, 100, 1001])
+@pytest.mark.parametrize("pieces", [1, SMALL - 1, SMALL, 100, 1001])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_every_chunk_is_done_once(chunks, threads):
-    done = numpy.zeros(chunks, int)
-    shared = Shared(lambda *draws: draw(*draws, done), chunks, threads)
-    shared.compile()
+def test_every_piece_is_done_once(pieces, threads):
+    counting = Counting(pieces, threads)
     for _ in range(50):
-        shared.run()
-    assert (done == 50).all()
+        counting.run.execute()
+        assert counting.job[FINISHED] == pieces
+    assert (counting.done == 50).all()
 
 
-def test_others_help():
-    """A helper that is there in time does chunks, and is the only one."""
-    begun, who = threading.Event(), []
+@pytest.mark.parametrize("helpers", [1, 3])
+def test_others_help(helpers, team):
+    """The leader and all helpers are at a piece at the same time."""
+    counting = Counting(100, 1 + helpers, is_open=False)
+    leader = leading(counting)
+    counting.wait_for(1 + helpers)
+    counting.open()
+    leader.join()
+    assert (counting.done == 1).all()
+    assert counting.job[ARRIVED] == 1 + helpers
+    assert [thread.name for thread in team._threads.values()] == ["rmsprop"] * helpers
 
-    def work(turns, leads, run, chunks, some):
-        if leads:
-            turns[OPEN] = run
-            assert begun.wait(10)
-            draw(turns, True, run, 0, 1, done)
-        else:
-            turns[HELPING] += 1
-            begun.set()
-            who.append(threading.current_thread().name)
-            time.sleep(0.05)
-            turns[HELPING] -= 1
 
-    done = numpy.zeros(100, int)
-    Shared(work, 100, 2).run()
-    assert who == ["rmsprop"]
+def test_helpers_that_sleep_are_woken(team):
+    counting = Counting(100, 2)
+    counting.run.execute()
+    for _ in range(3):
+        wait_until(lambda: team._words[BOXES + ASLEEP] == 1)
+        closed = Counting(100, 2, is_open=False)
+        leader = leading(closed)
+        closed.wait_for(2)
+        closed.open()
+        leader.join()
+        assert (closed.done == 1).all()
+
+
+def test_a_small_launch_is_done_by_its_leader_alone(team):
+    counting = Counting(SMALL - 1, 4)
+    counting.run.execute()
+    assert team._threads == {}
+    assert counting.job[ARRIVED] == 1
+
+
+def test_several_leaders_at_once(team):
+    """Each job is done by its leader and whoever is free; nothing is done twice, and nothing left."""
+    found = [Counting(64 + number, 3) for number in range(4)]
+
+    def lead(counting):
+        for _ in range(200):
+            counting.run.execute()
+
+    threads = [threading.Thread(target=lead, args=(one,)) for one in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for counting in found:
+        assert (counting.done == 200).all()
+    assert len(team._threads) == 2
+    assert not team._words[[BOXES + MAIL, BOXES + BOX + MAIL]].any()
+
+
+def test_a_leader_does_not_wait_for_helpers_of_another_job(team):
+    held = Counting(100, 2, is_open=False)
+    leader = leading(held)
+    held.wait_for(2)
+    counting = Counting(100, 2)
+    for _ in range(50):
+        counting.run.execute()
+    assert (counting.done == 50).all()
+    assert counting.job[ARRIVED] == 1
+    assert not held.done.any()
+    held.open()
+    leader.join()
+    assert (held.done == 1).all()
 
 
 def test_a_helper_that_is_late_does_nothing():
-    finished, left, done = threading.Event(), threading.Event(), numpy.zeros(100, int)
-
-    def work(*draws):
-        leads = draws[1]
-        if not leads:
-            assert finished.wait(10)
-        draw(*draws, done)
-        if not leads:
-            left.set()
-
-    shared = Shared(work, 100, 2)
-    shared.run()
-    assert (done == 1).all()
-    finished.set()
-    assert left.wait(10)
-    assert (done == 1).all()
-    shared.run()
-    assert (done == 2).all()
+    counting = Counting(100)
+    counting.run.execute()
+    counting.come()
+    assert (counting.done == 1).all()
+    counting.run.execute()
+    assert (counting.done == 2).all()
 
 
-def test_a_helper_does_no_chunk_of_a_later_run():
-    """What it has looked up may be another run's."""
-    looked_up, later, left = threading.Event(), threading.Event(), threading.Event()
-    done = {1: numpy.zeros(100, int), 2: numpy.zeros(100, int)}
-    place = 1
-
-    def work(*draws):
-        leads, run = draws[1:3]
-        mine = done[place]
-        if not leads and run == 1:
-            looked_up.set()
-            assert later.wait(10)
-            draw(*draws, mine)
-            left.set()
-        elif leads and run == 2:
-            draws[0][NEXT], draws[0][OPEN] = 0, 2
-            later.set()
-            assert left.wait(10)
-            draw(*draws, mine)
-        elif leads:
-            draw(*draws, mine)
-
-    shared = Shared(work, 100, 2)
-    shared.run()
-    assert looked_up.wait(10)
-    place = 2
-    shared.run()
-    assert all((one == 1).all() for one in done.values())
+def test_a_mailbox_that_nobody_reads_does_no_harm(team):
+    """The leader takes its mail back, and waits for nobody."""
+    counting = Counting(100, 3)
+    team.have = lambda helpers: None
+    team._words[HELPERS] = 2
+    for _ in range(50):
+        counting.run.execute()
+        assert not team._words[[BOXES + MAIL, BOXES + BOX + MAIL]].any()
+    assert (counting.done == 50).all()
+    team._words[BOXES + MAIL] = END
+    counting.run.execute()
+    assert (counting.done == 51).all()
+    assert team._words[BOXES + MAIL] == END
 
 
-def test_helpers_that_do_not_come_are_not_asked_again(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
-    held, asked, done = threading.Event(), [], numpy.zeros(100, int)
-
-    def work(*draws):
-        if not draws[1]:
-            asked.append(1)
-            assert held.wait(10)
-        draw(*draws, done)
-
-    shared = Shared(work, 100, 2)
-    shared.run()
-    while not asked:
-        time.sleep(0.001)
-    for _ in range(49):
-        shared.run()
-    assert (done == 50).all()
-    assert len(asked) + len(shared._asked) == 2  # one has come, and one more was asked
-    held.set()
-    _threads._team.end()
-    assert (done == 50).all()
+def test_a_leader_waits_for_a_helper_that_has_begun(team):
+    """The memory that it works on may be gone later; this test stands for the helper."""
+    counting = Counting(100, 2, is_open=False)
+    team.have = lambda helpers: None
+    team._words[HELPERS] = 1
+    team._words[YIELD] = helpers._system().yields
+    leader = leading(counting)
+    counting.wait_for(1)
+    assert team._words[BOXES + MAIL] == counting.address
+    team._words[BOXES + MAIL] += 1  # read
+    counting.open()
+    wait_until(lambda: counting.job[FINISHED] == 100)
+    leader.join(0.2)
+    assert leader.is_alive()
+    team._words[BOXES + MAIL] = EMPTY
+    leader.join(20)
+    assert not leader.is_alive()
+    assert (counting.done == 1).all()
 
 
-@pytest.mark.parametrize("failing", ["leader", "helper"])
-def test_an_error_before_the_first_chunk(failing):
-    """A leader's is raised; what a helper did not do, the leader does, and the helper comes again."""
-    done, came = numpy.zeros(100, int), []
-
-    def work(*draws):
-        came.append(draws[1])
-        if draws[1] == (failing == "leader"):
-            raise MemoryError("no scratch memory")
-        if draws[1]:
-            deadline = time.monotonic() + 10
-            while False not in came and time.monotonic() < deadline:
-                time.sleep(0.001)
-        draw(*draws, done)
-
-    shared = Shared(work, 100, 2)
-    for time_ in range(1, 3):
-        came.clear()
-        if failing == "leader":
-            with pytest.raises(MemoryError, match="no scratch memory"):
-                shared.run()
-            assert not done.any()
-        else:
-            shared.run()
-            assert False in came
-            assert (done == time_).all()
+def test_a_helper_works_on_only_while_the_leader_waits(team):
+    """When a run is done, its memory may be another's: what a helper still wrote would be seen."""
+    for number in range(300):
+        counting = Counting(SMALL + number % 5, 3)
+        counting.run.execute()
+        before = counting.run.words.copy()
+        assert (counting.done == 1).all()
+        counting.done[:] = 0
+        if number % 50 == 0:
+            time.sleep(0.01)
+        assert not counting.done.any()
+        numpy.testing.assert_array_equal(counting.run.words, before)
 
 
-def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
-    """The first helper starts, the second one cannot; all chunks are done."""
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
+def test_no_memory_for_scratch_is_refused_before_anything_is_written(monkeypatch):
+    """Each thread's scratch memory is there when a run is made, so that no helper has to get it."""
+    w = numpy.ones((200, 3), numpy.float32)[:, ::2]
+    optimizer = RMSprop()
+    optimizer.build([w])
+
+    def refuse(*arguments, **keywords):
+        raise MemoryError("no scratch memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(numpy, "empty", refuse)
+        with pytest.raises(MemoryError, match="no scratch memory"):
+            optimizer.apply_gradients([(numpy.ones_like(w), w)])
+    assert (w == 1).all()
+    assert optimizer.iterations == 0
+    optimizer.apply_gradients([(numpy.ones_like(w), w)])
+    assert (w != 1).all()
+
+
+def test_a_thread_that_cannot_start_is_done_without(monkeypatch, team):
+    """The first helper starts, the second one cannot; all pieces are done."""
     original, starts = threading.Thread.start, []
 
     def start(thread):
@@ -203,60 +231,160 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
         original(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    done = numpy.zeros(100, int)
-    Shared(lambda *draws: draw(*draws, done), 100, 4).run()
-    assert len(starts) >= 2
-    assert (done == 1).all()
-    _threads._team.end()
+    counting = Counting(100, 4)
+    counting.run.execute()
+    assert len(starts) == 2
+    assert (counting.done == 1).all()
+    team.end()
     assert not starts[0].is_alive()
 
 
-def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError])
+def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypatch, team, error):
     started, original = [], threading.Thread.start
 
     def start(thread):
         started.append(thread)
         if len(started) <= 2:
-            raise RuntimeError("can't start new thread")
+            raise error("can't start new thread")
         original(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    done = numpy.zeros(100, int)
-    shared = Shared(lambda *draws: draw(*draws, done), 100, 2)
-    for _ in range(3):
-        shared.run()
+    counting = Counting(100, 2)
+    for _ in range(4):
+        counting.run.execute()
     assert len(started) == 3
-    assert (done == 3).all()
-    _threads._team.end()
+    assert (counting.done == 4).all()
+    monkeypatch.undo()
+    assert_helps(team)
+
+
+def assert_helps(team):
+    """The helper that is there comes."""
+    closed = Counting(100, 2, is_open=False)
+    closed.run.words[HEAD.index("team")] = team.address
+    leader = leading(closed)
+    closed.wait_for(2)
+    closed.open()
+    leader.join()
+    assert (closed.done == 1).all()
+
+
+def test_when_the_system_has_no_semaphores_the_caller_does_it_all(monkeypatch, team):
+    monkeypatch.setattr(helpers, "_system", lambda: None)
+    counting = Counting(100, 4)
+    counting.run.execute()
+    assert (counting.done == 1).all()
+    assert team._threads == {}
+
+
+def test_after_the_end_of_the_team_the_caller_does_it_all(team):
+    counting = Counting(100, 3)
+    counting.run.execute()
+    found = list(team._threads.values())
+    assert len(found) == 2
+    team.end()
+    assert not any(thread.is_alive() for thread in found)
+    counting.run.execute()
+    assert (counting.done == 2).all()
+    assert counting.job[ARRIVED] == 1
+    assert team._threads == {}
+    team.end()
+
+
+def test_the_end_of_the_team_waits_for_what_helpers_do(team):
+    held = Counting(100, 2, is_open=False)
+    leader = leading(held)
+    held.wait_for(2)
+    ending = threading.Thread(target=team.end)
+    ending.start()
+    ending.join(0.2)
+    assert ending.is_alive()
+    held.open()
+    ending.join(20)
+    leader.join(20)
+    assert not ending.is_alive()
+    assert (held.done == 1).all()
+
+
+#: A job in a process of its own that a leader and a helper are at.
+HELD = """
+    import os, signal, threading, time, warnings
+    from counting import Counting, wait_until
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what some of this is about
+    held = Counting(100, 2, is_open=False)
+
+    def open_later(seconds):
+        timer = threading.Timer(seconds, held.open)
+        timer.daemon = True
+        timer.start()
+
+    def lead():
+        leader = threading.Thread(target=held.run.execute, daemon=True)
+        leader.start()
+        held.wait_for(2)
+        return leader
+"""
+
+
+def run_held(source, timeout=60):
+    return run(textwrap.dedent(HELD) + textwrap.dedent(source), PYTHONPATH=path(), timeout=timeout)
 
 
 def test_an_interrupt_waits_for_the_helpers():
     """Ctrl-C while a helper still works: the memory it works on must not be given back before it is done."""
     source = """
-        import signal, threading, time
-        from rmsprop._core.tables import HELPING
-        from rmsprop.compilers._threads import Shared
-        ended, begun = [], threading.Event()
-
-        def work(turns, leads, run, chunks, some):
-            if leads:
-                begun.wait()
-                signal.setitimer(signal.ITIMER_REAL, 0.3)
-            else:
-                turns[HELPING] += 1
-                begun.set()
-                time.sleep(1.0)
-                ended.append(1)
-                turns[HELPING] -= 1
-
         signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        open_later(1.0)
         try:
-            Shared(work, 100, 2).run()
+            held.run.execute()
         except KeyboardInterrupt:
-            print(len(ended))
+            print(int(held.done.sum()))
     """
-    assert run(source) == "1"
+    assert run_held(source) == "100"
+
+
+@pytest.mark.parametrize("state", ["asleep", "busy"])
+def test_a_process_ends_whatever_its_helpers_do(state):
+    source = """
+        from rmsprop._core.cpu.helpers import THE_TEAM
+        from rmsprop._core.cpu.team import ASLEEP, BOXES
+        lead()
+        if STATE == "asleep":
+            held.open()
+            wait_until(lambda: THE_TEAM._words[BOXES + ASLEEP] == 1)
+        else:
+            open_later(0.5)
+        print("done")
+    """
+    assert run_held(source.replace("STATE", repr(state))) == "done"
+
+
+def test_a_child_does_not_wait_for_helpers_of_its_parent():
+    """One that is forked while its parent's leader and helper are at a job steps, with a helper of its own."""
+    source = """
+        leader = lead()
+        child = os.fork()
+        if child == 0:
+            mine = Counting(100, 2)
+            mine.run.execute()
+            again = Counting(100, 2, is_open=False)
+            thread = threading.Thread(target=again.run.execute)
+            thread.start()
+            again.wait_for(2)
+            again.open()
+            thread.join()
+            held.open()
+            held.run.execute()  # in the child, nobody is at it
+            os._exit(7 if mine.done.sum() == again.done.sum() == held.done.sum() == 100 else 8)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        held.open()
+        leader.join()
+        print(int(held.done.sum()))
+    """
+    assert run_held(source, timeout=60) == "7\n100"
 
 
 FORKED = """
@@ -283,24 +411,6 @@ FORKED = """
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     print("done")
 """
-
-
-def test_a_child_does_not_wait_for_helpers_of_its_parent():
-    source = """
-        import os, warnings
-        from rmsprop._core.tables import HELPING
-        from rmsprop.compilers._threads import Shared
-
-        warnings.simplefilter("ignore", DeprecationWarning)
-        shared = Shared(lambda *draws: None, 100, 2)
-        shared._turns[HELPING] = 1  # as it is while one works
-        child = os.fork()
-        if child == 0:
-            shared.run()
-            os._exit(7)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    """
-    assert run(source, timeout=30) == "7"
 
 
 def test_a_forked_child_steps():

@@ -141,10 +141,10 @@ class _Team:
         self._ended = True
         self._words[team.HELPERS] = 0
         end = _TWO_WORDS(entry("dismiss")) if self._threads else None
-        for number, thread in self._threads.items():
-            if end is not None:
-                end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
-                thread.join()
+        while end is not None and self._threads:
+            number, thread = self._threads.popitem()
+            end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
+            thread.join()
 
     def renew(self) -> None:
         """Begin anew in a forked child, which has none of the threads."""
