@@ -70,8 +70,9 @@ def _system() -> _System | None:
 
 
 @cache
-def _serve() -> Callable[[int, int], None]:
-    return _TWO_WORDS(entry("serve"))
+def _functions() -> tuple[Callable[[int, int], None], Callable[[int, int], None]]:
+    """Give what a helper calls, and what lets one end: found now, as nothing is compiled at the end of the process."""
+    return _TWO_WORDS(entry("serve")), _TWO_WORDS(entry("dismiss"))
 
 
 class _Team:
@@ -117,7 +118,7 @@ class _Team:
                 self._words[box + team.HANDLE] = handle
             # Nobody waits for it at the end of the interpreter, which may begin meanwhile.
             arguments = self.address + 8 * box, self.address
-            thread = threading.Thread(target=_serve(), args=arguments, name="rmsprop", daemon=True)
+            thread = threading.Thread(target=_functions()[0], args=arguments, name="rmsprop", daemon=True)
             thread.start()
             self._threads[number] = thread
             self._words[team.HELPERS] = number + 1
@@ -140,10 +141,9 @@ class _Team:
         """Let all threads come to their end: one that wakes while the interpreter is taken down may crash it."""
         self._ended = True
         self._words[team.HELPERS] = 0
-        end = _TWO_WORDS(entry("dismiss")) if self._threads else None
-        while end is not None and self._threads:
+        while self._threads:
             number, thread = self._threads.popitem()
-            end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
+            _functions()[1](self.address + 8 * (team.BOXES + team.BOX * number), self.address)
             thread.join()
 
     def renew(self) -> None:
