@@ -1,1 +1,1 @@
-"""One module a framework: a whole step on its arrays - norms, buckets, which compiler, who owns which memory."""
+"""Where optimizers that were pickled before look for a class."""

@@ -1,1 +1,1 @@
-"""A whole step on JAX arrays."""
+"""Where optimizers that were pickled before look for a class."""
