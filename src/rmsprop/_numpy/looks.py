@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from rmsprop._core.arrays import Array, MemoryMap, address
+from rmsprop._core.arrays import Array, MemoryMap, address, span
 from rmsprop._core.plan import Integers
 
 _WRITEABLE = 0x0400
@@ -35,12 +35,12 @@ class Looks:
         self._kept: list[Any] = [self._objects]  # what the table holds addresses of
         rows: list[int] = []
         for number, array in enumerate(arrays):
-            fixed = number % 2 == 1
+            fixed, (first, last) = number % 2 == 1, span(array)
             found = {
                 "object": id(array) if fixed else 0, "type": id(numpy.ndarray), "data": address(array),
                 "descr": id(array.dtype), "axes": array.ndim, "lengths": self._words(array.shape),
                 "strides": self._words(array.strides), "flags": _WRITEABLE if fixed else 0,
-                "nbytes": array.nbytes, "to": places[number // 2],
+                "first": first - address(array), "last": last - address(array), "to": places[number // 2],
             }  # fmt: skip
             rows += [found[name] for name in LOOK]
             self._kept.append(array.dtype)

@@ -140,10 +140,10 @@ class _Team:
         self._ended = True
         self._words[team.HELPERS] = 0
         end = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(entry("dismiss")) if self._threads else None
-        for number, thread in self._threads.items():
-            if end is not None:
-                end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
-                thread.join()
+        while end is not None and self._threads:
+            number, thread = self._threads.popitem()
+            end(self.address + 8 * (team.BOXES + team.BOX * number), self.address)
+            thread.join()
 
     def renew(self) -> None:
         """Begin anew in a forked child, which has none of the threads."""

@@ -15,11 +15,12 @@ _jit = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper
 HEADER = ("count", "objects", "header", "intervals", "starts", "ends")
 
 #: A row for each array. `object` is the address that it must have, 0 for any; `data` likewise of its numbers; `to` is
-#: where that of others is written, which must not be memory that a step writes to.
-LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "nbytes", "to")
+#: where that of others is written, whose memory must not be such as a step writes to: from `first` to `last`, in bytes
+#: from its first number.
+LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "first", "last", "to")
 
 _COUNT, _OBJECTS, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
-_OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _NBYTES, _TO = range(len(LOOK))
+_OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _FIRST, _LAST, _TO = range(len(LOOK))
 
 #: Words of an ndarray object after its header.
 DATA, AXES, LENGTHS, STRIDES, DESCR, FLAGS = 0, 1, 2, 3, 5, 6
@@ -63,11 +64,11 @@ def look(table):
             low, high = 0, intervals
             while low < high:
                 middle = (low + high) // 2
-                if read(ends, middle) <= data:
+                if read(ends, middle) <= data + read(row, _FIRST):
                     low = middle + 1
                 else:
                     high = middle
-            if low < intervals and read(starts, low) < data + read(row, _NBYTES):
+            if low < intervals and read(starts, low) < data + read(row, _LAST):
                 return 0
             write(read(row, _TO), 0, data)
     return 1
