@@ -134,7 +134,11 @@ class Engine:
         pairs: Sequence[tuple[Any, Any]],
     ) -> None:
         """Write down what the step's arrays are like, if the next step may go the short way."""
-        if not (run.compiled and len(pairs) == len(arrays) and can_look()):
+        if not run.compiled or len(pairs) != len(arrays):
+            return
+        with loading():
+            from rmsprop._numpy import array_looks  # noqa: F401 - for the first look, with nobody forking meanwhile
+        if not can_look():
             return
         sparse: list[tuple[int, int, int, Kind]] = []
         for place, (one, given, kind) in enumerate(zip(arrays, gradients.values(), kinds, strict=True)):

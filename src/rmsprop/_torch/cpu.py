@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from rmsprop._core.arrays import MemoryMap, first_overlap, shares_memory
+from rmsprop._core.forks import loading
 from rmsprop._core.forms import ITSELF, ROWS, Kind, start_of, to_kernel_form
 from rmsprop._core.inplace import Member, Runs, set_gradients, set_rows
 from rmsprop._core.rows import RowSparse
@@ -115,7 +116,11 @@ class Native:
     ) -> ShortWay | None:
         """Give what the next step must be like to go the short way, after one on just these items; None: it may not."""
         run = self._run
-        if run is None or not run.compiled or not is_open():
+        if run is None or not run.compiled:
+            return None
+        with loading():
+            from rmsprop._torch import tensor_looks  # noqa: F401 - for the first look, with nobody forking meanwhile
+        if not is_open():
             return None
         for item, kind in zip(items, self._kinds, strict=True):
             if kind[1] == ITSELF or (kind[1] == ROWS) is not item.gradient.is_sparse:
