@@ -5,7 +5,7 @@ and kept. NumPy's and torch's engines step through this.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy
 
@@ -51,6 +51,10 @@ class Member(NamedTuple):
         if not self.scaled or "clip_scale" in found:
             return found
         return tuple(name for name in (*STATE, *SCALARS) if name in (*found, "clip_scale"))
+
+    def planned(self) -> tuple[Any, ...]:
+        """Give what a plan is made of, apart from the arrays: where it differs, there must be another plan."""
+        return self.on(), self.group, self.options.clips_by_norm, self.turn, self.options.jit_compile
 
     def tensor(self, kind: Kind) -> Tensor:
         """Say what it is, with a gradient of a kind."""
@@ -113,7 +117,7 @@ class Runs:
 
     def set_options(self, members: Sequence[Member]) -> None:
         """Take options that may have changed, for variables and slots that have not."""
-        if [one.on() for one in members] != [one.on() for one in self.members]:
+        if [one.planned() for one in members] != [one.planned() for one in self.members]:
             self._found.clear()
         self.members = list(members)
         for run in self._found.values():

@@ -14,7 +14,7 @@ from rmsprop._core import rule
 from rmsprop._core.arrays import array_at
 from rmsprop._core.plan import Launch, Layout, Tensor
 from rmsprop._core.scales import clip_scale
-from rmsprop._core.tables import CHUNK, HEAD, LANES, MEASURE, NOTHING, SCALES
+from rmsprop._core.tables import CHUNK, HEAD, JOINT, LANES, MEASURE, NONE, NOTHING, SCALES
 
 if TYPE_CHECKING:
     from rmsprop._core.run import Run
@@ -52,14 +52,14 @@ def _prepare(run: "Run", known: bool) -> None:
     if known:
         return
     members = [tensor.group for tensor in run.plan.tensors]
-    limits, joint, factors = groups["limit"][members], groups["joint"][members] != 0, groups["factor"][members]
-    squares = run.squares * (factors * factors)
+    norms, limits, factors = (groups[name][members] for name in ("norm", "limit", "factor"))
+    squares, joint = run.squares * (factors * factors), norms == JOINT
     # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
     norm = math.sqrt(numpy.add.accumulate(squares[joint])[-1]) if joint.any() else 0.0
-    for place, (limit, factor) in enumerate(zip(limits.tolist(), factors.tolist(), strict=True)):
+    for place, factor in enumerate(factors.tolist()):
         scale = 1.0
-        if limit > 0:
-            scale = clip_scale(math.sqrt(squares[place]), norm, limit, bool(joint[place]))
+        if norms[place] != NONE:
+            scale = clip_scale(math.sqrt(squares[place]), norm, float(limits[place]), bool(joint[place]))
         run.scales[place] = factor * scale
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rmsprop._core.options import Options
 from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.slots import slot_dtype
-from rmsprop._core.tables import Storage, compute_type
+from rmsprop._core.tables import JOINT, NONE, OWN, Storage, compute_type
 
 
 def storage_of(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
@@ -58,9 +58,12 @@ def fill_group(groups: Mapping[str, NDArray[numpy.float64]], number: int, option
 def group_numbers(options: Options) -> dict[str, Any]:
     """Give what is known of a group's options by the columns of `rmsprop._core.tables.GROUP`."""
     found: dict[str, Any] = dict(constants(options, decays=True))
-    limit = options.clipnorm if options.clipnorm is not None else options.global_clipnorm
-    found["limit"] = 0.0 if limit is None else limit
-    found["joint"] = float(options.global_clipnorm is not None)
+    if options.clipnorm is not None:
+        found |= {"norm": OWN, "limit": options.clipnorm}
+    elif options.global_clipnorm is not None:
+        found |= {"norm": JOINT, "limit": options.global_clipnorm}
+    else:
+        found |= {"norm": NONE, "limit": 0.0}
     every = options.ema_overwrite_frequency if options.use_ema else None
     found["frequency"] = 0 if every is None else every
     return found

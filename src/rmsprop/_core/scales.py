@@ -6,12 +6,13 @@ import math
 def clip_scale(own: float, joint: float, limit: float, is_joint: bool) -> float:
     """Give what a gradient is multiplied by so that a norm is at most a limit: c / max(norm, c), exactly 1 within c.
 
-    NaN where the norm of all gradients is not finite: it would leave none of them right.
+    NaN where the norm of all gradients is not finite, which would leave none of them right, and where c is NaN, as a
+    number that is computed within a compiled step may be.
 
     Args:
         own: norm of the gradient.
         joint: norm of all gradients.
-        limit: c, above 0.
+        limit: c; options are checked to be above 0.
         is_joint: which of the two norms it is for.
     """
     if is_joint:

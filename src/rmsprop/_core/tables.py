@@ -29,7 +29,8 @@ HEAD: Final = (
     "where", "members", "group_table", "scales", "squares", "partials", "norm_jobs", "norms", "step_jobs", "steps",
 )  # fmt: skip
 
-#: The three counters of a job: the next piece, how many are finished, how many threads have come.
+#: The three counters of a job: the next piece, how many are finished, how many threads have come. Who lets threads work
+#: that it does not know, such as a framework's, waits until all pieces are finished.
 NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
 
 JOB: Final = ("kernel", "head", "pieces", "take", "length", "rows", "row_table", "threads")
@@ -39,17 +40,20 @@ ROW: Final = ("begin", "size", "tensor", "group", "layout", "row", "partial")
 
 WHERE: Final = (*OPERANDS, *(f"new {name}" for name in STATE), "row_numbers", "row_count")
 
-#: Scalars of the rule that a group has, and what others of them are found from: `limit` of a norm, whether it is of all
-#: gradients together (`joint`), how often averages overwrite (`frequency`), and what gradients are multiplied by
-#: (`factor`: -1 to go up, the inverse of a loss scale).
-GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "limit", "joint", "frequency", "factor")
+#: Scalars of the rule that a group has, and what others of them are found from: which norm clips (`norm`) and its
+#: `limit`, how often averages overwrite (`frequency`), and what gradients are multiplied by (`factor`: -1 to go up, the
+#: inverse of a loss scale).
+GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "norm", "limit", "frequency", "factor")
+
+#: What GROUP's `norm` says: that of no gradient is limited, of each for itself, or of all together.
+NONE, OWN, JOINT = 0, 1, 2
 
 #: What HEAD's `given` says: that only squares are asked for, or they and scales; or what is known before the step:
 #: nothing, the squares of all gradients, or the scales as well.
 MEASURE, PREPARE, NOTHING, SQUARES, SCALES = -2, -1, 0, 1, 2
 
-#: Of these tables.
-VERSION: Final = 1
+#: Of these tables, and of the text that a compiled step carries along.
+VERSION: Final = 2
 
 #: Numbers of a norm chunk, and of a piece unless it is gathered: the operands of one fit a core's second-level cache.
 CHUNK: Final = 16384

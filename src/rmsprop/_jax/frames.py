@@ -15,6 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from rmsprop._core.cpu.cache import cached
+from rmsprop._core.cpu.words import read
 
 _word, _pointer, _int = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
 
@@ -117,16 +118,6 @@ _jit = njit(error_model="numpy", nogil=True)
 
 
 @intrinsic
-def _read(typing_context, address):
-    """Read the 64 bits at an address."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
 def _read_int(typing_context, address):
     """Read the 32 bits at an address."""
 
@@ -139,19 +130,19 @@ def _read_int(typing_context, address):
 
 @_jit
 def _read_buffers(buffers, addresses, kinds, sizes):
-    if _read(buffers + _SIZE) != addresses.size:
+    if read(buffers + _SIZE, 0) != addresses.size:
         return COUNT, 0
-    pointers = _read(buffers + _BUFFERS)
+    pointers = read(buffers + _BUFFERS, 0)
     for i in range(addresses.size):
-        buffer = _read(pointers + 8 * i)
+        buffer = read(pointers + 8 * i, 0)
         if _read_int(buffer + _DTYPE) != kinds[i]:
             return DTYPE, i
-        size, dims = 1, _read(buffer + _DIMS)
-        for axis in range(_read(buffer + _RANK)):
-            size *= _read(dims + 8 * axis)
+        size, dims = 1, read(buffer + _DIMS, 0)
+        for axis in range(read(buffer + _RANK, 0)):
+            size *= read(dims + 8 * axis, 0)
         if size != sizes[i]:
             return SIZE, i
-        addresses[i] = _read(buffer + _DATA)
+        addresses[i] = read(buffer + _DATA, 0)
     return 0, 0
 
 

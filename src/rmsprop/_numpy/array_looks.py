@@ -4,7 +4,8 @@ An ndarray object begins with the fields that NumPy's binary interface fixes (``
 ``ndarraytypes.h``). `rmsprop._numpy.looks` tries whether it finds them where they are expected.
 """
 
-from rmsprop._core.cpu.words import jit, read, write
+from rmsprop._core.cpu.looks import differ, touches
+from rmsprop._core.cpu.words import read, write
 
 #: Words before the rows: how many arrays there are, bytes of a Python object's header, and where memory that a step
 #: writes to begins and ends: how many intervals, and two lists of addresses.
@@ -22,14 +23,6 @@ _OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _BELOW, _ABOVE
 DATA, AXES, LENGTHS, STRIDES, DESCR, FLAGS = 0, 1, 2, 3, 5, 6
 
 _INT = 0xFFFFFFFF
-
-
-@jit
-def _differs(these, those, count):
-    for axis in range(count):  # noqa: SIM110 - Numba compiles no generators
-        if read(these, axis) != read(those, axis):
-            return True
-    return False
 
 
 def look(table, given):
@@ -57,24 +50,16 @@ def look(table, given):
             return 0
         if read(fields, AXES) & _INT != axes or read(row, _FLAGS) & ~read(fields, FLAGS) != 0:
             return 0
-        if _differs(read(fields, LENGTHS), read(row, _LENGTHS), axes):
+        if differ(read(fields, LENGTHS), read(row, _LENGTHS), axes):
             return 0
-        if _differs(read(fields, STRIDES), read(row, _STRIDES), axes):
+        if differ(read(fields, STRIDES), read(row, _STRIDES), axes):
             return 0
         data = read(fields, DATA)
         if wanted != 0:
             if data != read(row, _DATA):
                 return 0
         else:
-            # The first interval that ends after the array begins, by bisection.
-            low, high, begin = 0, intervals, data - read(row, _BELOW)
-            while low < high:
-                middle = (low + high) // 2
-                if read(ends, middle) <= begin:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < intervals and read(starts, low) < data + read(row, _ABOVE):
+            if touches(data - read(row, _BELOW), data + read(row, _ABOVE), intervals, starts, ends):
                 return 0
             write(read(row, _TO), 0, data)
     return 1

@@ -32,6 +32,7 @@ class Looks:
     """
 
     def __init__(self, pairs: Sequence[tuple[Gradient, Array]], places: Sequence[int], memory: MemoryMap) -> None:
+        from rmsprop._core.cpu import looks
         from rmsprop._core.cpu.kernels import c_function
         from rmsprop._numpy import array_looks
 
@@ -50,7 +51,9 @@ class Looks:
         }  # fmt: skip
         self._table = numpy.array([*(head[name] for name in array_looks.HEADER), *rows], numpy.int64)
         self._address = self._table.ctypes.data
-        self._look: Callable[[int, int], int] = _LOOK(c_function(array_looks.look, "int64(int64, int64)", array_looks))
+        self._look: Callable[[int, int], int] = _LOOK(
+            c_function(array_looks.look, "int64(int64, int64)", array_looks, looks)
+        )
 
     def _row(self, array: Array, is_variable: bool) -> dict[str, int]:
         begin, end = span(array)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._core.arrays import packed_address
+from rmsprop._core.inplace import set_rows
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Integers, Tensor
 from rmsprop._core.rows import RowSparse
@@ -84,12 +84,9 @@ class Gradients:
             ValueError: rows are not of the variable's shape, or a row number is out of range.
         """
         held = []
-        where = run.where
-        where["gradient"][:] = inputs[[begin for begin, _ in self._parts]]
+        run.where["gradient"][:] = inputs[[begin for begin, _ in self._parts]]
         for place, rows in self.rows(inputs, lengths):
-            where["gradient"][place] = packed_address(rows.values)
-            where["row_numbers"][place] = packed_address(rows.indices, numpy.dtype(numpy.int64))
-            where["row_count"][place] = rows.indices.size
+            set_rows(run, place, rows)
             held.append(rows)
         return held
 

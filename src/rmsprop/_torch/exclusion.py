@@ -43,6 +43,7 @@ class Exclusion:
         self.patterns = list(patterns)
         self.is_on = bool(self._excluded or self.patterns)
         self._seen: list[_Seen] = []
+        self._names: list[Any] = []
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -67,6 +68,14 @@ class Exclusion:
             parameters = group["params"]
             places = [place for place, parameter in enumerate(parameters) if id(parameter) in self._ids]
             self._seen.append(_Seen(group, [ref(parameter) for parameter in parameters], places))
+
+    def has_other_names(self, groups: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether parameters have other names than the last time that this was asked, and patterns look at names."""
+        if not self.patterns:
+            return False
+        names = [[*(group.get("param_names") or ())] for group in groups]
+        before, self._names = self._names, names
+        return names != before
 
     def follow(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Look at groups again, and take over what has been put in the place of excluded tensors.

@@ -60,21 +60,29 @@ class ShortWay:
 
         self._unscales, self._threads = unscales, torch.get_num_threads()
         self._options = [(group.options, group.maximize) for group in groups]
+        self._lengths = [len(group.parameters) for group in groups]
         parameters = [parameter for group in groups for parameter in group.parameters]
         moving = {id(item.parameter) for item in items}
         self._moves = [id(parameter) in moving for parameter in parameters]
         self._all_move = all(self._moves)
-        tensors = [*parameters, *chain.from_iterable(map(_values, states.values()))]
+        # Whose state it is, and the names of the slots, count as well.
+        self._names = [*chain.from_iterable(states.values())]
+        tensors = [*parameters, *states, *chain.from_iterable(map(_values, states.values()))]
         gradients = [item.gradient for item, place in zip(items, places, strict=True) if place]
         self._sparse, self._take_rows = [number for number, place in enumerate(places) if not place], take_rows
         self._kept: list[Any] = [tensors]  # what the table holds addresses of
         written = {id(tensor) for item in items for tensor in (item.parameter, *item.slots.values())}
-        rows = [self._row_of(tensor, looks=id(tensor) in written) for tensor in tensors]
+        known = len(parameters) + len(states)  # a parameter with state is there twice, and looked at once
+        rows = [
+            self._row_of(tensor, looks=id(tensor) in written and not len(parameters) <= place < known)
+            for place, tensor in enumerate(tensors)
+        ]
         rows += [
             self._row(gradient, reach(gradient), to=place)
             for gradient, place in zip(gradients, filter(None, places), strict=True)
         ]
-        # A real tensor that negates another has the gaps of complex numbers between its own, or is a single number.
+        # A real tensor that negates another has the gaps of complex numbers between its own, or is a single number:
+        # there is no public function that makes others.
         self._may_negate = [place for place, one in enumerate((*tensors, *gradients)) if _may_negate(one)]
         starts, ends = memory.intervals()
         head = {"count": len(rows), "cdata": _cdata_at(), "type": objects.TYPE, "length": objects.LENGTH}
@@ -124,8 +132,10 @@ class ShortWay:
         for group, (options, up) in zip(groups, self._options, strict=True):
             if group.maximize is not up or (group.options is not options and group.options != options):
                 return None
-        if len(groups) == 1:
+        if len(groups) == 1:  # then the number of its parameters is compared with the others'
             parameters = groups[0].parameters
+        elif [len(group.parameters) for group in groups] != self._lengths:
+            return None
         else:
             parameters = [*chain.from_iterable(group.parameters for group in groups)]
         found: Sequence[Any] = [*map(_gradient, parameters)] if given is None else given
@@ -138,7 +148,9 @@ class ShortWay:
             if len(found) <= self._sparse[-1]:
                 return None
             dense = [one for number, one in enumerate(found) if number not in self._sparse]
-        tensors = [*parameters, *chain.from_iterable(map(_values, states.values())), *dense]
+        if [*chain.from_iterable(states.values())] != self._names:
+            return None
+        tensors = [*parameters, *states, *chain.from_iterable(map(_values, states.values())), *dense]
         if self._look(self._address, id(tensors)) != 1:
             return None
         if self._may_negate and any(tensors[place].is_neg() for place in self._may_negate):
@@ -190,10 +202,11 @@ def _ask(name: str, handle: int) -> int:
 
 @cache
 def _look() -> Callable[[int, int], int]:
+    from rmsprop._core.cpu import looks
     from rmsprop._core.cpu.kernels import c_function
     from rmsprop._torch import tensor_looks
 
-    address = c_function(tensor_looks.look, "int64(int64, int64)", tensor_looks)
+    address = c_function(tensor_looks.look, "int64(int64, int64)", tensor_looks, looks)
     return _LOOK(address)
 
 

@@ -79,6 +79,8 @@ class Stepper(State):
             self._take_over()
         if exclusion.is_on:
             exclusion.follow(self.param_groups)
+            if exclusion.has_other_names(self.param_groups):
+                self._engine.forget()
         return self._groups()
 
     def _step_on(

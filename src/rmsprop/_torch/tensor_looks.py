@@ -5,6 +5,7 @@ A function of it takes an ``AtenTensorHandle``, which points to a word that hold
 of a tensor has such a word; `rmsprop._torch.short_way` finds out where.
 """
 
+from rmsprop._core.cpu.looks import differ, touches
 from rmsprop._core.cpu.words import ask, jit, read, write
 
 #: Functions of the interface, in the order in which the table has their addresses.
@@ -47,11 +48,10 @@ def _answer(table, function, handle):
 
 
 @jit
-def _differs(these, those, count):
-    for axis in range(count):  # noqa: SIM110 - Numba compiles no generators
-        if read(these, axis) != read(those, axis):
-            return True
-    return False
+def _has_other(table, function, handle, known, count):
+    """Whether a tensor has other lengths or strides than it had, or none that it would tell."""
+    found = _answer(table, function, handle)
+    return count > 0 and (found <= 0 or differ(found, known, count))
 
 
 def look(table, given):
@@ -85,9 +85,9 @@ def look(table, given):
             return 0
         if _answer(table, _GET_DTYPE, handle) != read(row, _DTYPE) or _answer(table, _GET_AXES, handle) != axes:
             return 0
-        if _differs(_answer(table, _GET_LENGTHS, handle), read(row, _LENGTHS), axes):
+        if _has_other(table, _GET_LENGTHS, handle, read(row, _LENGTHS), axes):
             return 0
-        if _differs(_answer(table, _GET_STRIDES, handle), read(row, _STRIDES), axes):
+        if _has_other(table, _GET_STRIDES, handle, read(row, _STRIDES), axes):
             return 0
         size, data = _answer(table, _GET_BYTES, handle), _answer(table, _GET_DATA, handle)
         needed = read(row, _BYTES)
@@ -98,15 +98,7 @@ def look(table, given):
         if needed > 0:
             if data == 0 or _answer(table, _GET_OFFSET, handle) * read(row, _ITEMSIZE) + needed > size:
                 return 0
-            # The first interval that ends after the tensor begins, by bisection.
-            low, high = 0, intervals
-            while low < high:
-                middle = (low + high) // 2
-                if read(ends, middle) <= data:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < intervals and read(starts, low) < data + needed:
+            if touches(data, data + needed, intervals, starts, ends):
                 return 0
         write(read(row, _TO), 0, data)
     return 1

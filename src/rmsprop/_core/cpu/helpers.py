@@ -5,6 +5,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -15,6 +16,9 @@ from rmsprop._core.cpu import team
 from rmsprop._core.cpu.kernels import entry
 
 _TWO_WORDS: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+
+#: Seconds until the system is asked again for a thread that it has refused, and that the end waits for one that starts.
+_PAUSE: Final = 1.0
 
 #: Bytes of a semaphore: more than any system's has.
 _SEMAPHORE: Final = 128
@@ -45,15 +49,21 @@ class _System:
         """Make a semaphore: its handle, and what must live as long as it."""
         if sys.platform == "win32":
             self._library.CreateSemaphoreW.restype = ctypes.c_void_p
-            return self._library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None), None
+            return _given(self._library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None)), None
         if sys.platform == "darwin":
             self._library.dispatch_semaphore_create.restype = ctypes.c_void_p
             self._library.dispatch_semaphore_create.argtypes = [ctypes.c_long]
-            return self._library.dispatch_semaphore_create(0), None
+            return _given(self._library.dispatch_semaphore_create(0)), None
         memory = ctypes.create_string_buffer(_SEMAPHORE)
         if self._library.sem_init(memory, 0, 0):
             raise OSError("no semaphore")
         return ctypes.addressof(memory), memory
+
+
+def _given(handle: int | None) -> int:
+    if not handle:
+        raise OSError("no semaphore")
+    return handle
 
 
 def _address(function: Any) -> int:
@@ -90,11 +100,12 @@ class _Team:
         self._threads: dict[int, threading.Thread] = {}  # by the numbers of their mailboxes
         self._kept: list[Any] = []
         self._starting = threading.Lock()
+        self._again = 0.0  # when to ask the system for a thread, which has refused one
         self._ended = False
 
     def have(self, helpers: int) -> None:
         """Start threads until there are so many, or the system gives no more."""
-        if len(self._threads) >= min(helpers, team.MOST) or self._ended:
+        if len(self._threads) >= min(helpers, team.MOST) or self._ended or time.monotonic() < self._again:
             return
         system = _system()
         if system is None:
@@ -103,6 +114,7 @@ class _Team:
             self._words[[team.WAIT, team.POST, team.YIELD]] = system.wait, system.post, system.yields
             while len(self._threads) < min(helpers, team.MOST) and not self._ended:
                 if not self._start(system):
+                    self._again = time.monotonic() + _PAUSE
                     break
 
     def _start(self, system: _System) -> bool:
@@ -140,11 +152,15 @@ class _Team:
     def end(self) -> None:
         """Let all threads come to their end: one that wakes while the interpreter is taken down may crash it."""
         self._ended = True
+        # Another thread may be starting one, which is waited for, though not for ever.
+        held = self._starting.acquire(timeout=_PAUSE)
         self._words[team.HELPERS] = 0
         while self._threads:
             number, thread = self._threads.popitem()
             _functions()[1](self.address + 8 * (team.BOXES + team.BOX * number), self.address)
             thread.join()
+        if held:
+            self._starting.release()
 
     def renew(self) -> None:
         """Begin anew in a forked child, which has none of the threads."""

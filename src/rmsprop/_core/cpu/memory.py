@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 from rmsprop._core.cpu.half import narrow, widen
+from rmsprop._core.cpu.words import nothing
 from rmsprop._core.tables import LINE
 
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
@@ -71,7 +72,7 @@ class _PointerModel(models.PrimitiveModel):
 def pointer(typing_context: Any, address: Any, storage: Any, compute: Any, operand: Any) -> Any:
     """Make a pointer from an address (int64), two dtypes and the literal name of the operand."""
     if address is types.none:
-        return _nothing(address, storage, compute, operand)
+        return nothing(address, storage, compute, operand)
     kind = Pointer(_STORAGE[storage.dtype], compute.dtype, operand.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -84,7 +85,7 @@ def pointer(typing_context: Any, address: Any, storage: Any, compute: Any, opera
 def advance(typing_context: Any, source: Any, count: Any) -> Any:
     """Move a pointer by `count` numbers."""
     if source is types.none:
-        return _nothing(source, count)
+        return nothing(source, count)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(_element(builder, source, *arguments), _BYTES)
@@ -109,7 +110,7 @@ def column_pointer(
     """
     given = where, column, stride, start, storage, compute, operand
     if column is types.none:
-        return _nothing(*given)
+        return nothing(*given)
     kind = Pointer(_STORAGE[storage.dtype], compute.dtype, operand.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -140,7 +141,7 @@ def itemsize(typing_context: Any, source: Any) -> Any:
 def load(typing_context: Any, source: Any, index: Any) -> Any:
     """Read number `index` behind a pointer, in the compute type."""
     if source is types.none:
-        return _nothing(source, index)
+        return nothing(source, index)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_element(builder, source, *arguments), align=1)
@@ -156,7 +157,7 @@ def load(typing_context: Any, source: Any, index: Any) -> Any:
 def store(typing_context: Any, target: Any, index: Any, number: Any) -> Any:
     """Round `number` once to the storage type and write it at `index`."""
     if target is types.none:
-        return _nothing(target, index, number)
+        return nothing(target, index, number)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, index, number = arguments
@@ -177,7 +178,7 @@ def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
     may read it.
     """
     if target is types.none:
-        return _nothing(target, source, count)
+        return nothing(target, source, count)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to, origin, count = arguments
@@ -208,10 +209,6 @@ def fence(typing_context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), generate
-
-
-def _nothing(*arguments: Any) -> Any:
-    return types.none(*arguments), lambda context, builder, signature, values: context.get_dummy_value()
 
 
 def _element(builder: Any, kind: Pointer, base: Any, index: Any) -> Any:

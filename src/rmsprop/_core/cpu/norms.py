@@ -23,7 +23,9 @@ from rmsprop._core.tables import (
     HEAD,
     JOB,
     JOB_WORDS,
+    JOINT,
     LANES,
+    NONE,
     ROW,
     SCALES,
     WHERE,
@@ -40,8 +42,8 @@ _TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVE
 _TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "partial", "size", "layout", "row"))
 _ROWS, _ROW_TABLE = COUNTERS + JOB.index("rows"), COUNTERS + JOB.index("row_table")
 _ROW_BYTES, _JOB_BYTES, _GROUP_BYTES = 8 * len(ROW), 8 * JOB_WORDS, 8 * len(GROUP)
-_LIMIT, _JOINT, _FREQUENCY, _FACTOR, _OVERWRITE = (
-    GROUP.index(name) for name in ("limit", "joint", "frequency", "factor", "overwrite")
+_NORM, _LIMIT, _FREQUENCY, _FACTOR, _OVERWRITE = (
+    GROUP.index(name) for name in ("norm", "limit", "frequency", "factor", "overwrite")
 )
 _ADDRESS, _NUMBERS, _COUNT = (WHERE.index(name) for name in ("gradient", "row_numbers", "row_count"))
 
@@ -142,7 +144,7 @@ def prepare(head):
     total = 0.0
     for tensor in range(tensors):
         group = groups + _GROUP_BYTES * read(members, tensor)
-        if read_float(group, _JOINT) != 0.0:
+        if read_whole(group, _NORM) == JOINT:
             factor = read_float(group, _FACTOR)
             total += read_float(squares, tensor) * (factor * factor)
     norm = math.sqrt(total)
@@ -150,7 +152,8 @@ def prepare(head):
         group = groups + _GROUP_BYTES * read(members, tensor)
         limit, factor = read_float(group, _LIMIT), read_float(group, _FACTOR)
         scale = factor
-        if limit > 0.0:
+        which = read_whole(group, _NORM)
+        if which != NONE:
             own = math.sqrt(read_float(squares, tensor) * (factor * factor))
-            scale = factor * _clip_scale(own, norm, limit, read_float(group, _JOINT) != 0.0)
+            scale = factor * _clip_scale(own, norm, limit, which == JOINT)
         write_float(found, tensor, scale)

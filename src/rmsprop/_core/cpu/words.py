@@ -25,7 +25,8 @@ def _place(builder: Any, arguments: Any, kind: Any) -> Any:
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [word])
 
 
-def _nothing(*arguments: Any) -> Any:
+def nothing(*arguments: Any) -> Any:
+    """Give None, whatever the arguments: what an intrinsic does of which one is None."""
     return types.none(*arguments), lambda context, builder, signature, values: context.get_dummy_value()
 
 
@@ -33,7 +34,7 @@ def _nothing(*arguments: Any) -> Any:
 def read(typing_context: Any, address: Any, word: Any) -> Any:
     """Read word number `word` behind an address."""
     if word is types.none:
-        return _nothing(address, word)
+        return nothing(address, word)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_place(builder, arguments, _I64))
@@ -113,7 +114,7 @@ def read_column(typing_context: Any, where: Any, column: Any, stride: Any) -> An
         stride: words in a column.
     """
     if column is types.none:
-        return _nothing(where, column, stride)
+        return nothing(where, column, stride)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where, column, stride = arguments
@@ -126,7 +127,7 @@ def read_column(typing_context: Any, where: Any, column: Any, stride: Any) -> An
 def only(typing_context: Any, column: Any, number: Any) -> Any:
     """Give a number; None where `column` is."""
     if column is types.none:
-        return _nothing(column, number)
+        return nothing(column, number)
     return types.int64(column, types.int64), lambda context, builder, signature, arguments: arguments[1]
 
 
@@ -134,7 +135,7 @@ def only(typing_context: Any, column: Any, number: Any) -> Any:
 def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any:
     """Read a float64 and round it once to a type of numbers; None where `word` is."""
     if word is types.none:
-        return _nothing(address, word, dtype)
+        return nothing(address, word, dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_place(builder, arguments[:2], _DOUBLE))
@@ -148,7 +149,7 @@ def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any
 def read_flag(typing_context: Any, address: Any, word: Any) -> Any:
     """Read whether a float64 is not zero; None where `word` is."""
     if word is types.none:
-        return _nothing(address, word)
+        return nothing(address, word)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_place(builder, arguments, _DOUBLE))
