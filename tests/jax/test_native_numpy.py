@@ -71,3 +71,22 @@ def test_many_tensors_are_several_calls(options, calls, monkeypatch):
     rmsprop.RMSprop(learning_rate=2.0**-7, **options).apply_gradients([(one, one) for one in arrays])
     for one, other in zip(new, arrays, strict=True):
         numpy.testing.assert_array_equal(numpy.asarray(one), other, strict=True)
+
+
+@pytest.mark.parametrize("limit", [numpy.nan, 0.0, -1.0, 2.0])
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_a_limit_that_is_computed_in_the_step(clip, limit, monkeypatch):
+    """Nobody has checked it: what is no limit shows as in the traced step, and is not left out."""
+
+    def step(limit, native):
+        one = optimizer(monkeypatch, native=native, learning_rate=0.5, **{clip: limit})
+        params = {"w": jax.numpy.ones(3)}
+        return one.apply_gradients({"w": jax.numpy.full(3, 100.0)}, params, one.init(params))[0]["w"]
+
+    given = jax.numpy.float32(limit)
+    assert CALL in text(lambda one: step(one, True), given)
+    found, wanted = (
+        numpy.asarray(jax.jit(lambda one, native=native: step(one, native))(given)) for native in (True, False)
+    )
+    numpy.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert numpy.isnan(found).all() == numpy.isnan(limit)

@@ -156,11 +156,25 @@ def swapped_tensors(parameters, optimizer):
     torch.utils.swap_tensors(parameters[1], other)
 
 
+def states_exchanged(parameters, optimizer):
+    states = [*optimizer.state.items()]
+    first, second = parameters[0], parameters[1]
+    kept = {id(parameter): dict(state) for parameter, state in states}
+    optimizer.state.clear()
+    for parameter, _ in [(second, None), (first, None), *states[2:]]:
+        optimizer.state[parameter] = kept[id(parameter)]
+
+
+def a_slot_of_another_name(parameters, optimizer):
+    state = optimizer.state[parameters[0]]
+    state["speed"] = state.pop("velocity")
+
+
 CHANGES = [
     other_memory, memory_of_another_type, another_order, wider, a_wide_gradient, a_gradient_of_strides,
     a_gradient_that_is_the_parameter, a_gradient_on_another_parameter, a_gradient_on_a_slot, a_negated_gradient,
     a_negated_number, no_gradient, a_sparse_gradient, a_subclass, another_slot, other_memory_of_a_slot, no_slot,
-    another_option, up, swapped_tensors,
+    another_option, up, swapped_tensors, states_exchanged, a_slot_of_another_name,
 ]  # fmt: skip
 
 
@@ -181,6 +195,96 @@ def trained(change, monkeypatch, closed):
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_what_is_not_as_it_was_is_noticed(change, monkeypatch):
     assert trained(change, monkeypatch, closed=False) == trained(change, monkeypatch, closed=True)
+
+
+def two_alike(**options):
+    one, other = (torch.nn.Parameter(torch.full((3,), value)) for value in (1.0, 2.0))
+    return one, other, RMSprop([{"params": [one], "lr": 0.1}, {"params": [other], "lr": 0.001}], **options)
+
+
+def steps(optimizer, parameters, count=2):
+    for _ in range(count):
+        for parameter in parameters:
+            parameter.grad = torch.ones(3)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_state_of_the_other_parameter(jit_compile):
+    """The same tensors in the same order, but each is the other parameter's."""
+    one, other, optimizer = two_alike(jit_compile=jit_compile)
+    steps(optimizer, [one, other])
+    optimizer.state[one]["velocity"].fill_(9.0)
+    states = dict(optimizer.state[one]), dict(optimizer.state[other])
+    optimizer.state.clear()
+    optimizer.state[other], optimizer.state[one] = states
+    before = one.item() if one.numel() == 1 else one.detach().clone()
+    steps(optimizer, [one, other], 1)
+    moved = (before - one.detach())[0].item()
+    velocity = 0.9 * (1 - 0.9**2) + 0.1
+    assert moved == pytest.approx(0.1 / velocity**0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_parameter_in_another_group_has_its_rate(jit_compile):
+    one, two, three = (torch.nn.Parameter(torch.ones(3)) for _ in range(3))
+    groups = [{"params": [one, two], "lr": 0.1}, {"params": [three], "lr": 0.001}]
+    optimizer = RMSprop(groups, jit_compile=jit_compile)
+    steps(optimizer, [one, two, three])
+    optimizer.param_groups[1]["params"].insert(0, optimizer.param_groups[0]["params"].pop())
+    before = two.detach().clone()
+    steps(optimizer, [one, two, three], 1)
+    assert 0 < (before - two.detach())[0].item() < 0.01
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_group_that_goes(jit_compile):
+    one, frozen, three = (torch.nn.Parameter(torch.ones(3)) for _ in range(3))
+    optimizer = RMSprop([{"params": [each]} for each in (one, frozen, three)], 0.1, jit_compile=jit_compile)
+    steps(optimizer, [one, three])
+    del optimizer.param_groups[1]
+    optimizer.param_groups[1]["lr"] = 0.0
+    before = three.detach().clone()
+    steps(optimizer, [one, three])
+    assert torch.equal(three.detach(), before)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_groups_in_another_order(jit_compile):
+    one, frozen = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer = RMSprop([{"params": [one]}, {"params": [frozen]}], 0.1, jit_compile=jit_compile)
+    steps(optimizer, [one])
+    optimizer.param_groups.reverse()
+    before = one.detach().clone()
+    steps(optimizer, [one])
+    assert (one.detach() < before).all()
+
+
+@pytest.mark.parametrize("word", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_norm_that_comes_later_clips(jit_compile, word):
+    """Where gradients are scaled already, because they go up."""
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = RMSprop([w], 0.1, maximize=True, jit_compile=jit_compile)
+    steps(optimizer, [w], 1)
+    optimizer.param_groups[0][word] = 1.0
+    w.grad = torch.full((3,), 100.0)
+    optimizer.step()
+    assert optimizer.state[w]["velocity"][0].item() == pytest.approx(0.9 * 0.1 + 0.1 / 3)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_parameter_of_another_name_decays(jit_compile):
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = RMSprop([("bias", w)], 0.1, weight_decay=0.5, jit_compile=jit_compile)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    for _ in range(2):
+        w.grad = torch.zeros(3)
+        optimizer.step()
+    assert (w == 1).all()
+    optimizer.param_groups[0]["param_names"][0] = "kernel"
+    optimizer.step()
+    assert w[0].item() == pytest.approx(0.95)
 
 
 def test_a_resized_storage_is_refused():
