@@ -283,7 +283,7 @@ class RMSprop:
             state = state or self._start([one for _, one in pairs] if variables is None else variables)
             found = state.engine.prepare(state.variables.match(pairs), pairs)
         run, _held = found
-        run.set_rate(0, rate)
+        run.set_numbers(0, rate)
         # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.
         if self._state is None:

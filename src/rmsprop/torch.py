@@ -228,7 +228,9 @@ class RMSprop(Stepper):
 
             loss: float | None = uncompiled.call(self._announced_step, closure)
             return loss
-        return self._announced_step(closure)
+        if profiler._is_profiler_enabled or self._has_hooks():
+            return self._announced_step(closure)
+        return self._step(closure)
 
     # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
     # from being put around `step`, which calls it when there is somebody to tell.

@@ -265,7 +265,7 @@ def test_each_group_has_its_options(compiled):
     single = {}
     for rate in (0.125, 0.5):
         alone = Planned([(40, 30)], OPTIONS["clipnorm"], compiled=compiled)
-        alone.run.set_rate(0, rate)
+        alone.run.set_numbers(0, rate)
         alone.run.execute()
         single[rate] = alone.results()
     both = Planned([(40, 30)], OPTIONS["clipnorm"], compiled=compiled)
@@ -277,8 +277,8 @@ def test_each_group_has_its_options(compiled):
     for place, one in enumerate((both, other)):
         for name, column in run.where.items():
             column[place] = one.run.where[name][0]
-    run.set_rate(0, 0.5)
-    run.set_rate(1, 0.125)
+    run.set_numbers(0, 0.5)
+    run.set_numbers(1, 0.125)
     run.compile()
     run.execute()
     assert both.results() == single[0.5]
@@ -287,7 +287,7 @@ def test_each_group_has_its_options(compiled):
 
 def test_a_rate_beyond_float32_warns_where_numbers_are_float32():
     single, double = Planned([(3,)], {}), Planned([(3,)], {}, dtype=DOUBLE)
-    double.run.set_rate(0, 1e39)
+    double.run.set_numbers(0, 1e39)
     with pytest.raises(RuntimeWarning, match="overflow"):
-        single.run.set_rate(0, 1e39)
+        single.run.set_numbers(0, 1e39)
     assert single.run.groups["learning_rate"][0] == 0.125

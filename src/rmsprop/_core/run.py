@@ -52,11 +52,13 @@ class Run:
         words[: plan.words.size] = plan.words
         words[_SCRATCH] = 8 * size
         self.words, self.address = words, words.ctypes.data
+        self._view = words.data  # to write single words quickly
         count = len(plan.tensors)
         self.where = self._columns("where", WHERE, count)
         table = self._table("group_table", plan.groups * len(GROUP)).view(numpy.float64).reshape(plan.groups, -1)
         self.groups: dict[str, NDArray[numpy.float64]] = {name: table[:, i] for i, name in enumerate(GROUP)}
         self.groups["factor"][:] = 1.0
+        self._numbers: list[tuple[float, float] | None] = [None] * plan.groups
         self.squares, self.scales = (self._table(one, count).view(numpy.float64) for one in ("squares", "scales"))
         self._helpers = 0
         self._execute: Callable[[int], object] | None = None
@@ -92,17 +94,28 @@ class Run:
         self._team, self._helpers = THE_TEAM, helpers
         self._execute = _EXECUTE(entry("execute"))
 
-    def set_rate(self, group: int, rate: float) -> None:
-        """Write the learning rate of a group.
+    def set_numbers(self, group: int, rate: float, factor: float = 1.0) -> None:
+        """Write the numbers of a group that change from step to step.
+
+        Args:
+            group: its number.
+            rate: the learning rate.
+            factor: what its gradients are multiplied by.
 
         Warns:
-            RuntimeWarning: it is beyond the numbers that a tensor of the group is computed in.
+            RuntimeWarning: the rate is beyond the numbers that a tensor of the group is computed in.
         """
+        if (rate, factor) == self._numbers[group]:
+            return
         if abs(rate) > _LARGEST:
             for tensor in self.plan.tensors:
                 if tensor.group == group:
                     tensor.storage.compute.type(rate)  # NumPy warns
+        # Forgotten before they are written and noted after: an interrupt lets the next step write them.
+        self._numbers[group] = None
         self.groups["learning_rate"][group] = rate
+        self.groups["factor"][group] = factor
+        self._numbers[group] = rate, factor
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
         """Do the step; `compile` comes before it.
@@ -113,9 +126,8 @@ class Run:
         """
         if self._helpers:
             self._team.have(self._helpers)
-        words = self.words
-        words[_ITERATIONS] = iterations
-        words[_GIVEN] = given
+        self._view[_ITERATIONS] = iterations
+        self._view[_GIVEN] = given
         if self._execute is None:
             plain.execute(self)
         else:

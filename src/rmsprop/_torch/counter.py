@@ -21,6 +21,11 @@ class Counter:
         self._is_captured = False
         self._tensor: Tensor | None = None
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it counts on no device."""
+        return self._tensor is None
+
     def is_on(self, device: torch.device) -> bool:
         """Whether it counts on this device."""
         return self._tensor is not None and self._tensor.device == device

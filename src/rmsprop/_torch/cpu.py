@@ -173,8 +173,7 @@ class Native:
         factor = 1.0 if unscale is None else unscale
         for number in self._groups:
             group = groups[number]
-            run.groups["factor"][number] = -factor if group.maximize else factor
-            run.set_rate(number, float(group.rate))
+            run.set_numbers(number, float(group.rate), -factor if group.maximize else factor)
 
     def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
         """Do the step.

@@ -33,12 +33,16 @@ _gradient = attrgetter("grad")
 
 
 class Engine:
-    """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time."""
+    """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time.
+
+    Attributes:
+        short: what the next step must be like to go the short way; None: it may not.
+    """
 
     def __init__(self) -> None:
         # Of the last step that was native, and what the next must be like to go the short way.
         self._native: Native | None = None
-        self._short: ShortWay | None = None
+        self.short: ShortWay | None = None
         # They by the parameters that have a gradient, which may come and go in some patterns, not in endless ones.
         self._natives: dict[tuple[int, ...], tuple[Native, ShortWay | None]] = {}
         self._parameters: list[Tensor] = []
@@ -47,7 +51,7 @@ class Engine:
 
     def forget(self) -> None:
         """Let go of what was made from groups and state; not of what a CUDA graph may use when it is replayed."""
-        self._native = self._short = None
+        self._native = self.short = None
         self._natives.clear()
         self._parameters = []
 
@@ -129,14 +133,13 @@ class Engine:
 
         They must live until `run_again` has returned, and no code of the user's may run before it.
         """
-        return None if self._short is None else self._short.gradients(groups, states, unscales, gradients)
+        return None if self.short is None else self.short.gradients(groups, states, unscales, gradients)
 
     def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
         """Do the step that `look` has found to be like the last one; arguments as for `step`."""
-        native = self._native
-        assert native is not None
-        native.tell(groups, unscale)
-        native.run(iterations)
+        assert self._native is not None
+        self._native.tell(groups, unscale)
+        self._native.run(iterations)
 
     def _recall(self, groups: Sequence[Group], gradients: Gradients) -> tuple[Native | None, ShortWay | None]:
         """Go on from the last step that moved the parameters which have a gradient now."""
@@ -148,8 +151,8 @@ class Engine:
             return None, None
         self._natives[key] = known  # at the end, farthest from being dropped
         # Forgotten first: an interrupt on the way must not leave one set's parameters with another's step.
-        self._short = None
-        self._native, self._short = known
+        self.short = None
+        self._native, self.short = known
         return known
 
     def _step(
@@ -158,7 +161,7 @@ class Engine:
         if flushes():  # else what the host works out would be flushed
             with exact():
                 return self._step(groups, states, unscale, iterations, gradients)
-        self._short = None
+        self.short = None
         items = collect(groups, states, gradients, self._known)
         if not items:
             return False
@@ -170,8 +173,8 @@ class Engine:
         if native is not None and len(here) == len(items):
             keep(items, states)
             native.run(iterations)
-            self._short = native.short_way(groups, items, states, unscale is not None)
-            self._natives[_key(here)] = native, self._short
+            self.short = native.short_way(groups, items, states, unscale is not None)
+            self._natives[_key(here)] = native, self.short
         else:
             self._run_mixed(native, items, states, unscale, iterations)
         del arrays  # until here they must live

@@ -66,14 +66,15 @@ class ShortWay:
         self._moves = [id(parameter) in moving for parameter in parameters]
         self._all_move = all(self._moves)
         # Whose state it is, and the names of the slots, count as well.
-        self._names = [*chain.from_iterable(states.values())]
+        names = [*chain.from_iterable(states.values())]
         tensors = [*parameters, *states, *chain.from_iterable(map(_values, states.values()))]
         gradients = [item.gradient for item, place in zip(items, places, strict=True) if place]
         self._sparse, self._take_rows = [number for number, place in enumerate(places) if not place], take_rows
-        self._kept: list[Any] = [tensors]  # what the table holds addresses of
+        self._kept: list[Any] = [names, tensors]  # what the table holds addresses of
         written = {id(tensor) for item in items for tensor in (item.parameter, *item.slots.values())}
         known = len(parameters) + len(states)  # a parameter with state is there twice, and looked at once
-        rows = [
+        rows = [_row_of_same(name) for name in names]
+        rows += [
             self._row_of(tensor, looks=id(tensor) in written and not len(parameters) <= place < known)
             for place, tensor in enumerate(tensors)
         ]
@@ -83,7 +84,7 @@ class ShortWay:
         ]
         # A real tensor that negates another has the gaps of complex numbers between its own, or is a single number:
         # there is no public function that makes others.
-        self._may_negate = [place for place, one in enumerate((*tensors, *gradients)) if _may_negate(one)]
+        self._may_negate = [place for place, one in enumerate((*tensors, *gradients), len(names)) if _may_negate(one)]
         starts, ends = memory.intervals()
         head = {"count": len(rows), "cdata": _cdata_at(), "type": objects.TYPE, "length": objects.LENGTH}
         head |= {"intervals": len(starts), "starts": self._words(starts), "ends": self._words(ends)}
@@ -95,10 +96,10 @@ class ShortWay:
 
     def _row_of(self, tensor: Tensor, looks: bool) -> list[int]:
         """Give the row of a parameter or a slot, which must be the same object; without `looks`, no more than that."""
-        fixed = {"object": id(tensor), "tensor": tensor._cdata}
         if not looks:
-            return _in_order(fixed | {"device": -1})
-        return self._row(tensor, tensor.untyped_storage().nbytes(), data=tensor.data_ptr(), **fixed)
+            return _row_of_same(tensor)
+        fixed = {"object": id(tensor), "tensor": tensor._cdata, "data": tensor.data_ptr()}
+        return self._row(tensor, tensor.untyped_storage().nbytes(), **fixed)
 
     def _row(self, one: Tensor, nbytes: int, /, **fixed: int) -> list[int]:
         handle = id(one) + _cdata_at()
@@ -114,6 +115,17 @@ class ShortWay:
         self._kept.append(found)
         return found.ctypes.data
 
+    def _parameters(self, groups: Sequence[Group]) -> Sequence[Tensor] | None:
+        """List the parameters of all groups; None if options differ, or a parameter is in another group."""
+        if len(groups) == 1 == len(self._options):
+            group, (options, up) = groups[0], self._options[0]
+            same = group.maximize is up and (group.options is options or group.options == options)
+            return group.parameters if same else None
+        if [(group.options, group.maximize) for group in groups] != self._options:
+            return None
+        lists = [group.parameters for group in groups]
+        return [*chain.from_iterable(lists)] if [*map(len, lists)] == self._lengths else None
+
     def gradients(
         self,
         groups: Sequence[Group],
@@ -127,17 +139,9 @@ class ShortWay:
         """
         if unscales is not self._unscales or torch.get_num_threads() != self._threads:
             return None
-        if len(groups) != len(self._options):
+        parameters = self._parameters(groups)
+        if parameters is None:
             return None
-        for group, (options, up) in zip(groups, self._options, strict=True):
-            if group.maximize is not up or (group.options is not options and group.options != options):
-                return None
-        if len(groups) == 1:  # then the number of its parameters is compared with the others'
-            parameters = groups[0].parameters
-        elif [len(group.parameters) for group in groups] != self._lengths:
-            return None
-        else:
-            parameters = [*chain.from_iterable(group.parameters for group in groups)]
         found: Sequence[Any] = [*map(_gradient, parameters)] if given is None else given
         if not self._all_move:
             if [one is not None for one in found] != self._moves:
@@ -148,12 +152,11 @@ class ShortWay:
             if len(found) <= self._sparse[-1]:
                 return None
             dense = [one for number, one in enumerate(found) if number not in self._sparse]
-        if [*chain.from_iterable(states.values())] != self._names:
+        kept = states.values()
+        known = [*chain.from_iterable(kept), *parameters, *states, *chain.from_iterable(map(_values, kept)), *dense]
+        if self._look(self._address, id(known)) != 1:
             return None
-        tensors = [*parameters, *states, *chain.from_iterable(map(_values, states.values())), *dense]
-        if self._look(self._address, id(tensors)) != 1:
-            return None
-        if self._may_negate and any(tensors[place].is_neg() for place in self._may_negate):
+        if self._may_negate and any(known[place].is_neg() for place in self._may_negate):
             return None
         if not self._sparse:
             return found
@@ -165,6 +168,11 @@ def _in_order(found: Mapping[str, int]) -> list[int]:
     from rmsprop._torch.tensor_looks import LOOK
 
     return [found.get(name, 0) for name in LOOK]
+
+
+def _row_of_same(one: Any) -> list[int]:
+    """Give the row of what must be the same object, and is not looked at: of a tensor, it must be the same tensor."""
+    return _in_order({"object": id(one), "tensor": word(id(one) + _cdata_at()), "device": -1})
 
 
 def _may_negate(tensor: Tensor) -> bool:

@@ -48,15 +48,19 @@ class Stepper(State):
                 break  # a function of the user's, which may do anything between a look and the step
             group.update()
         else:
-            held = engine.look(groups, self.state, grad_scale is not None)
+            short = engine.short
+            held = None if short is None else short.gradients(groups, self.state, grad_scale is not None, None)
             if held is not None:
                 if found_inf is not None and bool(found_inf):
                     return False
-                done = self.iterations
+                done = self.param_groups[0]["iterations"] if self._counter.is_off else self.iterations
                 for group in groups:
                     group.read_rate(done)
                 engine.run_again(groups, None if grad_scale is None else 1 / float(grad_scale), done)
-                self._count(done + 1)
+                if self._counter.is_off:
+                    self._write_iterations(done + 1)
+                else:
+                    self._count(done + 1)
                 return True
         device = self._engine.leader(groups)
         if device is not None:
