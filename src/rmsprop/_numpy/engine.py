@@ -67,6 +67,7 @@ class Engine:
         self._targets = [_target(name, array) for name, array in zip(names, variables, strict=True)]
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
         self._runs: Runs | None = None
+        self._last: Run | None = None
         # Of the last step: what its arrays were like, its run, and its sparse gradients: the number of the pair, the
         # number of the variable, the place in the run, and the kind.
         self._usual: tuple[Looks, Run, list[tuple[int, int, int, Kind]]] | None = None
@@ -122,7 +123,9 @@ class Engine:
         run = self._find(tuple(kinds))
         set_gradients(run, addresses, arrays)
         run.compile()
-        self._remember(run, gradients, arrays, kinds, pairs)
+        if run is self._last:  # a step that comes but once needs no short way, nor what makes one compiled
+            self._remember(run, gradients, arrays, kinds, pairs)
+        self._last = run
         return run, arrays
 
     def _remember(
@@ -133,7 +136,7 @@ class Engine:
         kinds: Sequence[Kind],
         pairs: Sequence[tuple[Any, Any]],
     ) -> None:
-        """Write down what the step's arrays are like, if the next step may go the short way."""
+        """Write down what the arrays of a step that was done again are like, if the next may go the short way."""
         if not run.compiled or len(pairs) != len(arrays):
             return
         with loading():

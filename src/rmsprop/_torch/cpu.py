@@ -62,6 +62,8 @@ class Native:
         # Of the last step, and how its gradients were in memory.
         self._run: Run | None = None
         self._kinds: list[Kind] = []
+        self._is_repeated = False
+        self._last: Run | None = None
 
     def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
         """Whether memory is as it was: where it was, of the same types and order, and the state of the same tensors."""
@@ -108,15 +110,18 @@ class Native:
         run = self._runs.find(tuple(kinds))
         set_gradients(run, [*map(start_of, kinds, arrays)], arrays)
         run.compile()
-        self._run, self._kinds = run, kinds
+        self._run, self._kinds, self._is_repeated = run, kinds, run is self._last
         return arrays
 
     def short_way(
         self, groups: Sequence[Group], items: Sequence[Item], states: States, unscales: bool
     ) -> ShortWay | None:
-        """Give what the next step must be like to go the short way, after one on just these items; None: it may not."""
-        run = self._run
-        if run is None or not run.compiled:
+        """Give what the next step must be like to go the short way, after one on just these items; None: it may not.
+
+        A step that comes but once needs none, nor what makes one compiled.
+        """
+        run, self._last = self._run, self._run
+        if run is None or not run.compiled or not self._is_repeated:
             return None
         with loading():
             from rmsprop._torch import tensor_looks  # noqa: F401 - for the first look, with nobody forking meanwhile

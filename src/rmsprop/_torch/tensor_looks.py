@@ -6,7 +6,7 @@ of a tensor has such a word; `rmsprop._torch.short_way` finds out where.
 """
 
 from rmsprop._core.cpu.looks import differ, touches
-from rmsprop._core.cpu.words import ask, jit, read, write
+from rmsprop._core.cpu.words import ask, part, read, write
 
 #: Functions of the interface, in the order in which the table has their addresses.
 FUNCTIONS = (
@@ -38,7 +38,7 @@ _GET_LAYOUT, _GET_DEVICE, _GET_DTYPE, _GET_AXES, _GET_LENGTHS, _GET_STRIDES, _GE
 ) = range(len(LOOK))  # fmt: skip
 
 
-@jit
+@part
 def _answer(table, function, handle):
     """Ask one thing of a tensor; -2 if there is no answer."""
     write(table, _ANSWER, 0)
@@ -47,7 +47,7 @@ def _answer(table, function, handle):
     return read(table, _ANSWER)
 
 
-@jit
+@part
 def _has_other(table, function, handle, known, count):
     """Whether a tensor has other lengths or strides than it had, or none that it would tell."""
     found = _answer(table, function, handle)

@@ -102,10 +102,12 @@ class KernelCache(_Cache):
     Args:
         name: of the file.
         sources: paths of the modules that the function is made of, besides those that all are.
+        refreshes: whether Numba first loads what it knows of NumPy and Python, which takes longer than all our
+            kernels. A C function of numbers needs nothing of it.
     """
 
-    def __init__(self, name: str, sources: Sequence[str]) -> None:
-        self._name, self._sources = name, sources
+    def __init__(self, name: str, sources: Sequence[str], refreshes: bool = True) -> None:
+        self._name, self._sources, self._refreshes = name, sources, refreshes
 
     @property
     def cache_path(self) -> str:
@@ -114,7 +116,8 @@ class KernelCache(_Cache):
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Give the compiled kernel, or None if there is no sound file of it."""
-        target_context.refresh()
+        if self._refreshes:
+            target_context.refresh()
 
         def load(folder: Path) -> Any:
             stored = private.read(folder, self._file(signature, target_context.codegen()))

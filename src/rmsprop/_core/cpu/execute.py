@@ -2,7 +2,7 @@
 
 from rmsprop._core.cpu import norms, team
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import read
+from rmsprop._core.cpu.words import part, read
 from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING
 
 _GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = (
@@ -11,17 +11,24 @@ _GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = (
 _JOB_BYTES = 8 * JOB_WORDS
 
 
+@part
+def _lead_all(head, jobs, count):
+    job = head + jobs
+    end = job + _JOB_BYTES * count
+    while job < end:
+        team.lead(job)
+        job += _JOB_BYTES
+
+
 def execute(head):
     """Do a step: squares, what gradients are multiplied by, and the launches; see `rmsprop._core.tables`."""
     mode = compute_exactly()
     given = read(head, _GIVEN)
     if given <= NOTHING:
-        for number in range(read(head, _NORM_JOBS)):
-            team.lead(head + read(head, _NORMS) + _JOB_BYTES * number)
+        _lead_all(head, read(head, _NORMS), read(head, _NORM_JOBS))
         norms.fold(head)
     if given != MEASURE:
         norms.prepare(head)
     if given >= NOTHING:
-        for number in range(read(head, _STEP_JOBS)):
-            team.lead(head + read(head, _STEPS) + _JOB_BYTES * number)
+        _lead_all(head, read(head, _STEPS), read(head, _STEP_JOBS))
     restore(mode)

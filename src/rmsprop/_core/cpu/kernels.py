@@ -55,6 +55,9 @@ def kernel(key: Any) -> int:
     )
 
 
+#: `_nrt`: no objects that are counted, whose functions Numba would have to load.
+_OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
+
 _c_func: Any = CFunc  # of which Numba's stubs do not say everything
 
 
@@ -65,8 +68,8 @@ def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[An
             found = _found.get(key)
             if found is None:
                 function, signature, modules = need()
-                found = _c_func(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy"})
-                found._cache = KernelCache(name, tuple(module.__file__ for module in modules))
+                found = _c_func(function, sigutils.normalize_signature(signature), {}, _OPTIONS)
+                found._cache = KernelCache(name, tuple(module.__file__ for module in modules), refreshes=False)
                 found.compile()
                 _found[key] = found
     address: int = found.address

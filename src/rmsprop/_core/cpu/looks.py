@@ -1,9 +1,9 @@
 """What looks at arrays and tensors have in common: whether lengths are as they were, and whether memory overlaps."""
 
-from rmsprop._core.cpu.words import jit, read
+from rmsprop._core.cpu.words import part, read
 
 
-@jit
+@part
 def differ(these, those, count):
     """Whether two lists of words differ."""
     for place in range(count):  # noqa: SIM110 - Numba compiles no generators
@@ -12,7 +12,7 @@ def differ(these, those, count):
     return False
 
 
-@jit
+@part
 def touches(begin, end, intervals, starts, ends):
     """Whether memory from `begin` to `end` overlaps one of some intervals.
 

@@ -5,7 +5,6 @@ after the other. `prepare` turns these sums into what each gradient is multiplie
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy
@@ -13,8 +12,7 @@ import numpy
 from rmsprop._core import scales
 from rmsprop._core.cpu.gather import GRADIENT, gather_rows, move
 from rmsprop._core.cpu.memory import advance, load, pointer, storage_tag, store
-from rmsprop._core.cpu.pieces import compiled_for
-from rmsprop._core.cpu.words import jit, less, read, read_column, read_float, read_whole, write_float
+from rmsprop._core.cpu.words import jit, less, part, read, read_column, read_float, read_whole, write_float
 from rmsprop._core.tables import (
     CHUNK,
     COUNTERS,
@@ -52,7 +50,7 @@ def make(key: Any) -> Any:
     """Give what sums the squares of a part of one gradient, for `rmsprop._core.cpu.pieces.over_pieces`."""
     gradients = storage_tag(key.storage[0])
 
-    @partial(compiled_for, key)
+    @part
     def sum_chunks(head, row, start, count, numbers, lanes):
         partials = head + read(head, _PARTIALS) + 8 * (read(row, _PARTIAL) + start // CHUNK)
         for first in range(0, count, CHUNK):
@@ -106,54 +104,68 @@ def make(key: Any) -> Any:
                         for chunk in range((some + CHUNK - 1) // CHUNK):
                             write_float(partials, chunk, 0.0)
 
-    return compiled_for(key, do)
+    return part(do)
+
+
+# Loops of the following are written out, as Numba takes three times as long over a range.
 
 
 @jit
 def fold(head):
     """Add up the chunks of each gradient, in their order."""
     squares, partials = head + read(head, _SQUARES), head + read(head, _PARTIALS)
-    for tensor in range(read(head, _TENSORS)):
+    tensor = read(head, _TENSORS) - 1
+    while tensor >= 0:
         write_float(squares, tensor, 0.0)
-    for number in range(read(head, _NORM_JOBS)):
-        job = head + read(head, _NORMS) + _JOB_BYTES * number
-        table = head + read(job, _ROW_TABLE)
-        for place in range(read(job, _ROWS)):
-            row = table + _ROW_BYTES * place
-            total, first = 0.0, read(row, _PARTIAL)
-            for chunk in range((read(row, _SIZE) + CHUNK - 1) // CHUNK):
-                total += read_float(partials, first + chunk)
+        tensor -= 1
+    job = head + read(head, _NORMS)
+    end = job + _JOB_BYTES * read(head, _NORM_JOBS)
+    while job < end:
+        row = head + read(job, _ROW_TABLE)
+        last = row + _ROW_BYTES * read(job, _ROWS)
+        while row < last:
+            total, chunk = 0.0, read(row, _PARTIAL)
+            beyond = chunk + (read(row, _SIZE) + CHUNK - 1) // CHUNK
+            while chunk < beyond:
+                total += read_float(partials, chunk)
+                chunk += 1
             write_float(squares, read(row, _TENSOR), total)
+            row += _ROW_BYTES
+        job += _JOB_BYTES
 
 
-_clip_scale = jit(scales.clip_scale)
+_clip_scale = part(scales.clip_scale)
 
 
 @jit
 def prepare(head):
     """Find what each gradient is multiplied by, and whether averages overwrite: what a plan cannot know."""
     done, groups = read(head, _ITERATIONS), head + read(head, _TABLE)
-    for number in range(read(head, _GROUPS)):
-        group = groups + _GROUP_BYTES * number
+    group = groups
+    end = groups + _GROUP_BYTES * read(head, _GROUPS)
+    while group < end:
         every = read_whole(group, _FREQUENCY)
         write_float(group, _OVERWRITE, 1.0 if every > 0 and done % every == every - 1 else 0.0)
+        group += _GROUP_BYTES
     if read(head, _GIVEN) == SCALES:
         return
     squares, found = head + read(head, _SQUARES), head + read(head, _SCALES)
     members, tensors = head + read(head, _MEMBERS), read(head, _TENSORS)
-    total = 0.0
-    for tensor in range(tensors):
+    total, tensor = 0.0, 0
+    while tensor < tensors:
         group = groups + _GROUP_BYTES * read(members, tensor)
         if read_whole(group, _NORM) == JOINT:
             factor = read_float(group, _FACTOR)
             total += read_float(squares, tensor) * (factor * factor)
+        tensor += 1
     norm = math.sqrt(total)
-    for tensor in range(tensors):
+    tensor = 0
+    while tensor < tensors:
         group = groups + _GROUP_BYTES * read(members, tensor)
         limit, factor = read_float(group, _LIMIT), read_float(group, _FACTOR)
-        scale = factor
-        which = read_whole(group, _NORM)
+        scale, which = factor, read_whole(group, _NORM)
         if which != NONE:
             own = math.sqrt(read_float(squares, tensor) * (factor * factor))
             scale = factor * _clip_scale(own, norm, limit, which == JOINT)
         write_float(found, tensor, scale)
+        tensor += 1

@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import add_shared, greater, jit, less, read
+from rmsprop._core.cpu.words import add_shared, greater, less, read
 from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW
 
 _NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
@@ -17,15 +17,6 @@ _PIECES, _TAKE, _LENGTH, _HEAD, _ROWS, _TABLE = (
 )
 _BEGIN, _SIZE, _WIDTH = ROW.index("begin"), ROW.index("size"), 8 * len(ROW)
 _SCRATCH, _BYTES = HEAD.index("scratch"), HEAD.index("scratch_bytes")
-
-
-def compiled_for(key: Any, function: Any) -> Any:
-    """Let Numba compile a function whose constants a kernel's key decides.
-
-    Compiled code knows functions by their names, also that of another process in the cache: each gets one of its own.
-    """
-    function.__qualname__ = f"{function.__name__}_{name_of(key)}"
-    return jit(function)
 
 
 def name_of(key: Any) -> str:
@@ -39,7 +30,7 @@ def over_pieces(key: Any, do: Any) -> Any:
     Args:
         key: of the kernel.
         do: does elements `start` to ``start + count`` of a row's tensor: of the head, the row, `start`, `count` and
-            scratch memory of this thread's own, all addresses or numbers; compiled.
+            scratch memory of this thread's own, all addresses or numbers; a part of the kernel.
     """
 
     def kernel(job):
@@ -76,5 +67,6 @@ def over_pieces(key: Any, do: Any) -> Any:
                 first = add_shared(job + _NEXT, take)
             restore(mode)
 
+    # Compiled code knows functions by their names, also that of another process in the cache.
     kernel.__name__ = kernel.__qualname__ = name_of(key)
     return kernel

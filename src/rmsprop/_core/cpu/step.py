@@ -6,7 +6,6 @@ constants of it. No fast-math and no fused multiply-add: Numba leaves the IEEE o
 
 import math
 import operator
-from functools import partial
 from typing import Any
 
 from numba.core import types
@@ -16,8 +15,7 @@ from rmsprop._core import rule
 from rmsprop._core.cpu.gather import GRADIENT, VARIABLE, gather_rows, move
 from rmsprop._core.cpu.memory import advance, column_pointer, fence, first_given, pointer, storage_tag, store, stream
 from rmsprop._core.cpu.memory import load as _load
-from rmsprop._core.cpu.pieces import compiled_for
-from rmsprop._core.cpu.words import jit, less, only, read, read_column, read_flag, read_scalar
+from rmsprop._core.cpu.words import jit, less, only, part, read, read_column, read_flag, read_scalar
 from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE
 
 
@@ -89,7 +87,7 @@ def make(key: Any) -> Any:
             place(head, row, start, count, gradient, variable, scratch + 16 * GATHERED)
             move(variable, count, start, read_column(where, goal, stride), variables, compute, layout, VARIABLE, True)
 
-    return compiled_for(key, do)
+    return part(do)
 
 
 def _make_place(key: Any) -> Any:
@@ -104,7 +102,7 @@ def _make_place(key: Any) -> Any:
         None if name not in on else 0 if name == "clip_scale" else GROUP.index(name) for name in SCALARS
     )
 
-    @partial(compiled_for, key)
+    @part
     def advance_part(
         count, group, scale, gradient, variable, velocity, momentum, mean, average,
         new_variable, new_velocity, new_momentum, new_mean, new_average,
@@ -141,11 +139,11 @@ def _make_place(key: Any) -> Any:
         )  # fmt: skip
 
     if key.out == "place":
-        return compiled_for(key, in_place)
+        return part(in_place)
     streams = key.out == "streamed"
     variable_to, velocity_to, momentum_to, mean_to, average_to = new_at
 
-    @partial(compiled_for, key)
+    @part
     def inside(address, number, column, storage, operand):
         return pointer(only(column, address + 8 * PART * number), storage, compute, operand)
 
@@ -190,7 +188,7 @@ def _make_place(key: Any) -> Any:
                 new_variable, new_velocity, new_momentum, new_mean, new_average,
             )  # fmt: skip
 
-    return compiled_for(key, to_targets)
+    return part(to_targets)
 
 
 def _column(name: str, on: set[str]) -> int | None:

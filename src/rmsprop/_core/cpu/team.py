@@ -102,30 +102,28 @@ def lead(job):
     write_shared(job + 8 * ARRIVED, 0)
     take = read(job, _TAKE)
     wanted = less(read(job, _THREADS), (read(job, _PIECES) + take - 1) // take) - 1
-    helpers, team = 0, 0
-    if wanted > 0:
-        head = job + read(job, _HEAD)
-        team = read(head, _TEAM)
-        helpers = read_shared(team + 8 * HELPERS) if team != 0 else 0
-        for number in range(helpers):
-            box = team + 8 * BOXES + 8 * BOX * number
-            if replace_shared(box + 8 * MAIL, EMPTY, job):
-                if exchange_shared(box + 8 * ASLEEP, 0) == 1:
-                    call_system(read(team, POST), read(box, HANDLE), 1)
-                wanted -= 1
-                if wanted == 0:
-                    break
+    box, end, team = 0, 0, read(job + read(job, _HEAD), _TEAM)
+    if wanted > 0 and team != 0:
+        box = team + 8 * BOXES
+        end = box + 8 * BOX * read_shared(team + 8 * HELPERS)
+    first = box
+    while box < end and wanted > 0:
+        if replace_shared(box + 8 * MAIL, EMPTY, job):
+            wanted -= 1
+            if exchange_shared(box + 8 * ASLEEP, 0) == 1:
+                call_system(read(team, POST), read(box, HANDLE), 1)
+        box += 8 * BOX
     call(read(job, _KERNEL), job)
-    for number in range(helpers):
-        box = team + 8 * BOXES + 8 * BOX * number
-        replace_shared(box + 8 * MAIL, job, EMPTY)
-        looks = 0
-        while read_shared(box + 8 * MAIL) == job + 1:
+    looks = 0
+    while first < end:
+        replace_shared(first + 8 * MAIL, job, EMPTY)
+        if read_shared(first + 8 * MAIL) != job + 1:
+            first += 8 * BOX
+        elif looks < _PATIENCE:
             looks += 1
-            if looks < _PATIENCE:
-                _pause()
-            else:
-                call_system(read(team, YIELD), 0, 0)
+            _pause()
+        else:
+            call_system(read(team, YIELD), 0, 0)
 
 
 def dismiss(box, team):

@@ -16,6 +16,10 @@ from numba.extending import intrinsic
 _OPTIONS: Final[dict[str, Any]] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
 jit: Final[Any] = numba.njit(error_model="numpy", **_OPTIONS)
 
+#: The same for a function that is called in one place or two: it becomes a part of the one that calls it before that is
+#: compiled. A function of its own takes some 40 milliseconds to compile, and is optimised again in each that it is in.
+part: Final[Any] = numba.njit(error_model="numpy", inline="always", **_OPTIONS)
+
 _I32, _I64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
