@@ -69,7 +69,8 @@ def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[An
             if found is None:
                 function, signature, modules = need()
                 found = _c_func(function, sigutils.normalize_signature(signature), {}, _OPTIONS)
-                found._cache = KernelCache(name, tuple(module.__file__ for module in modules), refreshes=False)
+                sources = __file__, *(module.__file__ for module in modules)  # this one for `_OPTIONS`
+                found._cache = KernelCache(name, sources, refreshes=False)
                 found.compile()
                 _found[key] = found
     address: int = found.address
