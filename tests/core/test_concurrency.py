@@ -239,8 +239,25 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch, team):
     assert not starts[0].is_alive()
 
 
+def test_a_system_that_gives_no_thread_is_not_asked_at_every_step(monkeypatch, team):
+    started = []
+
+    def start(thread):
+        started.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(helpers, "_PAUSE", 60.0)
+    counting = Counting(100, 2)
+    for _ in range(4):
+        counting.run.execute()
+    assert len(started) == 1
+    assert (counting.done == 4).all()
+
+
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError])
 def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypatch, team, error):
+    monkeypatch.setattr(helpers, "_PAUSE", 0.0)
     started, original = [], threading.Thread.start
 
     def start(thread):
