@@ -27,7 +27,7 @@ from rmsprop._core.tables import (
     VERSION,
     WHERE,
     Storage,
-)  # fmt: skip
+)
 
 Integers = NDArray[numpy.int64]
 

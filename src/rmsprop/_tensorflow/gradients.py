@@ -1,6 +1,5 @@
 """The gradients of a native step: where they are this time, and whether they are what they should be."""
 
-import ctypes
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from rmsprop._core import arrays
 from rmsprop._core.inplace import set_rows
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Integers, Tensor
@@ -107,10 +107,6 @@ class Gradients:
         return found
 
 
-def array_at(address: int, size: int, dtype: numpy.dtype[Any]) -> NDArray[Any]:
+def array_at(address: int, nbytes: int, dtype: numpy.dtype[Any]) -> NDArray[Any]:
     """Give memory as an array with one axis."""
-    if not size:
-        return numpy.empty(0, dtype)
-    memory: Any = (ctypes.c_char * int(size)).from_address(int(address))
-    found: NDArray[Any] = numpy.frombuffer(memory, dtype)
-    return found
+    return arrays.array_at(int(address), dtype, (int(nbytes) // dtype.itemsize,))

@@ -27,16 +27,26 @@ from rmsprop._core.tables import (
     ROW,
     SCALES,
     WHERE,
-)  # fmt: skip
+)
 
 _DOUBLE = numpy.dtype(numpy.float64)
 _TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = (
     HEAD.index(name)
     for name in (
-        "tensors", "where", "partials", "squares", "scales", "members", "group_table", "groups", "given", "iterations",
-        "norm_jobs", "norms",
+        "tensors",
+        "where",
+        "partials",
+        "squares",
+        "scales",
+        "members",
+        "group_table",
+        "groups",
+        "given",
+        "iterations",
+        "norm_jobs",
+        "norms",
     )
-)  # fmt: skip
+)
 _TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "partial", "size", "layout", "row"))
 _ROWS, _ROW_TABLE = COUNTERS + JOB.index("rows"), COUNTERS + JOB.index("row_table")
 _ROW_BYTES, _JOB_BYTES, _GROUP_BYTES = 8 * len(ROW), 8 * JOB_WORDS, 8 * len(GROUP)

@@ -27,7 +27,7 @@ from rmsprop._core.cpu.words import (
     read_shared,
     replace_shared,
     write_shared,
-)  # fmt: skip
+)
 from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT
 
 #: Numba's helpers, which have no types.
