@@ -1,21 +1,22 @@
-"""The columns of every table of a step, by name: the planner fills them, compiled, plain and Triton kernels read them.
+"""The columns of every table of a step, by name: the planner fills them, compiled and plain kernels read them.
 
-The tables of one step lie in one block of 64-bit words, its memory, which begins with the HEAD. Where a table begins is
-written as a distance in bytes from the head, so that the block holds no address of its own and may be copied. A word
-holds an int64, or a float64 where GROUP, scales, squares and partial sums are.
+The tables of one step are one block of 64-bit words, its memory, which begins with the HEAD. The beginning of a table is
+a distance in bytes from the head, so that the block holds no address of its own and may be copied. A word is an int64,
+or a float64 in GROUP, scales, squares and partial sums.
 
 * HEAD: what the whole step has in common.
 * JOB: one for each launch; the one argument of its kernel. Its first three words are counters that threads share, each
   in a cache line of its own.
-* ROW: for each launch, a row for each of its tensors, in the order in which the launch numbers their elements. Those of
-  squares say where the partial sums of a tensor begin.
-* WHERE: a column after the other, each with an address for each tensor of the step: where it is in this step.
-* GROUP: a row for each group of options, float64. A kernel rounds each number once to the type that it computes in.
+* ROW: for each launch, a row for each of its tensors, in the order in which the launch numbers their elements. In a
+  launch of squares it has the beginning of the tensor's partial sums.
+* WHERE: one column after the other, each with an address for each tensor: where it is in this step.
+* GROUP: a row for each group of options, float64. A kernel rounds each number once to the compute type.
 * LAYOUT: for a tensor that is not contiguous, the number of its axes, their lengths, and the strides in bytes of the
   variable and of the gradient.
 """
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, final
 
 import numpy
 
@@ -29,8 +30,8 @@ HEAD: Final = (
     "where", "members", "group_table", "scales", "squares", "partials", "norm_jobs", "norms", "step_jobs", "steps",
 )  # fmt: skip
 
-#: The three counters of a job: the next piece, how many are finished, how many threads have come. Who lets threads work
-#: that it does not know, such as a framework's, waits until all pieces are finished.
+#: The three counters of a job: the next piece, the finished pieces, and the threads that have arrived. A caller whose
+#: threads are another's, such as a framework's, waits until all pieces are finished.
 NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
 
 JOB: Final = ("kernel", "head", "pieces", "take", "length", "rows", "row_table", "threads")
@@ -40,26 +41,26 @@ ROW: Final = ("begin", "size", "tensor", "group", "layout", "row", "partial")
 
 WHERE: Final = (*OPERANDS, *(f"new {name}" for name in STATE), "row_numbers", "row_count")
 
-#: Scalars of the rule that a group has, and what others of them are found from: which norm clips (`norm`) and its
-#: `limit`, how often averages overwrite (`frequency`), and what gradients are multiplied by (`factor`: -1 to go up, the
-#: inverse of a loss scale).
+#: The scalars of the rule but `clip_scale`, and what is computed in a step: which norm clips (`norm`) and its `limit`,
+#: how often averages overwrite (`frequency`), and what gradients are multiplied by (`factor`: -1 to go up, the inverse
+#: of a loss scale).
 GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "norm", "limit", "frequency", "factor")
 
-#: What GROUP's `norm` says: that of no gradient is limited, of each for itself, or of all together.
+#: Values of GROUP's `norm`: no limit, a limit for the norm of each gradient, or for the norm of all together.
 NONE, OWN, JOINT = 0, 1, 2
 
-#: What HEAD's `given` says: that only squares are asked for, or they and scales; or what is known before the step:
-#: nothing, the squares of all gradients, or the scales as well.
+#: Values of HEAD's `given`: only squares are wanted, or squares and scales; or what is known before a step: nothing, the
+#: squares of all gradients, or the scales as well.
 MEASURE, PREPARE, NOTHING, SQUARES, SCALES = -2, -1, 0, 1, 2
 
-#: Of these tables, and of the text that a compiled step carries along.
+#: Of these tables, and of the text within a compiled step.
 VERSION: Final = 2
 
 #: Numbers of a norm chunk, and of a piece unless it is gathered: the operands of one fit a core's second-level cache.
 CHUNK: Final = 16384
 
-#: Numbers of a piece that is gathered first: more, because the rows that it takes out of a matrix in Fortran order
-#: should be as many as a cache line holds.
+#: Numbers of a piece that is gathered first: more, so that the rows of a piece of a matrix in Fortran order are as many
+#: as the numbers of a cache line.
 GATHERED: Final = 4 * CHUNK
 
 #: Each tensor of a launch begins at a multiple of so many numbers, so that pieces begin cache lines where tensors do.
@@ -75,6 +76,7 @@ PART: Final = 512
 LANES: Final = 128
 
 
+@final
 class Storage(NamedTuple):
     """How the numbers of a tensor are stored, and the type they are computed in."""
 
@@ -85,5 +87,10 @@ class Storage(NamedTuple):
 
 
 def compute_type(variable: numpy.dtype[Any], slots: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Give float64 if the variable or its slots are stored in it, else float32: half types are storage."""
+    """Return float64 if the variable or its slots are stored in it, else float32: half types are storage."""
     return numpy.dtype(numpy.float64 if 8 in (variable.itemsize, slots.itemsize) else numpy.float32)
+
+
+def columns(table: Sequence[str], *names: str) -> tuple[int, ...]:
+    """Return the numbers of columns."""
+    return tuple(map(table.index, names))

@@ -1,19 +1,19 @@
 """Compiled CPU kernels on disk, so that only the first process on a machine compiles.
 
-Numba's own cache looks at the file of the cached function alone and would miss a change of the rule that the
-function calls. Here the folder's name is a hash of the versions of Python, Numba and llvmlite, and of the sources that
-every kernel is made of; the file's name adds those of its own modules, the signature and the processor. So a kernel is
-compiled anew when something that it is made of has changed, and no sooner.
+Numba's own cache looks only at the file of the cached function, and would miss a change of the rule that the function
+calls. Here the folder's name is a hash of the versions of Python, Numba and llvmlite, and of the sources that every
+kernel is made of; the file's name has a hash of the kernel's own modules, the signature and the processor. So a kernel
+is compiled anew if and only if something that it is made of has changed.
 
 A cache is a convenience: when it cannot be read, is damaged or cannot be written, the kernel is compiled as if there
-were none. Files carry a digest and appear by renaming, so a half-written one is never loaded.
+were none. Files have a digest and appear by renaming, so a half-written one is never loaded.
 
-Whoever may write to the cache may run code as its reader. So folders are made for their owner alone (mode 0700), and a
-cache is refused if the folder, its parent or a file belongs to somebody else than the user or root, or if the group or
-others may write to it. A refused cache is neither read nor written by this process; one warning says so.
+A reader of the cache runs its code. So folders are made for their owner alone (mode 0700), and a cache is refused if
+the folder, its parent or a file belongs to anybody but the user or root, or if the group or others may write to it. A
+refused cache is neither read nor written by this process, which warns once.
 
-The folder lies in the user's cache directory; the environment variable ``RMSPROP_CACHE_DIR`` names another, and an
-empty value turns the cache off.
+The folder is in the user's cache directory; the environment variable ``RMSPROP_CACHE_DIR`` names another, and an empty
+value turns the cache off.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, final
 
 import llvmlite
 import numba
@@ -37,14 +37,13 @@ from rmsprop._core.warnings import warn
 
 T = TypeVar("T")
 
-
 #: What every kernel is made of.
 _SHARED: Final = (rule, tables, half, memory, modes, words)
 
 
 @cache
 def cache_folder() -> Path | None:
-    """The folder of this version's kernels; None where caching is off."""
+    """Return the folder of this version's kernels; None if caching is off."""
     named = os.environ.get("RMSPROP_CACHE_DIR")
     if named == "":
         return None
@@ -68,12 +67,12 @@ def cached(dispatcher: Any) -> Any:
     return dispatcher
 
 
-#: Caches that were refused; of each, the user has been told.
+#: Refused caches, of which a warning was given.
 _refused: set[Path] = set()
 
 
 def _without_failing(action: Callable[[Path], T]) -> T | None:
-    """Do something with the cache's folder; None if it fails, or is not to be: the answer is to compile.
+    """Call a function of the cache's folder; None if it fails or there is no cache: the kernel is then compiled.
 
     Warns:
         UserWarning: the cache was refused just now.
@@ -91,17 +90,18 @@ def _without_failing(action: Callable[[Path], T]) -> T | None:
             "of your own; RMSPROP_CACHE_DIR= (empty) turns the cache off",
             through="numba",
         )
-    except Exception:  # whatever a damaged or foreign file makes the loader raise
+    except Exception:  # any that a damaged or foreign file makes the loader raise
         pass
     return None
 
 
+@final
 class KernelCache(_Cache):
-    """Numba's interface of a function's cache: one file a signature and processor.
+    """The cache of one function, by Numba's interface: one file a signature and processor.
 
     Args:
         name: of the file.
-        sources: paths of the modules that the function is made of, besides those that all are.
+        sources: paths of the function's own modules, besides those of all kernels.
         refreshes: whether Numba first loads what it knows of NumPy and Python, which takes longer than all our
             kernels. A C function of numbers needs nothing of it.
     """
@@ -115,7 +115,7 @@ class KernelCache(_Cache):
         return str(cache_folder() or "")
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Give the compiled kernel, or None if there is no sound file of it."""
+        """Return the compiled kernel, or None if there is no sound file of it."""
         if self._refreshes:
             target_context.refresh()
 
@@ -143,10 +143,9 @@ class KernelCache(_Cache):
         return f"{self._name}-{key[:24]}"
 
     def enable(self) -> None:
-        """Numba's interface; whether to cache is the environment's decision."""
+        """Do nothing: the environment decides whether to cache."""
 
-    def disable(self) -> None:
-        """Numba's interface; see `enable`."""
+    disable = enable
 
     def flush(self) -> None:
-        """Numba's interface; old folders are left to the user."""
+        """Do nothing: the user removes old folders."""

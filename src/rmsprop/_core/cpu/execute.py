@@ -3,11 +3,9 @@
 from rmsprop._core.cpu import norms, team
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import part, read
-from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING
+from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING, columns
 
-_GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = (
-    HEAD.index(name) for name in ("given", "norm_jobs", "norms", "step_jobs", "steps")
-)
+_GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = columns(HEAD, "given", "norm_jobs", "norms", "step_jobs", "steps")
 _JOB_BYTES = 8 * JOB_WORDS
 
 
@@ -21,7 +19,7 @@ def _lead_all(head, jobs, count):
 
 
 def execute(head):
-    """Do a step: squares, what gradients are multiplied by, and the launches; see `rmsprop._core.tables`."""
+    """Do a step: squares, scales of gradients, and the launches; see `rmsprop._core.tables`."""
     mode = compute_exactly()
     given = read(head, _GIVEN)
     if given <= NOTHING:

@@ -1,10 +1,10 @@
-"""Numbers that do not stand side by side: gathered into scratch memory and returned.
+"""Numbers that are not contiguous: gathered into scratch memory, and scattered back.
 
 A layout is the address of int64 words: the number of axes, the lengths of the axes, the variable's strides and the
-gradient's strides in bytes (negative ones too). Elements are numbered with the last axis running fastest; which axis is
-the last is the caller's choice (`rmsprop._core.forms`).
+gradient's strides in bytes (negative ones too). Elements are numbered with the last axis running fastest; the caller
+chooses the order of the axes (`rmsprop._core.forms`).
 
-A sparse gradient has its rows side by side, and the ascending numbers of these rows as int64 words.
+The rows of a sparse gradient are contiguous; the ascending numbers of these rows are int64 words.
 """
 
 from rmsprop._core.cpu.memory import advance, itemsize, load, pointer, store
@@ -36,25 +36,25 @@ def move(scratch, count, start, address, storage, compute, layout, which, back):
             row = read(strides, axes - 1)
             lines = read(layout, axes - 1)
             lines = less(lines - number // length % lines, (count - done) // length)
-            # Rows are closer than columns, as in Fortran order: some columns at a time, so that a cache line that is
-            # fetched for one row still is there for the next.
+            # Rows are closer than columns, as in Fortran order: a few columns at a time, so that the cache line of one
+            # row is still in the cache for the next.
             if lines > 1 and abs(row) < abs(step):
                 height, width = lines, length
         block = _COLUMNS if height > 1 else width
         for first in range(0, width, block):
-            some = less(block, width - first)
+            size = less(block, width - first)
             for i in range(height):
                 source = place + i * row + first * step
                 target = advance(scratch, done + i * length + first)
                 outside = pointer(source, storage, compute, "outside")
                 if step == itemsize(outside):
-                    for j in range(some):
+                    for j in range(size):
                         if back is None:
                             store(target, j, load(outside, j))
                         else:
                             store(outside, j, load(target, j))
                 else:
-                    for j in range(some):
+                    for j in range(size):
                         one = pointer(source + j * step, storage, compute, "outside")
                         if back is None:
                             store(target, j, load(one, 0))
@@ -80,7 +80,7 @@ def first_row(start, many, length, numbers):
 def gather_rows(scratch, count, start, address, storage, compute, many, length, numbers):
     """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros.
 
-    Nothing is filled in, and False given, if all of these are zeros that no row holds.
+    Return False, and fill nothing, if no row has any of these elements.
     """
     if length == 0:
         return False

@@ -1,8 +1,9 @@
 """float16 and bfloat16 as 16 bits: exact widening to float32 and rounding back, as LLVM instructions.
 
-Numba has no arithmetic on half types, and none is wanted: they are storage. Rounding is to nearest, ties to even,
-with subnormals, infinities and NaN (quieted) kept. float16 uses the conversions of the processor that Numba compiles
-for where it has them, and integer arithmetic elsewhere; both give the same bits, which a test compares over all.
+Numba has no arithmetic on half types, and needs none: they are storage. Rounding is to nearest, ties to even; subnormal
+numbers, infinities and NaN (quieted) stay what they are. float16 uses the conversions of the processor that Numba
+compiles for where it has them, and integer arithmetic elsewhere; both have the same bits, which a test compares over
+all numbers.
 """
 
 import platform

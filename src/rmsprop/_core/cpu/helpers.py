@@ -1,4 +1,4 @@
-"""The threads of the team: started when there is a job for them, ended with the process, started anew after a fork."""
+"""The threads of the team: started for the first job that needs them, ended with the process, renewed after a fork."""
 
 import atexit
 import ctypes
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy
 
@@ -17,19 +17,20 @@ from rmsprop._core.cpu.kernels import entry
 
 _TWO_WORDS: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
-#: Seconds until the system is asked again for a thread that it has refused, and that the end waits for one that starts.
+#: Seconds between a thread that the system refuses and the next attempt, and limit of the wait for one that starts.
 _PAUSE: Final = 1.0
 
-#: Bytes of a semaphore: more than any system's has.
+#: Bytes for a semaphore: more than any system needs.
 _SEMAPHORE: Final = 128
 
 
+@final
 class _System:
-    """The system's semaphores: the addresses of functions that `rmsprop._core.cpu.words.call_system` calls.
+    """The system's semaphores: the addresses of functions for `rmsprop._core.cpu.words.call_system`.
 
     Attributes:
-        wait: sleeps until somebody posts; given a handle and -1, which Windows and macOS take for "without end".
-        post: wakes one who sleeps; given a handle and 1, which Windows takes for how many.
+        wait: sleeps until a post; its arguments are a handle and -1, on Windows and macOS a wait without end.
+        post: wakes one sleeper; its arguments are a handle and 1, on Windows the number of posts.
         yields: lets other threads run.
     """
 
@@ -46,24 +47,21 @@ class _System:
         self.wait, self.post, self.yields = (_address(getattr(library, name)) for name in names)
 
     def semaphore(self) -> tuple[int, Any]:
-        """Make a semaphore: its handle, and what must live as long as it."""
+        """Make a semaphore; return its handle, and what must live as long as it."""
+        library, memory = self._library, None
         if sys.platform == "win32":
-            self._library.CreateSemaphoreW.restype = ctypes.c_void_p
-            return _given(self._library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None)), None
-        if sys.platform == "darwin":
-            self._library.dispatch_semaphore_create.restype = ctypes.c_void_p
-            self._library.dispatch_semaphore_create.argtypes = [ctypes.c_long]
-            return _given(self._library.dispatch_semaphore_create(0)), None
-        memory = ctypes.create_string_buffer(_SEMAPHORE)
-        if self._library.sem_init(memory, 0, 0):
+            library.CreateSemaphoreW.restype = ctypes.c_void_p
+            handle = library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None)
+        elif sys.platform == "darwin":
+            library.dispatch_semaphore_create.restype = ctypes.c_void_p
+            library.dispatch_semaphore_create.argtypes = [ctypes.c_long]
+            handle = library.dispatch_semaphore_create(0)
+        else:
+            memory = ctypes.create_string_buffer(_SEMAPHORE)
+            handle = 0 if library.sem_init(memory, 0, 0) else ctypes.addressof(memory)
+        if not handle:
             raise OSError("no semaphore")
-        return ctypes.addressof(memory), memory
-
-
-def _given(handle: int | None) -> int:
-    if not handle:
-        raise OSError("no semaphore")
-    return handle
+        return handle, memory
 
 
 def _address(function: Any) -> int:
@@ -72,7 +70,7 @@ def _address(function: Any) -> int:
 
 @cache
 def _system() -> _System | None:
-    """Give the system's semaphores; None where they are not known, and every job is done by its leader."""
+    """Return the system's semaphores; None if it has no known ones: then the leader of a job does all of it."""
     try:
         return _System()
     except (OSError, AttributeError):
@@ -81,15 +79,16 @@ def _system() -> _System | None:
 
 @cache
 def _functions() -> tuple[Callable[[int, int], None], Callable[[int, int], None]]:
-    """Give what a helper calls, and what lets one end: found now, as nothing is compiled at the end of the process."""
+    """Return what a helper calls, and what ends one: found early, as nothing is compiled at the end of the process."""
     return _TWO_WORDS(entry("serve")), _TWO_WORDS(entry("dismiss"))
 
 
+@final
 class _Team:
     """Helpers, and their mailboxes as `rmsprop._core.cpu.team` reads them.
 
     Attributes:
-        address: of the team's words, the same for as long as the process lives, and in its forked children.
+        address: of the team's words, the same until the process ends, and in its forked children.
     """
 
     def __init__(self) -> None:
@@ -98,13 +97,13 @@ class _Team:
         self._words = memory[-memory.ctypes.data // 8 % 8 :][:words]  # from the beginning of a cache line
         self.address = self._words.ctypes.data
         self._threads: dict[int, threading.Thread] = {}  # by the numbers of their mailboxes
-        self._kept: list[Any] = []
+        self._held: list[Any] = []  # the memory of semaphores
         self._starting = threading.Lock()
-        self._again = 0.0  # when to ask the system for a thread, which has refused one
+        self._again = 0.0  # when to try the next thread, after the system has refused one
         self._ended = False
 
     def have(self, helpers: int) -> None:
-        """Start threads until there are so many, or the system gives no more."""
+        """Start threads until there are so many, or the system refuses one."""
         if len(self._threads) >= min(helpers, team.MOST) or self._ended or time.monotonic() < self._again:
             return
         system = _system()
@@ -125,8 +124,8 @@ class _Team:
         thread = None
         try:
             if self._words[box + team.HANDLE] == 0:
-                handle, kept = system.semaphore()
-                self._kept.append(kept)
+                handle, held = system.semaphore()
+                self._held.append(held)
                 self._words[box + team.HANDLE] = handle
             # Nobody waits for it at the end of the interpreter, which may begin meanwhile.
             arguments = self.address + 8 * box, self.address
@@ -135,11 +134,11 @@ class _Team:
             self._threads[number] = thread
             self._words[team.HELPERS] = number + 1
         except (OSError, RuntimeError):
-            return False  # the system gives no more, or the interpreter is shutting down
+            return False  # the system refuses, or the interpreter is shutting down
         except BaseException as error:
             if thread is not None:
                 if thread.ident is None:
-                    # Should it begin nevertheless, it ends at once. Nobody else reads this mailbox: two must not.
+                    # Should it begin nevertheless, it ends at once. No other thread reads this mailbox: two must not.
                     self._words[box + team.MAIL] = team.END
                 else:
                     self._threads[number] = thread
@@ -150,9 +149,9 @@ class _Team:
         return True
 
     def end(self) -> None:
-        """Let all threads come to their end: one that wakes while the interpreter is taken down may crash it."""
+        """End all threads: one that wakes while the interpreter is taken down may crash it."""
         self._ended = True
-        # Another thread may be starting one, which is waited for, though not for ever.
+        # Another thread may be starting one: it is waited for, up to a limit.
         held = self._starting.acquire(timeout=_PAUSE)
         self._words[team.HELPERS] = 0
         while self._threads:
@@ -163,9 +162,9 @@ class _Team:
             self._starting.release()
 
     def renew(self) -> None:
-        """Begin anew in a forked child, which has none of the threads."""
+        """Start again in a forked child, which has none of the threads."""
         self._words[:] = 0
-        self._threads, self._kept, self._starting = {}, [], threading.Lock()
+        self._threads, self._held, self._starting = {}, [], threading.Lock()
 
 
 THE_TEAM: Final = _Team()

@@ -1,4 +1,4 @@
-"""The compiled functions by what they are for: found on disk or compiled, and known by their addresses.
+"""The compiled functions by their keys: found on disk or compiled, and called by their addresses.
 
 Each is a C function, so that compiled code of any framework may call it: ``void kernel(int64 job)`` for a launch,
 ``void execute(int64 head)`` for a whole step.
@@ -18,35 +18,40 @@ from rmsprop._core.forks import compiling
 _WORD: Final = "void(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
 
-#: What serves every step: the function, its signature, and the modules that it is made of.
+#: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
     "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, team)),
     "serve": (team.serve, _TWO_WORDS, (team,)),
     "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
 }
 
+#: `_nrt`: no objects that are counted, whose functions Numba would have to load.
+_OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
+
+_c_func: Any = CFunc  # Numba's stubs lack a part of it
+
 _found: dict[Any, Any] = {}
 
 
 def c_function(function: Callable[..., Any], signature: str, *modules: Any) -> int:
-    """Give the address of a C function that is compiled from a Python one, in a file of the cache.
+    """Return the address of a C function that is compiled from a Python one, in a file of the cache.
 
     Args:
-        function: of a module's own, which Numba can compile.
+        function: a module's own, which Numba can compile.
         signature: as Numba writes it.
-        modules: what it is made of, besides `rmsprop._core.cpu.words` and what else all kernels are.
+        modules: what it is made of, besides the modules of all kernels.
     """
     name = f"{function.__module__}.{function.__name__}"
     return _address(name, name, lambda: (function, signature, modules))
 
 
 def entry(name: str) -> int:
-    """Give the address of a function that serves every step, one of `_ENTRIES`."""
+    """Return the address of a function of every step, one of `_ENTRIES`."""
     return _address(name, name, lambda: _ENTRIES[name])
 
 
 def kernel(key: Any) -> int:
-    """Give the address of the kernel for a `rmsprop._core.plan.Kernel`."""
+    """Return the address of the kernel for a `rmsprop._core.plan.Kernel`."""
     module = step if key.work == "step" else norms
     return _address(
         key,
@@ -55,23 +60,15 @@ def kernel(key: Any) -> int:
     )
 
 
-#: `_nrt`: no objects that are counted, whose functions Numba would have to load.
-_OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
-
-_c_func: Any = CFunc  # of which Numba's stubs do not say everything
-
-
-def _address(key: Any, name: str, need: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:
-    found = _found.get(key)
-    if found is None:
+def _address(key: Any, name: str, make: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:
+    if key not in _found:
         with compiling():
-            found = _found.get(key)
-            if found is None:
-                function, signature, modules = need()
+            if key not in _found:
+                function, signature, modules = make()
                 found = _c_func(function, sigutils.normalize_signature(signature), {}, _OPTIONS)
                 sources = __file__, *(module.__file__ for module in modules)  # this one for `_OPTIONS`
                 found._cache = KernelCache(name, sources, refreshes=False)
                 found.compile()
                 _found[key] = found
-    address: int = found.address
+    address: int = _found[key].address
     return address

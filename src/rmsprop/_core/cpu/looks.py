@@ -1,4 +1,4 @@
-"""What looks at arrays and tensors have in common: whether lengths are as they were, and whether memory overlaps."""
+"""Comparisons of arrays and tensors with those of the step before: lists of words, and memory that overlaps."""
 
 from rmsprop._core.cpu.words import part, read
 
@@ -14,14 +14,14 @@ def differ(these, those, count):
 
 @part
 def touches(begin, end, intervals, starts, ends):
-    """Whether memory from `begin` to `end` overlaps one of some intervals.
+    """Whether memory from `begin` to `end` overlaps one of several intervals.
 
     Args:
         begin: address of the first byte.
         end: address of the one past the last.
         intervals: how many there are.
-        starts: address of the words where they begin, ascending.
-        ends: likewise, of those where they end.
+        starts: address of the words with their beginnings, ascending.
+        ends: address of the words with their ends.
     """
     # The first interval that ends after the memory begins, by bisection.
     low, high = 0, intervals

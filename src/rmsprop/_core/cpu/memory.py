@@ -1,17 +1,17 @@
 """Typed access to raw memory inside Numba kernels: pointers that know how a number is stored and computed.
 
-A `Pointer` is an address with three facts of compile time: the storage type of the numbers behind it, the
-type they are computed in, and the name of the operand it belongs to. Loads widen to the compute type, stores
-round once (to nearest, ties to even). Three properties matter to the callers:
+A `Pointer` is an address with three facts of compile time: the storage type of the numbers behind it, their compute
+type, and the name of the operand it belongs to. Loads widen to the compute type, stores round once (to nearest, ties to
+even). Three properties matter to the callers:
 
-* every access is declared with alignment 1, so that an array at any address is correct (x86-64 and AArch64
-  read unaligned vectors at full speed);
-* each operand is an alias scope of its own: LLVM may vectorise without run-time checks, with which it gives up
-  on five or more arrays. The caller guarantees that operands of different names do not overlap;
+* every access is declared with alignment 1, so that an array at any address is correct (x86-64 and AArch64 read
+  unaligned vectors at full speed);
+* each operand is an alias scope of its own: LLVM may vectorise without run-time checks, with which it gives up on five
+  or more arrays. The caller guarantees that operands of different names do not overlap;
 * float16 and bfloat16, which Numba does not compute with, are converted here.
 """
 
-from typing import Any
+from typing import Any, final
 
 import numpy
 from llvmlite import ir
@@ -19,7 +19,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
 from rmsprop._core.cpu.half import narrow, widen
-from rmsprop._core.cpu.words import nothing
+from rmsprop._core.cpu.words import nothing, place
 from rmsprop._core.tables import LINE
 
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
@@ -30,16 +30,17 @@ OPERANDS = (
 
 _BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 
-#: What a kernel is handed to tell how an array is stored: Numba knows these dtypes as types of arguments.
-#: bfloat16 has no Numba type; uint16, which no variable has, stands for it.
+#: The storage type of a dtype among a kernel's arguments. bfloat16 has no Numba type; uint16, which no variable has,
+#: stands for it.
 _STORAGE = {types.float16: "float16", types.uint16: "bfloat16", types.float32: "float32", types.float64: "float64"}
 
 
 def storage_tag(dtype: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Give the dtype that stands for `dtype` among a kernel's arguments."""
+    """Return the dtype that stands for `dtype` among a kernel's arguments."""
     return numpy.dtype(numpy.uint16) if dtype.name == "bfloat16" else dtype
 
 
+@final
 class Pointer(types.Type):
     """The Numba type of an address whose numbers are stored as `storage` and computed as `compute`."""
 
@@ -58,14 +59,15 @@ class Pointer(types.Type):
         return {"float32": ir.FloatType(), "float64": ir.DoubleType()}.get(self.storage, ir.IntType(16))
 
 
+@final
 @register_model(Pointer)
 class _PointerModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Pointer) -> None:
         super().__init__(manager, fe_type, _BYTES)
 
 
-# What kernels call. An operand that is off has None for an address: it makes no pointer, loads as None, and
-# drops what is stored to it, all decided while compiling.
+# What kernels call. An operand that is off has None for an address: it makes no pointer, loads as None, and drops what
+# is stored to it, all decided while compiling.
 
 
 @intrinsic(prefer_literal=True)
@@ -97,7 +99,7 @@ def advance(typing_context: Any, source: Any, count: Any) -> Any:
 def column_pointer(
     typing_context: Any, where: Any, column: Any, stride: Any, start: Any, storage: Any, compute: Any, operand: Any
 ) -> Any:
-    """Make a pointer to element `start` of what a column of WHERE says; None where `column` is.
+    """Make a pointer to element `start` of an array whose address is in a column of WHERE; None where `column` is.
 
     Args:
         where: address of the tensor's word in the first column.
@@ -115,9 +117,8 @@ def column_pointer(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where, _, stride, start = arguments[:4]
-        number = builder.mul(_I64(column.literal_value), stride)
-        place = builder.gep(builder.inttoptr(where, _I64.as_pointer()), [number])
-        base = builder.inttoptr(builder.load(place), _BYTES)
+        word = place(builder, where, builder.mul(_I64(column.literal_value), stride))
+        base = builder.inttoptr(builder.load(word), _BYTES)
         return builder.bitcast(_element(builder, kind, base, start), _BYTES)
 
     return kind(types.int64, column, types.int64, types.int64, storage, compute, operand), generate
@@ -125,7 +126,7 @@ def column_pointer(
 
 @intrinsic
 def first_given(typing_context: Any, this: Any, other: Any) -> Any:
-    """Give `this`, or the other where this is None."""
+    """Return `this`, or the other where this is None."""
     place = 1 if this is types.none else 0
     result = other if place else this
     return result(this, other), lambda context, builder, signature, arguments: arguments[place]
@@ -133,7 +134,7 @@ def first_given(typing_context: Any, this: Any, other: Any) -> Any:
 
 @intrinsic
 def itemsize(typing_context: Any, source: Any) -> Any:
-    """Give the bytes of one stored number, known while compiling."""
+    """Return the bytes of one stored number, known while compiling."""
     return types.int64(source), lambda context, builder, signature, values: _I64(source.itemsize)
 
 
@@ -173,9 +174,9 @@ def store(typing_context: Any, target: Any, index: Any, number: Any) -> Any:
 def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
     """Copy `count` stored numbers, past the caches as far as they fill whole cache lines of the target.
 
-    What is written to memory that no cache holds need not be read first then, and does not displace what is needed
-    sooner. A target that does not begin a cache line is written to as usual. `fence` must follow before another thread
-    may read it.
+    A cache line that is written past the caches need not be read first, and displaces nothing that is needed sooner. A
+    target that does not begin a cache line is written to as usual. `fence` must follow before another thread may read
+    it.
     """
     if target is types.none:
         return nothing(target, source, count)
@@ -202,7 +203,7 @@ def stream(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
 
 @intrinsic
 def fence(typing_context: Any) -> Any:
-    """Let everything written before be seen before anything written after."""
+    """Order all writes before this before all writes after it, as other threads see them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.fence("seq_cst")

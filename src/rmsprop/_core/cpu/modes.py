@@ -1,9 +1,9 @@
-"""A thread's floating-point mode in compiled code: kept while a kernel runs with IEEE 754's own, then restored.
+"""A thread's floating-point mode in compiled code: saved while a kernel runs with IEEE 754's own, then restored.
 
-Threads of TensorFlow and XLA take subnormal numbers for zero, those of torch may, and a helper is as the thread was
-that started it. A kernel's numbers must not depend on who does a chunk, and rows that are stepped later need their
-subnormal numbers exactly: so each call saves the mode of its thread, computes without flushing, rounding to nearest
-and without traps, and restores the mode. Kernels are not interrupted, so it is always restored.
+Threads of TensorFlow and XLA flush subnormal numbers to zero, threads of torch may, and a helper inherits the mode of
+the thread that started it. A kernel's numbers must not depend on the thread of a piece: each call saves the mode of its
+thread, computes without flushing, rounding to nearest and without traps, and restores the mode. Kernels are not
+interrupted, so it is always restored.
 """
 
 import platform
@@ -14,6 +14,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
+_BYTES = ir.IntType(8).as_pointer()
+
 #: Numba's helpers, which have no types.
 _tools: Any = cgutils
 
@@ -21,8 +23,8 @@ _MACHINE: Final = platform.machine().lower()
 IS_X86: Final = _MACHINE in ("x86_64", "amd64")
 IS_ARM: Final = _MACHINE in ("arm64", "aarch64")
 
-#: Bits of x86's MXCSR: those that are cleared (flush to zero, the direction of rounding, subnormals are zeros), and
-#: those that are set (no exception traps).
+#: Bits of x86's MXCSR to clear (flush to zero, the direction of rounding, subnormals are zeros), and to set (no
+#: exception traps).
 _X86_CLEARED: Final = 0x8000 | 0x6000 | 0x0040
 _X86_SET: Final = 0x1F80
 
@@ -33,7 +35,7 @@ _ARM_CLEARED: Final = 1 << 25 | 1 << 24 | 3 << 22 | 1 << 19 | 0x9F00 | 0b111
 
 @intrinsic
 def compute_exactly(typing_context: Any) -> Any:
-    """Turn off flushing, directed rounding and traps on this thread; give the mode to `restore`."""
+    """Turn off flushing, directed rounding and traps on this thread; return the mode for `restore`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         mode = _read(builder)
@@ -60,7 +62,7 @@ def restore(typing_context: Any, mode: Any) -> Any:
 def _read(builder: Any) -> Any:
     if IS_X86:
         place = _tools.alloca_once(builder, _I32)
-        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
+        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(place, _BYTES))
         return builder.zext(builder.load(place), _I64)
     return _call(builder, "llvm.aarch64.get.fpcr", _I64) if IS_ARM else _I64(0)
 
@@ -69,7 +71,7 @@ def _write(builder: Any, mode: Any) -> None:
     if IS_X86:
         place = _tools.alloca_once(builder, _I32)
         builder.store(builder.trunc(mode, _I32), place)
-        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(place, ir.IntType(8).as_pointer()))
+        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(place, _BYTES))
     elif IS_ARM:
         _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
 

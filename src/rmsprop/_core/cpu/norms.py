@@ -1,7 +1,7 @@
-"""Sums of squares in float64, in an order that neither threads nor strides change, and what a step makes of them.
+"""Sums of squares in float64, in an order that neither threads nor strides change, and the scales of gradients.
 
 A gradient's elements are summed in row-major order: each norm chunk of `CHUNK` numbers by lanes, then the chunks one
-after the other. `prepare` turns these sums into what each gradient is multiplied by.
+after the other. `prepare` turns these sums into the factor of each gradient.
 """
 
 import math
@@ -27,37 +27,25 @@ from rmsprop._core.tables import (
     ROW,
     SCALES,
     WHERE,
+    columns,
 )
 
 _DOUBLE = numpy.dtype(numpy.float64)
 _TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = (
-    HEAD.index(name)
-    for name in (
-        "tensors",
-        "where",
-        "partials",
-        "squares",
-        "scales",
-        "members",
-        "group_table",
-        "groups",
-        "given",
-        "iterations",
-        "norm_jobs",
-        "norms",
+    columns(
+        HEAD, "tensors", "where", "partials", "squares", "scales", "members", "group_table", "groups", "given",
+        "iterations", "norm_jobs", "norms",
     )
-)
-_TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "partial", "size", "layout", "row"))
+)  # fmt: skip
+_TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = columns(ROW, "tensor", "partial", "size", "layout", "row")
 _ROWS, _ROW_TABLE = COUNTERS + JOB.index("rows"), COUNTERS + JOB.index("row_table")
 _ROW_BYTES, _JOB_BYTES, _GROUP_BYTES = 8 * len(ROW), 8 * JOB_WORDS, 8 * len(GROUP)
-_NORM, _LIMIT, _FREQUENCY, _FACTOR, _OVERWRITE = (
-    GROUP.index(name) for name in ("norm", "limit", "frequency", "factor", "overwrite")
-)
-_ADDRESS, _NUMBERS, _COUNT = (WHERE.index(name) for name in ("gradient", "row_numbers", "row_count"))
+_NORM, _LIMIT, _FREQUENCY, _FACTOR, _OVERWRITE = columns(GROUP, "norm", "limit", "frequency", "factor", "overwrite")
+_ADDRESS, _NUMBERS, _COUNT = columns(WHERE, "gradient", "row_numbers", "row_count")
 
 
 def make(key: Any) -> Any:
-    """Give what sums the squares of a part of one gradient, for `rmsprop._core.cpu.pieces.over_pieces`."""
+    """Return what sums the squares of a part of one gradient, for `rmsprop._core.cpu.pieces.over_pieces`."""
     gradients = storage_tag(key.storage[0])
 
     @part
@@ -67,14 +55,14 @@ def make(key: Any) -> Any:
             # Element i in lane i % LANES, lanes folded in halves.
             for lane in range(LANES):
                 store(lanes, lane, 0.0)
-            some = less(CHUNK, count - first)
-            whole = some // LANES * LANES
+            size = less(CHUNK, count - first)
+            whole = size // LANES * LANES
             for begin in range(first, first + whole, LANES):
                 line = advance(numbers, begin)
                 for lane in range(LANES):
                     number = load(line, lane)
                     store(lanes, lane, load(lanes, lane) + number * number)
-            for i in range(some - whole):
+            for i in range(size - whole):
                 number = load(numbers, first + whole + i)
                 store(lanes, i, load(lanes, i) + number * number)
             width = LANES // 2
@@ -101,23 +89,23 @@ def make(key: Any) -> Any:
             numbers = pointer(scratch + 8 * LANES, _DOUBLE, _DOUBLE, "gradient")
             address = read_column(where, _ADDRESS, stride)
             for first in range(0, count, GATHERED):
-                some = less(GATHERED, count - first)
+                size = less(GATHERED, count - first)
                 if length < 0:
-                    move(numbers, some, start + first, address, gradients, _DOUBLE, layout, GRADIENT, None)
-                    sum_chunks(head, row, start + first, some, numbers, lanes)
+                    move(numbers, size, start + first, address, gradients, _DOUBLE, layout, GRADIENT, None)
+                    sum_chunks(head, row, start + first, size, numbers, lanes)
                 else:
                     many, rows = read_column(where, _COUNT, stride), read_column(where, _NUMBERS, stride)
-                    if gather_rows(numbers, some, start + first, address, gradients, _DOUBLE, many, length, rows):
-                        sum_chunks(head, row, start + first, some, numbers, lanes)
+                    if gather_rows(numbers, size, start + first, address, gradients, _DOUBLE, many, length, rows):
+                        sum_chunks(head, row, start + first, size, numbers, lanes)
                     else:
                         partials = head + read(head, _PARTIALS) + 8 * (read(row, _PARTIAL) + (start + first) // CHUNK)
-                        for chunk in range((some + CHUNK - 1) // CHUNK):
+                        for chunk in range((size + CHUNK - 1) // CHUNK):
                             write_float(partials, chunk, 0.0)
 
     return part(do)
 
 
-# Loops of the following are written out, as Numba takes three times as long over a range.
+# The loops below are written out, as Numba compiles a range in three times the time.
 
 
 @jit
@@ -149,7 +137,7 @@ _clip_scale = part(scales.clip_scale)
 
 @jit
 def prepare(head):
-    """Find what each gradient is multiplied by, and whether averages overwrite: what a plan cannot know."""
+    """Compute the scale of each gradient, and whether averages overwrite."""
     done, groups = read(head, _ITERATIONS), head + read(head, _TABLE)
     group = groups
     end = groups + _GROUP_BYTES * read(head, _GROUPS)

@@ -1,7 +1,7 @@
-"""How a kernel goes through its job: it takes pieces until there are none, and finds the tensors of each.
+"""How a kernel goes through its job: it claims pieces until none is left, and finds the tensors of each.
 
 The elements of all tensors of a launch are numbered together, so that a piece is a part of a tensor or several small
-ones. Pieces are independent: the bits do not depend on who does which.
+ones. Pieces are independent: the bits do not depend on the thread of a piece.
 """
 
 import hashlib
@@ -9,28 +9,29 @@ from typing import Any
 
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import add_shared, greater, less, read
-from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW
+from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW, columns
 
 _NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
 _PIECES, _TAKE, _LENGTH, _HEAD, _ROWS, _TABLE = (
-    COUNTERS + JOB.index(name) for name in ("pieces", "take", "length", "head", "rows", "row_table")
+    COUNTERS + number for number in columns(JOB, "pieces", "take", "length", "head", "rows", "row_table")
 )
-_BEGIN, _SIZE, _WIDTH = ROW.index("begin"), ROW.index("size"), 8 * len(ROW)
-_SCRATCH, _BYTES = HEAD.index("scratch"), HEAD.index("scratch_bytes")
+_BEGIN, _SIZE = columns(ROW, "begin", "size")
+_WIDTH = 8 * len(ROW)
+_SCRATCH, _BYTES = columns(HEAD, "scratch", "scratch_bytes")
 
 
 def name_of(key: Any) -> str:
-    """Give a name that no other kernel has."""
+    """Return a name that no other kernel has."""
     return f"{key.work}_{hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]}"
 
 
 def over_pieces(key: Any, do: Any) -> Any:
-    """Give a kernel: a function of a job's address.
+    """Return a kernel: a function of a job's address.
 
     Args:
         key: of the kernel.
-        do: does elements `start` to ``start + count`` of a row's tensor: of the head, the row, `start`, `count` and
-            scratch memory of this thread's own, all addresses or numbers; a part of the kernel.
+        do: steps or sums elements `start` to ``start + count`` of a row's tensor; its arguments are the head, the row,
+            `start`, `count` and scratch memory of this thread, all addresses or numbers. A part of the kernel.
     """
 
     def kernel(job):
@@ -67,6 +68,6 @@ def over_pieces(key: Any, do: Any) -> Any:
                 first = add_shared(job + _NEXT, take)
             restore(mode)
 
-    # Compiled code knows functions by their names, also that of another process in the cache.
+    # Compiled code finds functions by their names, also the code of another process in the cache.
     kernel.__name__ = kernel.__qualname__ = name_of(key)
     return kernel

@@ -1,10 +1,10 @@
-"""Files in a folder that nobody else may write to: read and written so that nobody else decides what is read.
+"""Files in a folder that nobody else may write to, as the machine code in them is run.
 
-Who loads machine code runs it. So the folder, its parent and the file must belong to the user or to root, and neither
-the group nor others may write to them; a group is never taken for private, as its members may change at any time. What
-is checked is what has been opened, one inside of the other: a name may stand for something else a moment later.
+The folder, its parent and the file must belong to the user or to root, and neither the group nor others may write to
+them; a group is never private, as its members may change at any time. Each is checked after it has been opened, inside
+of the one before: a name may be another file's a moment later.
 
-Windows has no such owners and modes: there the user's profile keeps others out.
+Windows has no such owners and modes: the user's profile excludes others.
 """
 
 import os
@@ -12,17 +12,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 #: Whether there are owners and modes, and folders can be opened.
 _POSIX: Final = os.name == "posix"
 
-#: Neither a link's target nor, as a fifo has it, a wait for somebody else.
+#: Neither a link's target, nor a wait for the other end of a fifo.
 _CAREFUL: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+@final
 class NotPrivate(Exception):
-    """Others may write to a folder or a file; `str` says which, and what to do."""
+    """Others may write to a folder or a file; `str` names it."""
 
 
 def read(folder: Path, name: str) -> bytes:
@@ -74,7 +75,7 @@ def _make(folder: Path) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int | None]:
-    """Open a folder whose parent is private like itself; None where folders cannot be opened."""
+    """Open a folder after a check of it and its parent; None where folders cannot be opened."""
     if not _POSIX:
         yield None
         return
@@ -92,7 +93,7 @@ def _opened(folder: Path) -> Iterator[int | None]:
 
 
 def _inside(folder: Path, name: str, inside: int | None) -> str:
-    """Give the name by which a file of a folder is opened."""
+    """Return the name by which a file of a folder is opened."""
     return str(folder / name) if inside is None else name
 
 

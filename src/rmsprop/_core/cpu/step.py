@@ -1,7 +1,7 @@
 """The kernel of a step: load, `rmsprop._core.rule.update`, store.
 
-A kernel is made for one `rmsprop._core.plan.Kernel`: what is on, how numbers are stored, and where results go are
-constants of it. No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
+A kernel is made for one `rmsprop._core.plan.Kernel`: its slots and scalars, how numbers are stored, and where results go
+are constants of it. No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
 """
 
 import math
@@ -16,7 +16,7 @@ from rmsprop._core.cpu.gather import GRADIENT, VARIABLE, gather_rows, move
 from rmsprop._core.cpu.memory import advance, column_pointer, fence, first_given, pointer, storage_tag, store, stream
 from rmsprop._core.cpu.memory import load as _load
 from rmsprop._core.cpu.words import jit, less, only, part, read, read_column, read_flag, read_scalar
-from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE
+from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE, columns
 
 
 @intrinsic
@@ -30,15 +30,14 @@ def _select(typing_context: Any, condition: Any, x: Any, y: Any) -> Any:
 
 update = jit(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
 
-_TENSORS, _WHERE, _GROUPS, _SCALES = (HEAD.index(name) for name in ("tensors", "where", "group_table", "scales"))
-_TENSOR, _GROUP, _LAYOUT, _ROW = (ROW.index(name) for name in ("tensor", "group", "layout", "row"))
+_TENSORS, _WHERE, _GROUPS, _SCALES = columns(HEAD, "tensors", "where", "group_table", "scales")
+_TENSOR, _GROUP, _LAYOUT, _ROW = columns(ROW, "tensor", "group", "layout", "row")
 _GROUP_BYTES = 8 * len(GROUP)
-_ADDRESS, _NUMBERS, _COUNT = (WHERE.index(name) for name in ("gradient", "row_numbers", "row_count"))
-_HOME = WHERE.index("variable")
+_ADDRESS, _NUMBERS, _COUNT, _HOME = columns(WHERE, "gradient", "row_numbers", "row_count", "variable")
 
 
 def make(key: Any) -> Any:
-    """Give what does a part of one tensor, for `rmsprop._core.cpu.pieces.over_pieces`."""
+    """Return what steps a part of one tensor, for `rmsprop._core.cpu.pieces.over_pieces`."""
     place = _make_place(key)
     gradients, variables, _, compute = (storage_tag(dtype) for dtype in key.storage)
     if key.form == "flat":
@@ -68,8 +67,8 @@ def make(key: Any) -> Any:
         width, goal = compute.itemsize, _HOME if key.out == "place" else WHERE.index("new variable")
 
         def do(head, row, start, count, scratch):
-            # Gathered into scratch memory, stepped there, and the variable put where it goes. So a gradient may be
-            # the variable's own memory: it is read before that is written.
+            # Gathered into scratch memory, stepped there, and the variable scattered to its target. So a gradient may
+            # be the variable's own memory: it is read before that is written.
             where = head + read(head, _WHERE) + 8 * read(row, _TENSOR)
             stride, layout = read(head, _TENSORS), head + read(row, _LAYOUT)
             gradient = pointer(scratch, compute, compute, "gradient")
@@ -91,7 +90,7 @@ def make(key: Any) -> Any:
 
 
 def _make_place(key: Any) -> Any:
-    """Give what steps numbers whose gradient and variable are found already, and finds the slots."""
+    """Return what steps numbers whose gradient and variable are found already, and finds the slots."""
     _, variables, slots, compute = (storage_tag(dtype) for dtype in key.storage)
     on = set(key.on)
     velocity_at, momentum_at, mean_at, average_at = (_column(name, on) for name in STATE[1:])
@@ -170,17 +169,17 @@ def _make_place(key: Any) -> Any:
             here_mean = inside(scratch, 3, mean_to, slots, "new average_gradient")
             here_average = inside(scratch, 4, average_to, slots, "new average")
             for first in range(0, count, PART):
-                some = less(PART, count - first)
+                size = less(PART, count - first)
                 advance_part(
-                    some, group, scale, advance(gradient, first), advance(variable, first), advance(velocity, first),
+                    size, group, scale, advance(gradient, first), advance(variable, first), advance(velocity, first),
                     advance(momentum, first), advance(mean, first), advance(average, first),
                     here, here_velocity, here_momentum, here_mean, here_average,
                 )  # fmt: skip
-                stream(advance(new_variable, first), here, some)
-                stream(advance(new_velocity, first), here_velocity, some)
-                stream(advance(new_momentum, first), here_momentum, some)
-                stream(advance(new_mean, first), here_mean, some)
-                stream(advance(new_average, first), here_average, some)
+                stream(advance(new_variable, first), here, size)
+                stream(advance(new_velocity, first), here_velocity, size)
+                stream(advance(new_momentum, first), here_momentum, size)
+                stream(advance(new_mean, first), here_mean, size)
+                stream(advance(new_average, first), here_average, size)
             fence()
         else:
             advance_part(

@@ -1,13 +1,13 @@
-"""A few threads that help with the pieces of a job, and wait in compiled code: nobody needs the interpreter for it.
+"""A few threads that help with the pieces of a job, and wait in compiled code, without the interpreter.
 
 Numba's own parallel loops are not used: their OpenMP layer kills a forked child and their workqueue layer aborts when
 two threads of the caller's program call at once. A helper here is a Python thread that calls `serve` once and stays in
-it without the interpreter's lock; `rmsprop._core.cpu.helpers` starts them. It looks for mail a little while, then
-sleeps on a semaphore of the system's.
+it without the interpreter's lock; `rmsprop._core.cpu.helpers` starts the helpers. A helper looks for mail for a moment,
+then sleeps on a semaphore of the system.
 
-Each helper has a mailbox. Who leads a job puts its address into some that are empty, does pieces itself, and takes back
-what has not been read: so it waits for those helpers only that have begun, and when it returns nobody knows the job.
-Several jobs may be led at once; each gets the helpers that are free.
+Each helper has a mailbox. The leader of a job writes its address into empty mailboxes, does pieces itself, and empties
+the mailboxes that have not been read. So it waits only for helpers that have begun, and no helper has the job's address
+when it returns. Several jobs may be led at once; each is helped by the helpers that are free.
 """
 
 from typing import Any, Final
@@ -28,7 +28,7 @@ from rmsprop._core.cpu.words import (
     replace_shared,
     write_shared,
 )
-from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT
+from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, columns
 
 #: Numba's helpers, which have no types.
 _tools: Any = cgutils
@@ -36,29 +36,29 @@ _tools: Any = cgutils
 #: Helpers of a team at most.
 MOST: Final = 255
 
-#: Words of the team: how many help, and the system's functions. Then the mailboxes, of `BOX` words each: the mail,
-#: whether the helper sleeps, and the semaphore that it sleeps on.
+#: Words of the team: the number of helpers, and the system's functions. Then the mailboxes, of `BOX` words each: the
+#: mail, whether the helper sleeps, and the semaphore that it sleeps on.
 HELPERS, WAIT, POST, YIELD, BOXES = 0, 1, 2, 3, 16
 MAIL, ASLEEP, HANDLE, BOX = 0, 1, 2, 16
 
-#: What a mailbox holds besides the address of a job, which is even: nothing, or that the helper is to end.
+#: What a mailbox holds besides the address of a job, which is even: nothing, or the word to end.
 EMPTY, END = 0, -1
 
-#: How often a helper looks for mail before it sleeps, some 50 microseconds: a step after another comes sooner.
+#: How often a helper looks for mail before it sleeps, about 50 microseconds: the next step of a loop is sooner.
 _LOOKS: Final = 2000
 
 #: How often a leader looks whether a helper is done before it lets others run.
 _PATIENCE: Final = 1000
 
 _KERNEL, _PIECES, _TAKE, _HEAD, _THREADS = (
-    COUNTERS + JOB.index(name) for name in ("kernel", "pieces", "take", "head", "threads")
+    COUNTERS + number for number in columns(JOB, "kernel", "pieces", "take", "head", "threads")
 )
 _TEAM = HEAD.index("team")
 
 
 @intrinsic
 def _pause(typing_context: Any) -> Any:
-    """Tell the processor that this thread waits for a word to change."""
+    """Hint to the processor that this thread waits for a word to change."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if IS_X86 or IS_ARM:
@@ -71,7 +71,7 @@ def _pause(typing_context: Any) -> Any:
 
 
 def serve(box, team):
-    """Help with what comes into a mailbox, until there is the word to end."""
+    """Help with the jobs in a mailbox, until it has the word to end."""
     looks = 0
     while True:
         mail = read_shared(box + 8 * MAIL)
@@ -96,7 +96,7 @@ def serve(box, team):
 
 @jit
 def lead(job):
-    """Do all pieces of a job, with the helpers that are free; nobody works on it any more when this returns."""
+    """Do all pieces of a job, with the helpers that are free; all of them are done with it when this returns."""
     write_shared(job + 8 * NEXT, 0)
     write_shared(job + 8 * FINISHED, 0)
     write_shared(job + 8 * ARRIVED, 0)
@@ -127,7 +127,7 @@ def lead(job):
 
 
 def dismiss(box, team):
-    """Let a helper come to its end, after what it does."""
+    """End a helper, after the job that it works on."""
     while not replace_shared(box + 8 * MAIL, EMPTY, END):
         call_system(read(team, YIELD), 0, 0)
     if exchange_shared(box + 8 * ASLEEP, 0) == 1:

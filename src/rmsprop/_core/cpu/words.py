@@ -1,9 +1,11 @@
 """64-bit words at addresses, in compiled code: read and written, shared by threads, and called as functions.
 
-Where a word's number or a scalar's column is None, reading it gives None: an option that is off costs nothing, which is
-decided while compiling.
+Where a word's number or a scalar's column is None, reading it returns None: an option that is off costs nothing, which
+is decided while compiling.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 import numba
@@ -16,96 +18,102 @@ from numba.extending import intrinsic
 _OPTIONS: Final[dict[str, Any]] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
 jit: Final[Any] = numba.njit(error_model="numpy", **_OPTIONS)
 
-#: The same for a function that is called in one place or two: it becomes a part of the one that calls it before that is
-#: compiled. A function of its own takes some 40 milliseconds to compile, and is optimised again in each that it is in.
+#: The same for a function with one caller or two, of which it becomes a part before that is compiled. A function of its
+#: own takes about 40 milliseconds to compile, and is optimised again in each that calls it.
 part: Final[Any] = numba.njit(error_model="numpy", inline="always", **_OPTIONS)
 
 _I32, _I64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
+_POSITIONAL: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_WORD, _FLOAT, _VOID = types.int64, types.float64, types.void
 
 
-def _place(builder: Any, arguments: Any, kind: Any) -> Any:
-    """Give a pointer to a word, of an address and the word's number."""
-    address, word = arguments
+def place(builder: Any, address: Any, word: Any, kind: Any = _I64) -> Any:
+    """Return a pointer to word number `word` behind an address."""
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [word])
 
 
 def nothing(*arguments: Any) -> Any:
-    """Give None, whatever the arguments: what an intrinsic does of which one is None."""
+    """Return what an intrinsic does whose result is None, whatever the arguments."""
     return types.none(*arguments), lambda context, builder, signature, values: context.get_dummy_value()
 
 
-@intrinsic
-def read(typing_context: Any, address: Any, word: Any) -> Any:
-    """Read word number `word` behind an address."""
-    if word is types.none:
-        return nothing(address, word)
+def _operation(name: str, signature: Any, emit: Callable[..., Any], *, optional: bool = False) -> Any:
+    """Make an intrinsic: `emit` writes the code, from a builder and LLVM's values; optional: None where a word is."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(builder, arguments, _I64))
+    def define(typing_context: Any, *given: Any) -> Any:
+        if optional and given[1] is types.none:
+            return nothing(*given)
 
-    return types.int64(types.int64, types.int64), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = emit(builder, *arguments)
+            return context.get_dummy_value() if signature.return_type is _VOID else found
 
+        return signature, generate
 
-@intrinsic
-def write(typing_context: Any, address: Any, word: Any, value: Any) -> Any:
-    """Write word number `word` behind an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _place(builder, arguments[:2], _I64))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    names = ("typing_context", *(f"word{number}" for number in range(len(signature.args))))
+    define.__name__ = define.__qualname__ = name
+    define.__signature__ = inspect.Signature([inspect.Parameter(one, _POSITIONAL) for one in names])  # type: ignore[attr-defined]
+    return intrinsic(define)
 
 
-@intrinsic
-def read_float(typing_context: Any, address: Any, word: Any) -> Any:
-    """Read a float64."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(builder, arguments, _DOUBLE))
-
-    return types.float64(types.int64, types.int64), generate
+def _shared(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, _I64.as_pointer())
 
 
-@intrinsic
-def read_whole(typing_context: Any, address: Any, word: Any) -> Any:
-    """Read a float64 as a whole number."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fptosi(builder.load(_place(builder, arguments, _DOUBLE)), _I64)
-
-    return types.int64(types.int64, types.int64), generate
+def _call(builder: Any, result: Any, function: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [_I64] * len(arguments))
+    return builder.call(builder.inttoptr(function, kind.as_pointer()), list(arguments))
 
 
-@intrinsic
-def less(typing_context: Any, this: Any, other: Any) -> Any:
-    """Give the lesser of two whole numbers; Numba's `min` takes long to compile."""
+#: read(address, word) -> int64, and write(address, word, value).
+read = _operation("read", _WORD(_WORD, _WORD), lambda b, *at: b.load(place(b, *at)), optional=True)
+write = _operation("write", _VOID(_WORD, _WORD, _WORD), lambda b, at, word, new: b.store(new, place(b, at, word)))
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(builder.icmp_signed("<", *arguments), *arguments)
+#: read_float(address, word) -> float64, write_float(address, word, value), and read_whole, a float64 as an int64.
+read_float = _operation("read_float", _FLOAT(_WORD, _WORD), lambda b, *at: b.load(place(b, *at, _DOUBLE)))
+write_float = _operation(
+    "write_float", _VOID(_WORD, _WORD, _FLOAT), lambda b, at, word, new: b.store(new, place(b, at, word, _DOUBLE))
+)
+read_whole = _operation(
+    "read_whole", _WORD(_WORD, _WORD), lambda b, *at: b.fptosi(b.load(place(b, *at, _DOUBLE)), _I64)
+)
 
-    return types.int64(types.int64, types.int64), generate
+#: The lesser and the greater of two int64; Numba's `min` takes long to compile.
+less = _operation("less", _WORD(_WORD, _WORD), lambda b, *two: b.select(b.icmp_signed("<", *two), *two))
+greater = _operation("greater", _WORD(_WORD, _WORD), lambda b, *two: b.select(b.icmp_signed(">", *two), *two))
 
+#: Read and write a word that threads share.
+read_shared = _operation("read_shared", _WORD(_WORD), lambda b, at: b.load_atomic(_shared(b, at), "seq_cst", 8))
+write_shared = _operation(
+    "write_shared", _VOID(_WORD, _WORD), lambda b, at, new: b.store_atomic(new, _shared(b, at), "seq_cst", 8)
+)
 
-@intrinsic
-def greater(typing_context: Any, this: Any, other: Any) -> Any:
-    """Give the greater of two whole numbers."""
+#: Add to a word that threads share, or write it; both return the word as it was.
+add_shared = _operation(
+    "add_shared", _WORD(_WORD, _WORD), lambda b, at, new: b.atomic_rmw("add", _shared(b, at), new, "seq_cst")
+)
+exchange_shared = _operation(
+    "exchange_shared", _WORD(_WORD, _WORD), lambda b, at, new: b.atomic_rmw("xchg", _shared(b, at), new, "seq_cst")
+)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(builder.icmp_signed(">", *arguments), *arguments)
+#: replace_shared(address, expected, new): write the word if it is the expected one, and return whether it was.
+replace_shared = _operation(
+    "replace_shared",
+    types.boolean(_WORD, _WORD, _WORD),
+    lambda b, at, old, new: b.extract_value(b.cmpxchg(_shared(b, at), old, new, "seq_cst", "seq_cst"), 1),
+)
 
-    return types.int64(types.int64, types.int64), generate
+#: call(function, argument): call a function of one int64 that returns nothing, by its address.
+call = _operation("call", _VOID(_WORD, _WORD), lambda b, *function: _call(b, ir.VoidType(), *function))
 
+#: ask(function, subject, answer): call a C function that writes its answer to an address, and return its status.
+ask = _operation("ask", _WORD(_WORD, _WORD, _WORD), lambda b, *function: b.sext(_call(b, _I32, *function), _I64))
 
-@intrinsic
-def write_float(typing_context: Any, address: Any, word: Any, value: Any) -> Any:
-    """Write a float64."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _place(builder, arguments[:2], _DOUBLE))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.float64), generate
+#: call_system(function, handle, number): call a C function with two words and a zero; one with fewer parameters does
+#: not see the others.
+call_system = _operation(
+    "call_system", _VOID(_WORD, _WORD, _WORD), lambda b, *function: _call(b, _I32, *function, _I64(0))
+)
 
 
 @intrinsic
@@ -122,17 +130,17 @@ def read_column(typing_context: Any, where: Any, column: Any, stride: Any) -> An
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where, column, stride = arguments
-        return builder.load(_place(builder, (where, builder.mul(column, stride)), _I64))
+        return builder.load(place(builder, where, builder.mul(column, stride)))
 
-    return types.int64(types.int64, types.int64, types.int64), generate
+    return _WORD(_WORD, _WORD, _WORD), generate
 
 
 @intrinsic
 def only(typing_context: Any, column: Any, number: Any) -> Any:
-    """Give a number; None where `column` is."""
+    """Return a number; None where `column` is."""
     if column is types.none:
         return nothing(column, number)
-    return types.int64(column, types.int64), lambda context, builder, signature, arguments: arguments[1]
+    return _WORD(column, _WORD), lambda context, builder, signature, arguments: arguments[1]
 
 
 @intrinsic
@@ -142,113 +150,17 @@ def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any
         return nothing(address, word, dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_place(builder, arguments[:2], _DOUBLE))
+        value = builder.load(place(builder, *arguments[:2], _DOUBLE))
         target = context.get_value_type(dtype.dtype)
         return value if value.type == target else builder.fptrunc(value, target)
 
-    return dtype.dtype(types.int64, types.int64, dtype), generate
+    return dtype.dtype(_WORD, _WORD, dtype), generate
 
 
-@intrinsic
-def read_flag(typing_context: Any, address: Any, word: Any) -> Any:
-    """Read whether a float64 is not zero; None where `word` is."""
-    if word is types.none:
-        return nothing(address, word)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_place(builder, arguments, _DOUBLE))
-        return builder.fcmp_unordered("!=", value, _DOUBLE(0.0))
-
-    return types.boolean(types.int64, types.int64), generate
-
-
-@intrinsic
-def add_shared(typing_context: Any, address: Any, number: Any) -> Any:
-    """Add to a word that threads share, and give what was there."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _I64.as_pointer())
-        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def exchange_shared(typing_context: Any, address: Any, number: Any) -> Any:
-    """Write a word that threads share, and give what was there."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _I64.as_pointer())
-        return builder.atomic_rmw("xchg", place, arguments[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def replace_shared(typing_context: Any, address: Any, expected: Any, number: Any) -> Any:
-    """Write a word that threads share if it is what was expected, and give whether it was."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _I64.as_pointer())
-        found = builder.cmpxchg(place, arguments[1], arguments[2], "seq_cst", "seq_cst")
-        return builder.extract_value(found, 1)
-
-    return types.boolean(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def read_shared(typing_context: Any, address: Any) -> Any:
-    """Read a word that threads share."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(builder.inttoptr(arguments[0], _I64.as_pointer()), "seq_cst", 8)
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def write_shared(typing_context: Any, address: Any, number: Any) -> Any:
-    """Write a word that threads share."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], _I64.as_pointer())
-        builder.store_atomic(arguments[1], place, "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@intrinsic
-def call(typing_context: Any, function: Any, argument: Any) -> Any:
-    """Call a function at an address that takes one int64 and returns nothing."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [_I64])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@intrinsic
-def ask(typing_context: Any, function: Any, subject: Any, answer: Any) -> Any:
-    """Call a C function with two words, of which the second says where its answer goes; give its status."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_I32, [_I64, _I64])
-        status = builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), list(arguments[1:]))
-        return builder.sext(status, _I64)
-
-    return types.int64(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def call_system(typing_context: Any, function: Any, handle: Any, number: Any) -> Any:
-    """Call a C function at an address with two words and a zero; one that takes fewer does not see the others."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_I32, [_I64, _I64, _I64])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [*arguments[1:], _I64(0)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+#: Read whether a float64 is not zero; None where the word's number is.
+read_flag = _operation(
+    "read_flag",
+    types.boolean(_WORD, _WORD),
+    lambda b, *at: b.fcmp_unordered("!=", b.load(place(b, *at, _DOUBLE)), _DOUBLE(0.0)),
+    optional=True,
+)
