@@ -1,10 +1,10 @@
-"""What an array is made of: its address, the memory it spans, and whether it shares memory with another."""
+"""Arrays as memory: their addresses, the memory that they span, and whether two share memory."""
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from ctypes import c_void_p
-from typing import Any
+from typing import Any, Final, final
 
 import numpy
 from numpy.typing import NDArray
@@ -13,18 +13,18 @@ from rmsprop._core.options import FLOATS
 
 Array = NDArray[Any]
 
-#: Candidate solutions that NumPy may try before a question about shared memory counts as answered with yes.
-_MAX_WORK: Any = 1_000_000
+#: Candidate solutions after which NumPy gives up a question about shared memory.
+_MAX_WORK: Final[Any] = 1_000_000
 
 
 def is_float(dtype: numpy.dtype[Any]) -> bool:
-    """Whether numbers of this type, in the machine's byte order, can be loaded by a kernel."""
+    """Whether a kernel can load numbers of this type: one of the four, in the machine's byte order."""
     return dtype.name in FLOATS and dtype.isnative
 
 
 def span(array: Array) -> tuple[int, int]:
-    """Give the lowest address of an array's memory and the one past its end."""
-    start = int(array.__array_interface__["data"][0])
+    """Return the lowest address of an array's memory and the one past its end."""
+    start = _by_interface(array)
     if array.flags.c_contiguous:
         return start, start + array.nbytes
     reach = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
@@ -35,22 +35,19 @@ def overlaps_itself(array: Array) -> bool:
     """Whether two elements may share memory, as in a broadcast array or a sliding window."""
     if array.flags.c_contiguous or array.size == 0:
         return False
-    axes = sorted(
-        (abs(stride), length) for length, stride in zip(array.shape, array.strides, strict=True) if length > 1
-    )
     needed = array.itemsize
-    for stride, length in axes:
-        if stride < needed:
-            return True
-        needed = stride * (length - 1) + needed
+    for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if length > 1:
+            if stride < needed:
+                return True
+            needed += stride * (length - 1)
     return False
 
 
 def first_overlap(arrays: Sequence[Array]) -> tuple[int, int] | None:
-    """Find two arrays that share memory, or none."""
-    spans = sorted((*span(array), index) for index, array in enumerate(arrays) if array.size)
+    """Return the numbers of two arrays that share memory, or None."""
     active: list[tuple[int, int]] = []
-    for start, end, index in spans:
+    for start, end, index in sorted((*span(array), index) for index, array in enumerate(arrays) if array.size):
         active = [(other_end, other) for other_end, other in active if other_end > start]
         for _, other in active:
             if shares_memory(arrays[index], arrays[other]):
@@ -60,21 +57,21 @@ def first_overlap(arrays: Sequence[Array]) -> tuple[int, int] | None:
 
 
 def shares_memory(one: Array, other: Array) -> bool:
-    """Whether two arrays have a byte in common; an answer that would take too long to find counts as yes."""
+    """Whether two arrays have a byte in common; True as well if the answer would take too long."""
     try:
         return numpy.shares_memory(one, other, max_work=_MAX_WORK)
     except numpy.exceptions.TooHardError:
         return True
 
 
+@final
 class MemoryMap:
-    """The memory of many arrays as a sorted list of disjoint intervals, to be asked quickly."""
+    """The memory of many arrays as a sorted list of disjoint intervals."""
 
     def __init__(self, arrays: Iterable[Array]) -> None:
-        spans = sorted(span(array) for array in arrays if array.size)
         self._starts: list[int] = []
         self._ends: list[int] = []
-        for start, end in spans:
+        for start, end in sorted(span(array) for array in arrays if array.size):
             if self._ends and start <= self._ends[-1]:
                 self._ends[-1] = max(end, self._ends[-1])
             else:
@@ -82,7 +79,7 @@ class MemoryMap:
                 self._ends.append(end)
 
     def intervals(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Give where the intervals begin, ascending, and where they end."""
+        """Return the beginnings of the intervals, ascending, and their ends."""
         return self._starts, self._ends
 
     def touches(self, start: int, end: int) -> bool:
@@ -90,41 +87,40 @@ class MemoryMap:
         return bisect_right(self._ends, start) < bisect_left(self._starts, end)
 
 
+def _by_interface(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
 def _address_reader() -> Callable[[Array], int]:
-    """Choose how to read the address of an array's first element.
+    """Return the fastest function that reads the address of an array's first element.
 
-    ``__array_interface__`` takes a microsecond, which is most of a small model's step. An ndarray object holds the
-    address right behind the Python object's header, where NumPy's binary interface fixes it; that is read here where a
-    trial shows that it is so.
+    ``__array_interface__`` takes a microsecond, which is most of a small model's step. An ndarray object has the
+    address behind the Python object's header, where NumPy's binary interface fixes it; it is read there if a trial
+    succeeds.
     """
-
-    def by_interface(array: Array) -> int:
-        return int(array.__array_interface__["data"][0])
-
-    offset = object.__basicsize__
-    read = c_void_p.from_address
+    offset, read = object.__basicsize__, c_void_p.from_address
 
     def by_layout(array: Array) -> int:
         return read(id(array) + offset).value or 0
 
     trial = numpy.zeros(8)
     samples = (trial, trial[3:], trial[::-1], numpy.zeros((2, 3), numpy.float32).T)
-    return by_layout if all(by_layout(sample) == by_interface(sample) for sample in samples) else by_interface
+    return by_layout if all(by_layout(sample) == _by_interface(sample) for sample in samples) else _by_interface
 
 
 address: Callable[[Array], int] = _address_reader()
 
 
 def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: int | None = None) -> int:
-    """Give the address of an array that a kernel takes for numbers side by side in C order.
+    """Return the address of an array that a kernel treats as contiguous, in C order.
 
     Args:
         array: what the kernel is to read or write.
-        dtype: how the kernel takes the numbers to be stored; None: as they are.
-        size: how many it takes them to be; None: as many as there are.
+        dtype: the type that the kernel expects; None: any.
+        size: the size that it expects; None: any.
 
     Raises:
-        AssertionError: it is none: its numbers would be read in another order, or those behind it.
+        AssertionError: the array is another: its numbers would be read in another order, or those behind it.
     """
     if not array.flags.c_contiguous or dtype not in (None, array.dtype) or size not in (None, array.size):
         raise AssertionError(
@@ -134,50 +130,49 @@ def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: in
     return address(array)
 
 
+@final
 class _Memory:
     """Memory as NumPy's array interface describes it."""
 
     __slots__ = ("__array_interface__",)
 
-    def __init__(self, address: int, typestr: str, shape: Sequence[int], strides: Sequence[int] | None) -> None:
-        steps = None if strides is None else tuple(strides)
-        self.__array_interface__ = {
-            "version": 3, "typestr": typestr, "data": (address, False), "shape": tuple(shape), "strides": steps,
-        }  # fmt: skip
+    def __init__(self, **interface: Any) -> None:
+        self.__array_interface__ = {"version": 3, **interface}
 
 
 def array_at(
     address: int, dtype: numpy.dtype[Any], shape: Sequence[int], strides: Sequence[int] | None = None
 ) -> Array:
-    """Give memory as an array, which does not keep it alive; in C order without strides."""
+    """Return memory as an array, which does not keep it alive; without strides in C order."""
     if not math.prod(shape):
         return numpy.empty(shape, dtype)
-    known = dtype.name != "bfloat16"  # which NumPy's interface has no name for
-    found = numpy.asarray(_Memory(address, dtype.str if known else "<u2", shape, strides))
-    return found if known else found.view(dtype)
+    steps = None if strides is None else tuple(strides)
+    text = "<u2" if dtype.name == "bfloat16" else dtype.str  # NumPy's interface has no name for bfloat16
+    found = numpy.asarray(_Memory(typestr=text, data=(address, False), shape=tuple(shape), strides=steps))
+    return found.view(dtype)
 
 
 def memory_order(array: Array) -> tuple[int, ...]:
-    """Give the axes from the one whose elements lie farthest apart to the one whose lie closest."""
+    """Return the axes by the distances of their elements in memory, the largest first."""
     if array.flags.c_contiguous:
         return tuple(range(array.ndim))
     return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
 
 
 def empty_alike(array: Array, dtype: numpy.dtype[Any]) -> Array:
-    """Make an array without gaps whose axes lie in memory as those of `array` do."""
+    """Make an array without gaps whose axes have the same order in memory as those of `array`."""
     order = memory_order(array)
     empty = numpy.empty([array.shape[axis] for axis in order], dtype)
     return empty.transpose(numpy.argsort(order).tolist())
 
 
 def merge_axes(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int], list[list[int]]]:
-    """Join neighbouring axes that all the given strides walk like one, so that rows become as long as they can."""
-    kept = [axis for axis, length in enumerate(shape) if length != 1]
-    if not kept:
+    """Join neighbouring axes that are one axis for all the given strides, so that rows are as long as possible."""
+    axes = [axis for axis, length in enumerate(shape) if length != 1]
+    if not axes:
         return [1], [[0] for _ in strides]
-    lengths = [shape[axis] for axis in kept]
-    steps = [[one[axis] for axis in kept] for one in strides]
+    lengths = [shape[axis] for axis in axes]
+    steps = [[one[axis] for axis in axes] for one in strides]
     for axis in range(len(lengths) - 1, 0, -1):
         if all(one[axis - 1] == one[axis] * lengths[axis] for one in steps):
             lengths[axis - 1 : axis + 1] = [lengths[axis - 1] * lengths[axis]]

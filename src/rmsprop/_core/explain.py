@@ -1,13 +1,13 @@
-"""What `explain()` of every front end returns: how each variable is stepped, and why not faster."""
+"""The result of `explain()` of every front end: how each variable is stepped, and why not faster."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar, final
 
 #: Stepped by our kernels, by the operations of the framework, or by the rule called on whole NumPy arrays.
 Way = Literal["native", "traced", "plain"]
 
-#: Rows of a table from which it is shortened, and how many are left at either end.
+#: Rows above which a table is shortened, and how many are left at either end.
 _ROWS: Final = 24
 _END: Final = 10
 
@@ -22,8 +22,9 @@ NEEDED: Final = "explain needs the variables: call explain(variables), or build(
 _T = TypeVar("_T")
 
 
+@final
 class Named(Mapping[str, _T]):
-    """A mapping that cannot be changed, and so can be hashed; in the order in which it was made.
+    """An immutable mapping, which can be hashed, in the order of its pairs.
 
     Args:
         pairs: names and values.
@@ -50,13 +51,14 @@ class Named(Mapping[str, _T]):
         return repr(self._values)
 
 
+@final
 class Choice(NamedTuple):
-    """A way and what speaks against a faster one.
+    """How a variable is stepped, and the reason against a faster way.
 
     Attributes:
         way: "native", "traced" or "plain".
         compiler: what compiles it, "" for nothing.
-        reason: why the step does not go a faster way, "" if it goes the fastest.
+        reason: against a faster way, "" if this is the fastest.
     """
 
     way: Way
@@ -64,17 +66,18 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
+@final
 class Explained(NamedTuple):
     """How one variable is stepped.
 
     Attributes:
         shape: its lengths.
         dtype: name of its type.
-        slots: slot name -> name of the type in which that state is kept.
+        slots: slot name -> name of that state's type.
         way: "native": by a kernel of this package. "traced": by the operations of the framework. "plain": by the rule
             on whole NumPy arrays.
         compiler: what compiles it: "numba", "triton", "xla", or "" for nothing.
-        reason: why it does not go a faster way; "" if it goes the fastest.
+        reason: against a faster way; "" if this is the fastest.
         nbytes: bytes that a step reads and writes for it, if nothing is read or written twice but for a norm. An
             operation at a time moves more.
     """
@@ -88,20 +91,21 @@ class Explained(NamedTuple):
     nbytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the same as values that JSON can hold."""
+        """Return the same as values that JSON can hold."""
         return self._asdict() | {"shape": list(self.shape), "slots": dict(self.slots)}
 
 
+@final
 class Explanation(NamedTuple):
     """How an optimizer steps its variables, as `optimizer.explain()` returns it.
 
-    `str` gives a table. It can be hashed, compared and pickled.
+    `str` returns a table. It can be hashed, compared and pickled.
 
     Attributes:
         front_end: "numpy", "torch", "jax", "tf_keras", or "keras on " and the backend.
         variables: name -> how it is stepped.
         launches: kernel calls of a step; 0 where the framework's operations do it.
-        nbytes: the sum of what the variables have.
+        nbytes: the sum over the variables.
         threads: CPU threads that kernels may use at most; 0 where none runs on the CPU.
     """
 
@@ -112,12 +116,12 @@ class Explanation(NamedTuple):
     threads: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the same as values that JSON can hold."""
+        """Return the same as values that JSON can hold."""
         return self._asdict() | {"variables": {name: one.to_dict() for name, one in self.variables.items()}}
 
     def __str__(self) -> str:
         count = len(self.variables)
-        lines = _table(("variable", *_COLUMNS), [_cells(*one) for one in self.variables.items()])
+        lines = _table(self.variables)
         if len(lines) > 1 + _ROWS:
             left_out = len(lines) - 1 - 2 * _END
             lines[1 + _END : -_END] = [f"... {left_out} more"]
@@ -132,12 +136,12 @@ class Explanation(NamedTuple):
 
 
 def _state(one: Explained) -> str:
-    """Name the slots, and their type where it is not the variable's."""
+    """Return the names of the slots, and their type where it is not the variable's."""
     types = [*dict.fromkeys(one.slots.values())]
     return ", ".join(one.slots) + "".join(f" ({dtype})" for dtype in types if types != [one.dtype])
 
 
-#: What a row says of a variable.
+#: The columns of a table after the variable's name.
 _COLUMNS: Final[dict[str, Callable[[Explained], str]]] = {
     "shape": lambda one: " x ".join(map(str, one.shape)) or "()",
     "type": lambda one: one.dtype,
@@ -148,33 +152,24 @@ _COLUMNS: Final[dict[str, Callable[[Explained], str]]] = {
     "why not faster": lambda one: one.reason,
 }
 
-#: The columns of numbers, which are aligned on the right.
-_RIGHT: Final = ("bytes",)
 
-
-def _cells(name: str, one: Explained) -> list[str]:
-    return [name, *(say(one) for say in _COLUMNS.values())]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns; one that is empty in all rows is left out."""
-    columns = [
-        (title, [title, *cells]) for title, *cells in zip(head, *rows, strict=True) if title == head[0] or any(cells)
-    ]
-    widths = [max(map(len, cells)) for _, cells in columns]
-    return [
-        "  ".join(
-            cells[row].rjust(width) if title in _RIGHT else cells[row].ljust(width)
-            for (title, cells), width in zip(columns, widths, strict=True)
-        ).rstrip()
-        for row in range(1 + len(rows))
-    ]
+def _table(variables: Mapping[str, Explained]) -> list[str]:
+    """Return the lines of a table with aligned columns; a column that is empty in all rows is left out."""
+    columns = [["variable", *variables]]
+    for title, say in _COLUMNS.items():
+        cells = [say(one) for one in variables.values()]
+        if any(cells):
+            columns.append([title, *cells])
+    for column in columns:
+        align, width = str.rjust if column[0] == "bytes" else str.ljust, max(map(len, column))
+        column[:] = [align(cell, width) for cell in column]
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def describe(
     shape: Sequence[int], dtype: str, slots: Mapping[str, str], choice: Choice, *, clips_by_norm: bool
 ) -> Explained:
-    """Describe a variable whose gradient is dense and of its own type.
+    """Describe a variable whose gradient is dense and has the variable's type.
 
     Args:
         shape: its lengths.
@@ -183,17 +178,17 @@ def describe(
         choice: how it is stepped.
         clips_by_norm: whether the gradient is read for a norm before the step.
     """
-    kept = sum(_BYTES[one] for one in (dtype, *slots.values()))
+    written = sum(_BYTES[one] for one in (dtype, *slots.values()))
     read = _BYTES[dtype] * (2 if clips_by_norm else 1)
-    return Explained(tuple(shape), dtype, Named(slots), *choice, prod(shape) * (read + 2 * kept))
+    return Explained(tuple(shape), dtype, Named(slots), *choice, prod(shape) * (read + 2 * written))
 
 
 def summarize(front_end: str, variables: Iterable[tuple[str, Explained]], launches: int, threads: int) -> Explanation:
-    """Put the variables of a step together.
+    """Return the explanation of a step.
 
     Args:
         front_end: its name.
-        variables: names, of which none is repeated, and how each is stepped.
+        variables: unique names, and how each is stepped.
         launches: kernel calls of a step.
         threads: that a kernel on the CPU may use.
     """

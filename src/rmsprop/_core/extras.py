@@ -1,4 +1,4 @@
-"""The packages that a front end needs beside this one, and how they are installed."""
+"""The packages that a front end needs besides this one, and how to install them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,23 +20,23 @@ FRONT_ENDS: Final = ("jax", "keras", "tf_keras", "torch")
 
 
 def installed(extra: str) -> bool:
-    """Whether the packages of an extra are there; none is loaded to find out."""
+    """Whether the packages of an extra are installed, found without loading them."""
     from importlib.util import find_spec
 
     try:
         return all(find_spec(module) is not None for module in EXTRAS[extra])
-    except ImportError:  # as a finder of somebody's own may say it
+    except ImportError:  # as a user's own finder may raise it
         return False
-    except ValueError:  # a module that was put in the place of one has no spec
+    except ValueError:  # a module that replaces one has no spec
         return True
 
 
 def advice(missing: ModuleNotFoundError) -> str:
-    """Say how to install a package that was not found; "" if no extra has it, as none has a package's submodule."""
+    """Return how to install a package that was not found; "" if no extra has it. None has a package's submodule."""
     module = missing.name
     for extra, modules in EXTRAS.items():
         if module in modules:
-            # With a hyphen: packages say it so, and a pip before 23.3 knows no other spelling and installs nothing.
+            # With a hyphen, as in the metadata: a pip before 23.3 knows no other spelling and installs nothing.
             named = extra.replace("_", "-")
             return f'needs the package {module}: pip install ".[{named}]" in the folder of rmsprop\'s sources'
     return ""
@@ -44,7 +44,7 @@ def advice(missing: ModuleNotFoundError) -> str:
 
 @contextmanager
 def naming_the_extra(front_end: str) -> Iterator[None]:
-    """Let an import that fails for want of a framework, or of a part of it, say what is needed.
+    """Replace the error of an import of a framework, or of a part of it, by one with the remedy.
 
     Args:
         front_end: the module that imports, for the error text.

@@ -1,7 +1,7 @@
-"""Native steps that a process cannot have: why, and the warning that says so.
+"""Native steps that a process cannot have: the reason, and the warning.
 
-What they need of Numba, of JAX and of TensorFlow may change or be missing. It is tried when there is a first step for
-it; the answer holds for the process, and its steps go by the framework's own operations, or by plain NumPy.
+What native steps need of Numba, of JAX and of TensorFlow may change or be missing. It is tried before the first step
+that needs it; the answer holds for the process, whose steps are then traced or plain.
 """
 
 import os
@@ -9,27 +9,27 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Final
+from typing import Final, final
 
 from rmsprop._core.forks import loading
 from rmsprop._core.switches import SWITCH
 from rmsprop._core.warnings import warn
 
-#: Taken by the first who tells, and never given back.
-_told: Final = threading.Lock()
+#: Acquired by the first who warns, and never released.
+_warned: Final = threading.Lock()
 
 
+@final
 class Refused(Exception):
-    """What native steps need is not to be had; `str` says what."""
+    """Native steps need what this process does not have; `str` says what."""
 
 
 def attempt(what: str, need: Callable[[], object]) -> str:
-    """Try what native steps need, and say why it cannot be had; "" if it can.
+    """Try what native steps need, and return why it fails; "" if it does not.
 
     Args:
-        what: whose it is, for the answer.
-        need: raises where it cannot be had. How something fails that others have changed is not known before: any
-            error but a lack of memory is an answer, which the user is told.
+        what: the subject of the answer.
+        need: raises on failure. Any error but a lack of memory is an answer, as changes of others may fail in any way.
     """
     try:
         need()
@@ -43,7 +43,7 @@ def attempt(what: str, need: Callable[[], object]) -> str:
 
 
 def kernels() -> str:
-    """Load the compiled kernels, and say why they cannot be had; "" if they can."""
+    """Load the compiled kernels, and return why that fails; "" if it does not."""
     # Numba's own switch, for debuggers and coverage, leaves nothing that could run a kernel.
     switch = os.environ.get("NUMBA_DISABLE_JIT", "0")
     if switch not in ("", "0"):
@@ -62,16 +62,16 @@ def _numba() -> str:
     return attempt("Numba cannot be loaded", load)
 
 
-def told(reason: str) -> str:
-    """Tell whoever did not ask for it, once in a process, why there are no native steps, and give the reason.
+def warn_once(reason: str) -> str:
+    """Warn, once in a process, that there are no native steps, and return the reason.
 
     Args:
-        reason: "" if there are.
+        reason: why; "" if there are native steps.
 
     Warns:
-        UserWarning: there are none, and nobody has been told.
+        UserWarning: there are none, and this is the first call.
     """
-    if reason and _told.acquire(blocking=False):
+    if reason and _warned.acquire(blocking=False):
         warn(
             f"rmsprop steps without its compiled kernels in this process, which may take many times as long: {reason}. "
             f"{SWITCH}=0 in the environment asks for such steps, and nothing is said then"

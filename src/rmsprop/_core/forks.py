@@ -1,9 +1,9 @@
 """Forking a process while another of its threads loads or compiles kernels.
 
-The child has none of its parent's threads, but their locks: it would wait for ever for what such a thread held. So a
-fork waits until nobody imports Numba for us or compiles, for a while at least: whoever compiles might wait for the
-thread that forks. What is held even then the child replaces: it may find Numba half-way through something, but a step
-whose kernels are compiled does not need it.
+The child has none of its parent's threads, but their locks: it would wait for ever for a lock of such a thread. So a
+fork waits until no thread imports Numba for us or compiles, up to a limit: the thread that compiles might wait for the
+one that forks. A lock that is held even then is replaced in the child, where Numba may be half-way through something; a
+step whose kernels are compiled does not need it.
 """
 
 import os
@@ -12,14 +12,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, final
 
 #: Seconds that a fork waits for each lock: longer than our kernels take to compile.
 _PATIENCE: Final = 30.0
 
 
+@final
 class _Owner:
-    """Holds a lock where Numba's and llvmlite's do."""
+    """The owner of a lock, in the same attribute as in Numba's and llvmlite's."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -28,7 +29,7 @@ class _Owner:
 _imports = _Owner()
 _kernels = _Owner()
 
-#: Thread that forks -> the owners of locks, and whether it has got them.
+#: Thread that forks -> the owners of locks, and whether each was acquired.
 _forking: dict[int, list[tuple[Any, bool]]] = {}
 
 
@@ -49,8 +50,8 @@ def compiling() -> Iterator[None]:
 
 @cache
 def _register_again() -> None:
-    # What is registered last is called first before a fork. Logging holds its lock from then on, and importing Numba
-    # takes that: we have to come before.
+    # The function that is registered last is called first before a fork. Logging holds its lock from its own function
+    # on, and the import of Numba needs that lock: ours has to be first.
     import logging  # noqa: F401
 
     _register()
@@ -62,7 +63,7 @@ def _register() -> None:
 
 
 def _owners() -> list[Any]:
-    """List whose locks are held while kernels are loaded and compiled, in the order in which they are taken."""
+    """Return the owners of the locks that are held while kernels are loaded and compiled, in the order of locking."""
     found: list[Any] = [_imports, _kernels]
     if "rmsprop._core.cpu.modes" in sys.modules:
         found.append(getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None))
@@ -72,7 +73,7 @@ def _owners() -> list[Any]:
 
 
 def _before() -> None:
-    # The first may be what loads the others.
+    # The thread with the first lock may be loading the others.
     mine = [(_imports, _imports._lock.acquire(timeout=_PATIENCE))]
     mine += [(owner, owner._lock.acquire(timeout=_PATIENCE)) for owner in _owners()[1:]]
     _forking.setdefault(threading.get_ident(), []).extend(mine)

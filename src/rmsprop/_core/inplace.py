@@ -1,16 +1,16 @@
-"""Steps in place, on memory of the CPU that stays where it is: variables, their slots, and a run for each pattern.
+"""Steps in place, in memory of the CPU that does not move: variables, their slots, and a run for each pattern.
 
-What holds for a pattern of gradients - which are there, how they are stored, how they are in memory - is planned once
-and kept. NumPy's and torch's engines step through this.
+A pattern of gradients - which variables have one, their types, how they are in memory - is planned once. NumPy's and
+torch's engines step through this.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import numpy
 
 from rmsprop._core.arrays import Array, address, memory_order, packed_address
-from rmsprop._core.fallback import kernels, told
+from rmsprop._core.fallback import kernels, warn_once
 from rmsprop._core.forms import Gradient, Kind, norm_form, row_size, step_form
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan, Tensor
@@ -20,12 +20,13 @@ from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group, names_on, storage_of
 from rmsprop._core.switches import against_native
 
-#: Runs kept: gradients may come and go (None) in some patterns, not in endless ones.
+#: Most runs: gradients may be None in a few patterns, not in endless ones.
 _RUNS: Final = 64
 
 
+@final
 class Member(NamedTuple):
-    """A variable that steps may move.
+    """A variable of the steps.
 
     Attributes:
         variable: its array.
@@ -33,7 +34,7 @@ class Member(NamedTuple):
         options: the checked arguments.
         decays: whether weight decay applies.
         scaled: whether its gradient is multiplied by a number although no norm clips.
-        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
+        turn: its launch comes after all launches with a lower number. Variables that share memory differ in it.
         group: number of the row of options.
     """
 
@@ -46,18 +47,18 @@ class Member(NamedTuple):
     group: int = 0
 
     def on(self) -> tuple[str, ...]:
-        """Name the slots and scalars that are on."""
+        """Return the names of the slots and scalars that are on."""
         found = names_on(self.options, self.slots, self.decays)
         if not self.scaled or "clip_scale" in found:
             return found
         return tuple(name for name in (*STATE, *SCALARS) if name in (*found, "clip_scale"))
 
     def planned(self) -> tuple[Any, ...]:
-        """Give what a plan is made of, apart from the arrays: where it differs, there must be another plan."""
+        """Return what a plan depends on, apart from the arrays."""
         return self.on(), self.group, self.options.clips_by_norm, self.turn, self.options.jit_compile
 
     def tensor(self, kind: Kind) -> Tensor:
-        """Say what it is, with a gradient of a kind."""
+        """Return its description with a gradient of a kind."""
         variable, options = self.variable, self.options
         form, layout = step_form(variable, kind)
         norm, norm_layout = norm_form(variable, kind) if options.clips_by_norm else ("flat", ())
@@ -76,8 +77,9 @@ class Member(NamedTuple):
         )
 
 
+@final
 class Runs:
-    """The runs of some variables, by the kinds of their gradients.
+    """The runs of several variables, by the kinds of their gradients.
 
     Args:
         members: the variables.
@@ -90,7 +92,7 @@ class Runs:
         self._found: dict[tuple[Kind, ...], Run] = {}
 
     def find(self, kinds: tuple[Kind, ...]) -> Run:
-        """Give the run for gradients of these kinds, ready but for their addresses and the step's numbers."""
+        """Return the run for gradients of these kinds, which lacks their addresses and the step's numbers."""
         run = self._found.pop(kinds, None)
         if run is None:
             if len(self._found) >= _RUNS:
@@ -117,7 +119,7 @@ class Runs:
         return run
 
     def set_options(self, members: Sequence[Member]) -> None:
-        """Take options that may have changed, for variables and slots that have not."""
+        """Replace the options, of variables and slots that are the same."""
         if [one.planned() for one in members] != [one.planned() for one in self.members]:
             self._found.clear()
         self.members = list(members)
@@ -131,12 +133,12 @@ def _fill(run: Run, members: Sequence[Member]) -> None:
 
 
 def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradient]) -> None:
-    """Say where this step's gradients are; they must live until it is done.
+    """Write where this step's gradients are; they must live until it is done.
 
     Args:
-        run: what does the step.
+        run: the run of the step.
         addresses: of their numbers.
-        gradients: they.
+        gradients: the gradients.
     """
     run.where["gradient"][:] = addresses
     for place, gradient in enumerate(gradients):
@@ -145,7 +147,7 @@ def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradie
 
 
 def set_rows(run: Run, place: int, gradient: RowSparse) -> None:
-    """Say where the rows of one of the step's gradients are."""
+    """Write where the rows of one of the step's gradients are."""
     run.where["gradient"][place] = packed_address(gradient.values)
     run.where["row_numbers"][place] = packed_address(gradient.indices, numpy.dtype(numpy.int64))
     run.where["row_count"][place] = gradient.indices.size
@@ -165,11 +167,11 @@ def against_kernels(options: Options, off: str | None = None, *, warns: bool = F
     off = against_native(None) if off is None else off
     if not options.jit_compile or off:
         return off if options.jit_compile else "jit_compile=False"
-    return told(kernels()) if warns else kernels()
+    return warn_once(kernels()) if warns else kernels()
 
 
 def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:
-    """Count the kernel calls of a step."""
+    """Return the number of kernel calls of a step."""
     groups = 1 + max([member.group for member in members], default=0)
     plan = Plan([members[kind[0]].tensor(kind) for kind in kinds], groups)
     return len(plan.norms) + len(plan.steps)

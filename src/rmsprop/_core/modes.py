@@ -1,8 +1,8 @@
-"""The floating-point mode of a thread: whether it takes subnormal numbers for zero, and how to have it not do so.
+"""The floating-point mode of a thread for NumPy's computations: without flushing of subnormal numbers to zero.
 
-Frameworks set threads to flush subnormal numbers: TensorFlow and XLA those that run operations,
-`torch.set_flush_denormal` the caller's. A step gives the same numbers on any thread, so it turns this off and restores
-it. Kernels do that themselves (`rmsprop._core.cpu.modes`); this is for what is done around them, with NumPy.
+TensorFlow and XLA set the threads of their operations to flush, `torch.set_flush_denormal` the caller's. A step has the
+same numbers on any thread, so it turns flushing off and restores it. Kernels do that themselves
+(`rmsprop._core.cpu.modes`).
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 _SMALLEST: Final = sys.float_info.min
 
-#: Bytes for an `fenv_t`; the largest of all machines has some 50.
+#: Bytes for an `fenv_t`; the largest of all machines has about 50.
 _BYTES: Final = 512
 
 #: What C's `FE_DFL_ENV` is on Linux.
@@ -22,14 +22,14 @@ _DEFAULT: Final = -1
 
 
 def flushes() -> bool:
-    """Whether this thread flushes subnormal numbers and can be kept from it."""
+    """Whether this thread flushes subnormal numbers, and this can be turned off."""
     # Either the result is flushed, or what it is compared with.
     return _SMALLEST * 0.5 == 0.0 and _library() is not None
 
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Compute with subnormal numbers on this thread, rounding to nearest, and then as before."""
+    """Compute with subnormal numbers on this thread, rounding to nearest, within a ``with`` block."""
     library = _library() if flushes() else None
     if library is None:
         yield
@@ -45,7 +45,7 @@ def exact() -> Iterator[None]:
 
 @cache
 def _library() -> Any:
-    """C's functions for the floating-point environment; None where it is not known what they do with flushing."""
+    """Return C's library of the floating-point environment; None where its effect on flushing is not known."""
     if sys.platform != "linux":
         return None
     for name in (None, "libm.so.6"):

@@ -1,7 +1,7 @@
-"""Where CPython keeps what lists hold, for compiled code that goes through many objects at once.
+"""The layout of CPython's lists in memory, for compiled code that goes through many objects at once.
 
 A list object has, after the header of every object, its length and the address of its items, which are addresses of
-objects. `are_known` tries whether that is so.
+objects. `are_known` tries this.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Words of other libraries, and misspelt ones: the error says what to write instead."""
+"""Words of other libraries, and misspelt ones: the error has the word to write instead."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +29,7 @@ OTHER_WORDS: Final = {
     "ema_decay": "use ema_momentum, and use_ema=True",
 }
 
-#: Package -> who steps its arrays, and what they are called.
+#: Package -> the front end of its arrays, and their name.
 _STEPPED: Final = {
     "numpy": "rmsprop.RMSprop steps NumPy's arrays",
     "torch": "rmsprop.torch.RMSprop steps torch's tensors",
@@ -40,7 +40,7 @@ _STEPPED: Final = {
     "keras": "rmsprop.keras.RMSprop steps Keras 3's variables",
 }
 
-#: How much of a keyword must be that of an argument for it to be a misspelt one; 1 is all of it.
+#: The least likeness of a misspelt keyword and an argument; 1 is equality.
 _LIKENESS: Final = 0.75
 
 _P = ParamSpec("_P")
@@ -51,8 +51,8 @@ def refuse_unknown(keywords: Mapping[str, Any], arguments: Iterable[str]) -> Non
     """Raise a TypeError that names the right argument if any keyword is left over.
 
     Args:
-        keywords: those that are no arguments, and their values.
-        arguments: the names of those that there are.
+        keywords: the names that are no arguments, and their values.
+        arguments: the names of all arguments.
     """
     for keyword, value in keywords.items():
         raise TypeError(f"RMSprop has no argument {keyword}={value!r}: {_advice(keyword, list(arguments))}")
@@ -69,10 +69,10 @@ def _advice(keyword: str, arguments: list[str]) -> str:
 
 
 def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a constructor, or a function that is one, refuse keywords in words that name the right argument.
+    """Decorate a constructor, so that it refuses unknown keywords with an error that names the right argument.
 
-    The written signature has the arguments that there are, and no others: a type checker then finds a wrong one. At
-    run time the signature has ``**kwargs`` too, as `optax.inject_hyperparams` binds arguments by it before it calls.
+    The written signature has only the arguments, so that a type checker finds a wrong one. At run time the signature
+    has ``**kwargs`` too, as `optax.inject_hyperparams` binds arguments by it before it calls.
     """
     signature = inspect.signature(function)
     known = frozenset(signature.parameters)
@@ -81,8 +81,8 @@ def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(function)
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if not known.issuperset(kwargs):
-            # `optax.inject_hyperparams` hands on the rest, empty or not, as an argument of that name. It holds no
-            # argument that there is: one that does is somebody's own, and would be dropped.
+            # `optax.inject_hyperparams` passes the rest, empty or not, as an argument of that name, which has no known
+            # argument. One with a known argument is the user's own, which would be dropped.
             rest: Any = kwargs.pop("kwargs", {})
             unknown = {name: value for name, value in kwargs.items() if name not in known}
             is_handed_on = isinstance(rest, dict) and known.isdisjoint(rest)
@@ -96,14 +96,14 @@ def refuses_other_words(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def stepped_by(value: Any, here: str = "") -> str:
-    """Say which front end steps an array or a variable of another library.
+    """Return which front end steps an array or a variable of another library.
 
     Args:
         value: the array or variable.
-        here: the package whose arrays the asking front end steps.
+        here: the package whose arrays the calling front end steps.
 
     Returns:
-        A clause for an error text; "" if there is no such front end, or it is the asking one.
+        A clause for an error text; "" if there is no such front end, or it is the calling one.
     """
     for kind in type(value).__mro__:
         package = kind.__module__.partition(".")[0]

@@ -1,11 +1,11 @@
 """Which kernel serves which tensors of a step: the one planner, for every framework and for CUDA.
 
-A `Tensor` says what a tensor is, and never where: it is static and hashable, and a plan is made of nothing else. So a
+A `Tensor` describes a tensor without its address: it is static and hashable, and a plan is made of nothing else. So a
 plan is the same for every step with such tensors, and its words belong to no process.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, final
 
 import numpy
 from numpy.typing import NDArray
@@ -38,25 +38,26 @@ Form = Literal["flat", "rows", "gathered"]
 Out = Literal["place", "targets", "streamed"]
 
 
+@final
 class Tensor(NamedTuple):
     """What a variable of a step is, with its gradient and its slots.
 
     Attributes:
         size: how many numbers it has.
         storage: how they are stored.
-        on: which slots it has and which scalars of the rule are on for it.
+        on: its slots, and the scalars of the rule that are on for it.
         group: number of its row of options.
         clips: whether a norm scales its gradient.
-        form: how a step finds its numbers: "flat", all contiguous in the same order; "rows", the variable contiguous,
-            of the gradient some rows; "gathered", through `layout`.
+        form: how a step finds its numbers: "flat", all contiguous in the same order; "rows", the variable contiguous
+            and the gradient sparse; "gathered", through `layout`.
         layout: its axes for a step, in the variable's order in memory; () unless it is gathered.
         norm_form: how a norm finds the gradient's numbers, in row-major order.
-        norm_layout: its axes as they are; () if the norm's form is flat.
+        norm_layout: its axes in order; () if the norm's form is flat.
         row: how many numbers a row of a sparse gradient has; -1 for a dense one.
-        turn: which launches it comes after: all with a lower number. Variables that share memory differ in it.
-        joint: whether that is the norm of all such gradients together, where no table says so.
-        aligned: whether all its arrays begin at multiples of 16 bytes, where a kernel has to know.
-        norm_aligned: likewise for the gradient in row-major order.
+        turn: its launch comes after all launches with a lower number. Variables that share memory differ in it.
+        joint: whether the norm is that of all such gradients together; only CUDA's planner reads it.
+        aligned: whether all its arrays begin at multiples of 16 bytes; only CUDA's kernels need it.
+        norm_aligned: whether the gradient in row-major order begins at a multiple of 16 bytes; only for CUDA.
     """
 
     size: int
@@ -75,16 +76,17 @@ class Tensor(NamedTuple):
     norm_aligned: bool = False
 
 
+@final
 class Kernel(NamedTuple):
     """What a kernel is compiled for.
 
     Attributes:
         work: "step", or "squares" of gradients.
         storage: how numbers are stored.
-        on: which slots and scalars there are; () for squares.
-        form: how it finds numbers; see `Tensor`.
-        out: where results go: in the operands' "place", to "targets", or there past the caches, "streamed".
-        aligned: see `Tensor`.
+        on: the slots and scalars that are on; () for squares.
+        form: how it finds numbers, as for a `Tensor`.
+        out: where results go: in the operands' "place", to "targets", or to targets past the caches, "streamed".
+        aligned: whether arrays begin at multiples of 16 bytes, as for a `Tensor`.
     """
 
     work: Literal["step", "squares"]
@@ -103,11 +105,12 @@ class Kernel(NamedTuple):
         return gathered + (8 * PART * len(STATE) if self.out == "streamed" else 0)
 
 
+@final
 class Launch(NamedTuple):
     """Tensors that one kernel call serves.
 
     Attributes:
-        kernel: which.
+        kernel: the kernel.
         tensors: their places among the plan's.
     """
 
@@ -116,7 +119,7 @@ class Launch(NamedTuple):
 
 
 def step_launches(tensors: Sequence[Tensor], out: Out = "place") -> list[Launch]:
-    """Sort tensors that have numbers by the kernel that steps them, in the order in which the launches are run."""
+    """Sort tensors that have numbers by their kernels, in the order of the launches."""
     found: dict[Any, list[int]] = {}
     for place, one in enumerate(tensors):
         if one.size:
@@ -127,7 +130,7 @@ def step_launches(tensors: Sequence[Tensor], out: Out = "place") -> list[Launch]
 
 
 def norm_launches(tensors: Sequence[Tensor]) -> list[Launch]:
-    """Sort tensors whose gradients are scaled by a norm by the kernel that sums their squares."""
+    """Sort tensors whose gradients are scaled by a norm by the kernels that sum their squares."""
     found: dict[Kernel, list[int]] = {}
     for place, one in enumerate(tensors):
         if one.size and one.clips:
@@ -139,6 +142,7 @@ def norm_launches(tensors: Sequence[Tensor]) -> list[Launch]:
     return [Launch(kernel, tuple(places)) for kernel, places in found.items()]
 
 
+@final
 class Plan:
     """The launches of a step, and its memory as it is before the step is known.
 
@@ -146,12 +150,12 @@ class Plan:
         tensors: what is stepped.
         groups: rows of options.
         out: where results go.
-        steps: whether there is more than the norms.
+        steps: False: only norms.
 
     Attributes:
-        tensors: as given.
+        tensors: the tensors.
         norms: the launches that sum squares.
-        steps: those that step.
+        steps: the launches that step.
         words: tables of `rmsprop._core.tables`; jobs without the addresses of kernels, and no scratch memory.
     """
 
@@ -163,11 +167,11 @@ class Plan:
         self.words: Integers = numpy.array(self._lay_out(), numpy.int64)
 
     def begin(self, name: str) -> int:
-        """Give the number of the word at which a table of HEAD begins."""
+        """Return the number of the first word of a table of HEAD."""
         return self._begin[name]
 
     def _lay_out(self) -> list[int]:
-        """Give the words of all tables."""
+        """Return the words of all tables."""
         count = len(self.tensors)
         words = [0] * len(HEAD)
         begin = self._begin
@@ -192,24 +196,20 @@ class Plan:
                 words[at + COUNTERS + JOB.index("head")] = -8 * at
         scratch = max([one.kernel.scratch for one in (*self.norms, *self.steps)], default=0)
         head = {name: 8 * at for name, at in begin.items()}
-        head |= {
-            "version": VERSION,
-            "tensors": count,
-            "groups": self.groups,
-            "scratch_bytes": -(-scratch // LINE) * LINE,
-        }
+        head |= {"version": VERSION, "tensors": count, "groups": self.groups}
         head |= {"norm_jobs": len(self.norms), "step_jobs": len(self.steps)}
+        head["scratch_bytes"] = -(-scratch // LINE) * LINE
         words[: len(HEAD)] = [head.get(name, 0) for name in HEAD]
         return words
 
     def _job(self, words: list[int], launch: Launch, unit: int, partials: int) -> tuple[list[int], int]:
-        """Append the rows of a launch; give its job, and how many partial sums there are up to it.
+        """Append the rows of a launch; return its job, and the number of partial sums after it.
 
         Args:
             words: all tables up to here.
-            launch: whose job it is.
-            unit: what numbers of elements each tensor begins at a multiple of.
-            partials: how many partial sums there were before it.
+            launch: the launch.
+            unit: each tensor begins at a multiple of so many elements.
+            partials: the number of partial sums before it.
         """
         rows, begin, end = list[int](), 0, 0
         squares = launch.kernel.work == "squares"
@@ -230,7 +230,7 @@ class Plan:
 
 
 def _append(words: list[int], table: Sequence[int]) -> int:
-    """Append a table from the beginning of a cache line, and give the number of its first word."""
+    """Append a table at the beginning of a cache line, and return the number of its first word."""
     words += [0] * (-len(words) % (LINE // 8))
     begin = len(words)
     words += table

@@ -1,8 +1,8 @@
-"""Gradients of which only some rows are not zero, as an embedding table has them."""
+"""Gradients with few rows that are not zero, as of an embedding table."""
 
 import sys
 from numbers import Integral
-from typing import Any
+from typing import Any, final
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
@@ -11,18 +11,19 @@ from rmsprop._core.options import FLOATS
 
 
 def is_masked(array: Any) -> bool:
-    """Whether it is a masked array; does not import `numpy.ma` to find out."""
+    """Whether it is a masked array, found without an import of `numpy.ma`."""
     # Another thread may be importing it: then it has no such class yet, and there is no such array.
     return isinstance(array, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
 
 
+@final
 class RowSparse:
-    r"""A gradient that is zero but for some rows.
+    """A gradient that is zero in all rows but a few.
 
-    It stands for the dense array :math:`G` of the given shape with
-    :math:`G_r = \sum_{k:\, \mathtt{indices}_k = r} \mathtt{values}_k`. The optimizer treats it exactly as that array:
-    untouched rows see a zero gradient, so their averages decay and their momentum goes on. The array is only made for a
-    variable whose rows do not lie one after the other in memory, as in Fortran order.
+    It is the dense array of the given shape whose row r is the sum of ``values[k]`` over all k with ``indices[k] ==
+    r``. The optimizer treats it exactly as that array: other rows see a zero gradient, so their averages decay and
+    their momentum goes on. The array is only made for a variable whose rows are not contiguous in memory, as in Fortran
+    order.
 
     Args:
         indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``, in any order; repeats are
@@ -81,9 +82,9 @@ class RowSparse:
         return self.values.dtype
 
     def coalesce(self) -> tuple[NDArray[numpy.int64], NDArray[Any]]:
-        """Give ascending row numbers without repeats, and the sum of the rows of each, in C order.
+        """Return ascending row numbers without repeats, and the sum of the rows of each, in C order.
 
-        Float16 and bfloat16 are summed in float32, which is also what they come back as.
+        Float16 and bfloat16 are summed in float32, and the sums are float32.
         """
         indices = self.indices.astype(numpy.int64, copy=False)
         wide = numpy.dtype(numpy.float32) if self.dtype.itemsize == 2 else self.dtype.newbyteorder("=")
@@ -93,11 +94,11 @@ class RowSparse:
         order = numpy.argsort(indices, kind="stable")
         indices = indices[order]
         first = numpy.flatnonzero(numpy.r_[True, indices[1:] != indices[:-1]])
-        # Both `values[order]` and `reduceat` keep the order of the axes in memory.
+        # `values[order]` and `reduceat` leave the axes in their order in memory.
         return indices[first], numpy.ascontiguousarray(numpy.add.reduceat(values[order], first, axis=0))
 
     def to_dense(self) -> NDArray[Any]:
-        """Give the array that this stands for; float32 for float16 and bfloat16 values, as repeats are summed."""
+        """Return the dense array; float32 for float16 and bfloat16 values, as repeats are summed."""
         rows, values = self.coalesce()
         dense = numpy.zeros(self.shape, values.dtype)
         dense[rows] = values

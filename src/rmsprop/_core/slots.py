@@ -1,26 +1,27 @@
-"""The state that the optimizer keeps for each variable: names, order, types and starting values.
+"""The state of each variable: names, order, types and starting values.
 
-A checkpoint holds ``<slot>/<variable name>`` for every slot that the options need, so two optimizers can exchange
-state exactly when they need the same slots for the same names and shapes.
+A checkpoint holds ``<slot>/<variable name>`` for every slot that the options need: two optimizers can exchange state if
+they need the same slots for the same names and shapes.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, final
 
 import numpy
 
 from rmsprop._core.options import Options
 
 
+@final
 class Slot(NamedTuple):
-    """One kind of state. `start` is the value at build, None for a copy of the variable."""
+    """One kind of state; `start` is the value at build, None for a copy of the variable."""
 
     name: str
     start: float | None
 
 
 def slots(options: Options) -> tuple[Slot, ...]:
-    """List the slots that `options` need, in the order in which tf_keras keeps them."""
+    """Return the slots that `options` need, in tf_keras's order."""
     found = [Slot("average", None)] if options.use_ema else []
     found.append(Slot("velocity", options.initial_velocity))
     if options.has_momentum:
@@ -31,16 +32,16 @@ def slots(options: Options) -> tuple[Slot, ...]:
 
 
 def slot_dtype(options: Options, variable: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Give the type in which a variable's state is kept."""
+    """Return the type of a variable's state."""
     if options.slot_dtype is None or options.slot_dtype == variable.name:
         return variable
     return numpy_dtype(options.slot_dtype)
 
 
 def numpy_dtype(name: str) -> numpy.dtype[Any]:
-    """Give NumPy's type of a name."""
+    """Return NumPy's type of a name."""
     if name == "bfloat16":
-        # The one type that NumPy needs a package for; whoever has no bfloat16 arrays never imports it.
+        # The one type that NumPy needs a package for, imported only for bfloat16 arrays.
         import ml_dtypes
 
         found: numpy.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
@@ -49,24 +50,19 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
 
 
 def key(slot: str, variable: str) -> str:
-    """Name one tensor of a checkpoint."""
+    """Return the name of a tensor in a checkpoint."""
     return f"{slot}/{variable}"
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """List what keeps a checkpoint from fitting, one line a tensor, from ``key -> (dtype name, shape)`` of both."""
-
-    def describe(entry: Any) -> str:
-        dtype, shape = entry
-        return f"{dtype} {list(shape)}"
-
-    lines = [f"{name} is missing, {describe(expected[name])} is needed" for name in _without(expected, found)]
-    lines += [f"{name} is not needed, the file holds {describe(found[name])}" for name in _without(found, expected)]
-    for name in expected:
-        if name in found and expected[name] != found[name]:
-            lines.append(f"{name} is {describe(found[name])}, {describe(expected[name])} is needed")
+    """Return the differences of a checkpoint, one line a tensor, from ``key -> (dtype name, shape)`` of both."""
+    shown = [{name: f"{dtype} {list(shape)}" for name, (dtype, shape) in one.items()} for one in (expected, found)]
+    needed, there = shown
+    lines = [f"{name} is missing, {text} is needed" for name, text in needed.items() if name not in there]
+    lines += [f"{name} is not needed, the file holds {text}" for name, text in there.items() if name not in needed]
+    lines += [
+        f"{name} is {there[name]}, {text} is needed"
+        for name, text in needed.items()
+        if name in there and expected[name] != found[name]
+    ]
     return lines
-
-
-def _without(these: Iterable[str], those: Mapping[str, Any]) -> list[str]:
-    return [name for name in these if name not in those]

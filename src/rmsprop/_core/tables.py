@@ -1,8 +1,8 @@
 """The columns of every table of a step, by name: the planner fills them, compiled and plain kernels read them.
 
-The tables of one step are one block of 64-bit words, its memory, which begins with the HEAD. The beginning of a table is
-a distance in bytes from the head, so that the block holds no address of its own and may be copied. A word is an int64,
-or a float64 in GROUP, scales, squares and partial sums.
+The tables of one step are one block of 64-bit words, its memory, which begins with the HEAD. The beginning of a table
+is a distance in bytes from the head, so that the block holds no address of its own and may be copied. A word is an
+int64, or a float64 in GROUP, scales, squares and partial sums.
 
 * HEAD: what the whole step has in common.
 * JOB: one for each launch; the one argument of its kernel. Its first three words are counters that threads share, each
@@ -49,8 +49,8 @@ GROUP: Final = (*(name for name in SCALARS if name != "clip_scale"), "norm", "li
 #: Values of GROUP's `norm`: no limit, a limit for the norm of each gradient, or for the norm of all together.
 NONE, OWN, JOINT = 0, 1, 2
 
-#: Values of HEAD's `given`: only squares are wanted, or squares and scales; or what is known before a step: nothing, the
-#: squares of all gradients, or the scales as well.
+#: Values of HEAD's `given`: only squares are wanted, or squares and scales; or what is known before a step: nothing,
+#: the squares of all gradients, or the scales as well.
 MEASURE, PREPARE, NOTHING, SQUARES, SCALES = -2, -1, 0, 1, 2
 
 #: Of these tables, and of the text within a compiled step.

@@ -1,11 +1,11 @@
-"""Versions of the frameworks: which front ends run on, and what is said where another one is found."""
+"""Versions of the frameworks that front ends run on, and the errors for others."""
 
 import re
 import sys
 from importlib import import_module
 from typing import Any, Final
 
-#: Package -> the oldest version that a front end runs on, as pyproject.toml has it, too, and the newest that was tried.
+#: Package -> the oldest version that a front end runs on, as in pyproject.toml, and the newest that was tried.
 TRIED: Final = {
     "numpy": ("2.0", "2.5.5"),
     "tensorflow": ("2.18.1", "2.21.0"),
@@ -18,7 +18,7 @@ TRIED: Final = {
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Give the whole numbers that a version begins with, to compare it by; none if it begins otherwise."""
+    """Return the whole numbers at the beginning of a version, for comparisons; () if it begins otherwise."""
     found = re.match(r"[\d.]*", version)
     return tuple(int(number) for number in found[0].split(".") if number) if found else ()
 
@@ -31,8 +31,7 @@ def check(front_end: str, *packages: str) -> None:
         packages: keys of `TRIED`.
 
     Raises:
-        ImportError: one is older than the oldest that the front end runs on, or has no version, like a folder of its
-            name on the path.
+        ImportError: one is too old, or has no version, like a folder of its name on the path.
     """
     for package in packages:
         module, oldest = import_module(package), TRIED[package][0]
@@ -47,7 +46,7 @@ def check(front_end: str, *packages: str) -> None:
 
 
 def lookup(front_end: str, package: str, module: str, name: str) -> Any:
-    """Give what a package does not promise to keep.
+    """Return a name of a package that is not part of its public interface.
 
     Raises:
         ImportError: this version of the package does not have it.
@@ -59,11 +58,11 @@ def lookup(front_end: str, package: str, module: str, name: str) -> Any:
 
 
 def gone(front_end: str, error: ImportError) -> str:
-    """Say that a package does not have what an import wanted of it; "" if that is not what the error is about."""
+    """Return the error text for a module or a name that a package does not have; "" if the error is another."""
     module = error.name or ""
     package = module.partition(".")[0]
     if package not in TRIED or not hasattr(sys.modules.get(package), "__version__"):
-        return ""  # another's, or one whose own import failed
+        return ""  # another package, or one whose own import failed
     if isinstance(error, ModuleNotFoundError):
         return _lost(front_end, package, module)
     name = re.match(r"cannot import name '(\w+)'", error.msg)

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line, however many calls of ours are between."""
+"""Warnings that point at the user's line, beyond all calls of this package."""
 
 import sys
 import warnings
@@ -7,7 +7,7 @@ from typing import Final
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
-#: What stands between a step of ours, or a decorated or overridden method, and the user who called for it.
+#: Modules between a step, or a decorated or overridden method, and the user's call.
 _WRAPPERS: Final = ("tensorflow.python.", "torch.", "jax.", "keras.", "tf_keras.")
 
 
@@ -17,7 +17,7 @@ def warn(message: str, category: type[Warning] = UserWarning, through: str | Non
     Args:
         message: the text.
         category: the warning's class.
-        through: the name of another package, which called this one and is as little the user's.
+        through: the name of another package that is not the user's, which called this one.
     """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and (

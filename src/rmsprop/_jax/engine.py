@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import get_abstract_mesh
 
-from rmsprop._core.fallback import told
+from rmsprop._core.fallback import warn_once as told
 from rmsprop._core.options import FLOATS
 from rmsprop._jax import traced
 from rmsprop._jax.array_options import ArrayOptions

@@ -149,7 +149,9 @@ class Variables:
             index = self._memory.get(_memory(variable))
         if index is None:
             is_array = isinstance(variable, numpy.ndarray)
-            shown = f"of shape {variable.shape} and type {variable.dtype}" if is_array else f"that is a {_type(variable)}"
+            shown = (
+                f"of shape {variable.shape} and type {variable.dtype}" if is_array else f"that is a {_type(variable)}"
+            )
             raise ValueError(
                 f"a variable {shown} is not among those the optimizer was built for "
                 f"({', '.join(self.names)}): pass all variables to build() first, and change arrays in place "

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from rmsprop._core.fallback import told
+from rmsprop._core.fallback import warn_once as told
 from rmsprop._core.options import FLOATS, Options
 from rmsprop._core.switches import against_native
 from rmsprop._tensorflow import traced

@@ -1,7 +1,7 @@
 """Learning-rate schedules: Keras 2's six, as pure functions of the step, for every framework's kind of step.
 
-A schedule is an immutable description; calling it with a step gives the learning rate of that step. What comes back
-follows what goes in:
+A schedule is an immutable description; a call with a step returns the learning rate of that step. The type of the
+result follows that of the step:
 
 =====================================  ===========================================================
 step                                   learning rate
@@ -13,8 +13,8 @@ TensorFlow tensor or variable          float32 (float64 for a float64 step), eag
 torch tensor                           float32 (float64 for a float64 step), on the step's device
 =====================================  ===========================================================
 
-Arrays are taken element by element. In float32, steps above 2**24 are rounded to the next number that float32 holds.
-The module imports NumPy and no framework: it knows a framework's step because somebody else imported the framework.
+Arrays are evaluated element by element. In float32, steps above 2**24 are rounded to the next float32. The module
+imports NumPy and no framework: a step can only be a framework's if the user has imported it.
 
 >>> from rmsprop import schedules
 >>> schedule = schedules.PiecewiseConstantDecay([30, 60], [0.1, 0.01, 0.001])
@@ -30,13 +30,6 @@ from rmsprop.schedules.cosine import CosineDecay, CosineDecayRestarts
 from rmsprop.schedules.decay import ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay
 
 __all__ = [
-    "CosineDecay",
-    "CosineDecayRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LearningRateSchedule",
-    "PiecewiseConstantDecay",
-    "PolynomialDecay",
-    "deserialize",
-    "serialize",
-]
+    "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "LearningRateSchedule",
+    "PiecewiseConstantDecay", "PolynomialDecay", "deserialize", "serialize",
+]  # fmt: skip

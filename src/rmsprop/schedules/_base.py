@@ -1,10 +1,12 @@
-"""What every schedule is: a callable with a config, which also gives it its equality, its hash and its repr."""
+"""The base of all schedules: a callable with a config, from which its equality, its hash and its repr follow."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Self
 
+from rmsprop._core.options import call_repr
 from rmsprop.schedules._check import ARGUMENTS
 from rmsprop.schedules._namespace import Namespace, resolve
 
@@ -68,8 +70,9 @@ class LearningRateSchedule(ABC):
         return hash((type(self), _frozen(self.get_config())))
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
+        parameters = inspect.signature(type(self)).parameters.values()
+        defaults = {parameter.name: parameter.default for parameter in parameters}
+        return call_repr(type(self).__name__, self.get_config(), defaults)
 
 
 class Formula(LearningRateSchedule):
@@ -89,7 +92,7 @@ class Formula(LearningRateSchedule):
 
         Args:
             step: Steps done before this one, from 0 on: a number, or a NumPy, JAX, TensorFlow or torch array of any
-                shape, which is taken element by element.
+                shape.
 
         Returns:
             The learning rate in the shape of `step`: a Python float for a Python number, float64 for NumPy, float32

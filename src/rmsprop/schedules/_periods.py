@@ -1,8 +1,8 @@
-"""How many periods lie before a step, right at the very step where a period ends, under every compiler.
+"""The number of periods before a step, exact at the step where a period ends, under every compiler.
 
-XLA and TensorFlow's graph rewriter turn a division by a constant into a multiplication with its reciprocal, which
-puts 5 / 5 or 41 / 41 a hair below a whole number: ``floor`` alone would end such a period one step late. So the
-quotient is only a first guess, and products, which nobody rewrites, decide.
+XLA and TensorFlow's graph rewriter turn a division by a constant into a multiplication with its reciprocal, so that
+5 / 5 or 41 / 41 is a little below a whole number: ``floor`` alone would end such a period one step late. The quotient
+is only a first guess; products, which no compiler rewrites, decide.
 """
 
 import math
@@ -31,9 +31,9 @@ def equal(xp: Namespace, x: Any, length: float) -> tuple[Any, Any]:
 def growing(xp: Namespace, x: Any, length: float, factor: float) -> tuple[Any, Any]:
     """Return the whole periods before `x` and the fraction of the running one, each `factor` times the one before.
 
-    Period i starts at ``length * (factor**i - 1) / (factor - 1)``. A start counts as reached when rounding alone could
-    keep a step from it. Periods with ``factor < 1`` come to an end at ``length / (1 - factor)``; from there on the
-    answer is the end of a period, (0, 1).
+    Period i starts at ``length * (factor**i - 1) / (factor - 1)``. A start is reached if the step is below it by no more
+    than rounding. Periods with ``factor < 1`` end at ``length / (1 - factor)``; from there on the result is the end of
+    a period, (0, 1).
     """
 
     def start(i: Any) -> Any:

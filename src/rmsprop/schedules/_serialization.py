@@ -10,14 +10,9 @@ from rmsprop.schedules.decay import ExponentialDecay, InverseTimeDecay, Piecewis
 _KNOWN: dict[str, type[LearningRateSchedule]] = {
     schedule.__name__: schedule
     for schedule in (
-        CosineDecay,
-        CosineDecayRestarts,
-        ExponentialDecay,
-        InverseTimeDecay,
-        PiecewiseConstantDecay,
-        PolynomialDecay,
+        CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
     )
-}
+}  # fmt: skip
 
 
 def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
@@ -47,12 +42,12 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(
     config: Mapping[str, Any], custom_objects: Mapping[str, type[LearningRateSchedule]] | None = None
 ) -> LearningRateSchedule:
-    """Build a schedule from what :func:`serialize` returned, or tf_keras's function of that name.
+    """Build a schedule from the result of :func:`serialize`, or of tf_keras's function of that name.
 
     Args:
         config: A dictionary with the entries ``"class_name"`` and ``"config"``; tf_keras's ``"registered_name"`` is
             looked up too, other entries are not needed.
-        custom_objects: Your own classes by name. A name given here goes before a schedule of ours.
+        custom_objects: Your own classes by name, which come before the schedules here.
 
     Returns:
         The schedule.
@@ -64,7 +59,7 @@ def deserialize(
 
     Example:
         >>> deserialize({"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [9], "values": [0.1, 0.01]}})
-        PiecewiseConstantDecay(boundaries=[9], values=[0.1, 0.01], name=None)
+        PiecewiseConstantDecay(boundaries=[9], values=[0.1, 0.01])
 
     Source:
         ``tf.keras.optimizers.schedules.deserialize`` in the Keras 2 documentation.
@@ -91,7 +86,7 @@ def deserialize(
 
 
 def check_config(config: Any) -> None:
-    """Check that a schedule's config has the entries that it must have, and that they are of their types.
+    """Check the entries of a schedule's config, and their types.
 
     Raises:
         TypeError: If `config` or an entry of it is of a wrong type.

@@ -31,7 +31,7 @@ class CosineDecay(Formula):
         initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
         decay_steps: Steps of the cosine; a number greater than 0.
         alpha: What is left at the end, as a fraction of the learning rate from which the cosine falls; a finite number.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
         warmup_target: Learning rate at the end of the warm-up; a number, 0 or greater, also one below
             `initial_learning_rate`. None: no warm-up, whatever `warmup_steps` says.
         warmup_steps: Steps of the warm-up; a number, 0 or greater. 0 starts the cosine at once, from `warmup_target`.
@@ -94,7 +94,7 @@ class CosineDecayRestarts(Formula):
         t_mul: How many times longer each period is than the one before; a number greater than 0.
         m_mul: How many times higher each period starts than the one before; a finite number.
         alpha: What is left at a period's end, as a fraction of `initial_learning_rate`; a finite number.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
 
     Returns:
         A schedule: call it with a step, see :meth:`__call__`.

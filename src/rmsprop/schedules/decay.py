@@ -23,7 +23,7 @@ class ExponentialDecay(Formula):
         decay_steps: Steps in which the learning rate is multiplied by `decay_rate` once; a number greater than 0.
         decay_rate: The factor; a finite number, above 1 for a growing learning rate.
         staircase: Whether the learning rate changes in stairs.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
 
     Returns:
         A schedule: call it with a step, see :meth:`__call__`.
@@ -64,7 +64,7 @@ class PiecewiseConstantDecay(Formula):
     Args:
         boundaries: The last step of each value but the last; numbers, strictly increasing. Kept as a tuple.
         values: The learning rates, one more than there are boundaries; numbers, 0 or greater. Kept as a tuple.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
 
     Returns:
         A schedule: call it with a step, see :meth:`__call__`.
@@ -121,7 +121,7 @@ class PolynomialDecay(Formula):
         end_learning_rate: Learning rate at the end; a number, 0 or greater.
         power: Exponent of the polynomial, 1 for a straight line; a finite number.
         cycle: Whether to start again behind each multiple of `decay_steps`.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
 
     Returns:
         A schedule: call it with a step, see :meth:`__call__`.
@@ -172,7 +172,7 @@ class InverseTimeDecay(Formula):
         decay_steps: Steps that count as one unit of time; a number greater than 0.
         decay_rate: How much the divisor grows per unit of time; a finite number.
         staircase: Whether the learning rate changes in stairs.
-        name: A label that Keras carries along; it changes no value.
+        name: A label for Keras; it changes no value.
 
     Returns:
         A schedule: call it with a step, see :meth:`__call__`.

@@ -1,7 +1,7 @@
 """The kernel of a step: load, `rmsprop._core.rule.update`, store.
 
-A kernel is made for one `rmsprop._core.plan.Kernel`: its slots and scalars, how numbers are stored, and where results go
-are constants of it. No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
+A kernel is made for one `rmsprop._core.plan.Kernel`: its slots and scalars, how numbers are stored, and where results
+go are its constants. No fast-math and no fused multiply-add: Numba leaves the IEEE operations as the rule writes them.
 """
 
 import math
