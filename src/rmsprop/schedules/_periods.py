@@ -31,9 +31,9 @@ def equal(xp: Namespace, x: Any, length: float) -> tuple[Any, Any]:
 def growing(xp: Namespace, x: Any, length: float, factor: float) -> tuple[Any, Any]:
     """Return the whole periods before `x` and the fraction of the running one, each `factor` times the one before.
 
-    Period i starts at ``length * (factor**i - 1) / (factor - 1)``. A start is reached if the step is below it by no more
-    than rounding. Periods with ``factor < 1`` end at ``length / (1 - factor)``; from there on the result is the end of
-    a period, (0, 1).
+    Period i starts at ``length * (factor**i - 1) / (factor - 1)``. A start is reached if the step is below it only by
+    rounding. Periods with ``factor < 1`` end at ``length / (1 - factor)``; from there on the result is the end of a
+    period, (0, 1).
     """
 
     def start(i: Any) -> Any:

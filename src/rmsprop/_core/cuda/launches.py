@@ -1,12 +1,12 @@
-"""The launches on CUDA memory: those that the planner finds, after small ones for norms and switches.
+"""The launches on CUDA memory: the planner's, after small ones for norms and switches.
 
-A `Launches` is made once for a pattern of tensors and used for every step that has it. Nothing of it waits for the
-device or reads from it. On CPU tensors the same runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set
-before Triton was imported.
+A `Launches` is made once for a pattern of tensors and used for every step with that pattern. It never waits for the
+device or reads from it. On CPU tensors it runs under Triton's interpreter, if ``TRITON_INTERPRET=1`` was set before
+Triton was imported.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy
 import torch
@@ -34,19 +34,20 @@ _Work = tuple[Any, int, tuple[Any, ...], dict[str, Any]]
 
 
 def count_launches(tensors: Sequence[plan.Tensor]) -> int:
-    """Count the kernels that `Launches.run` launches: to prepare, to sum, fold and clip where a norm does, to step."""
+    """Return the number of launches of `Launches.run`: prepare, for norms sum, fold and clip, and step."""
     norms = len(plan.norm_launches(tensors)) + 2 if any(one.clips for one in tensors) else 0
     return 1 + norms + len(plan.step_launches(tensors))
 
 
+@final
 class Launches:
-    """Everything that a step of some tensors launches.
+    """All launches of a step.
 
     Args:
-        tensors: what is stepped.
+        tensors: the tensors of the step.
         up: for each, whether to go up; then "clip_scale" is on, which is -1 unless a norm clips as well.
         groups: rows of the group table.
-        device: where they are.
+        device: of the tensors.
 
     Attributes:
         squares: the sum of each gradient's squares, float64, of the last step or of `sum_squares`.
@@ -67,7 +68,7 @@ class Launches:
             self._members, self._norms = (self._there(table) for table in _norm_tables(tensors))
 
     def _step_launches(self, tensors: Sequence[plan.Tensor]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
-        """Give for each launch its chunk table, compile-time arguments, and whether gradients are scaled."""
+        """Return for each launch its chunk table, compile-time arguments, and whether gradients are scaled."""
         found = []
         for kernel, places in plan.step_launches(tensors):
             flags = [name in kernel.on for name in FLAGS]
@@ -79,7 +80,10 @@ class Launches:
     def _norm_launches(
         self, tensors: Sequence[plan.Tensor]
     ) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
-        """Do so for the norms, which write to parts of one array; the last says where each tensor's numbers are."""
+        """Return for each launch of norms its chunk table, its part of the partial sums, its type and alignment.
+
+        With the partial sums of all, and for each tensor its first partial sum and their number.
+        """
         ranges = numpy.zeros((len(tensors), 2), numpy.int32)
         tables, begin = [], 0
         for kernel, places in plan.norm_launches(tensors):
@@ -93,7 +97,7 @@ class Launches:
         return sums, partials, self._there(ranges)
 
     def _there(self, table: NDArray[Any]) -> Tensor:
-        """Bring a table to the device that stays as it is."""
+        """Copy a table that never changes to the device."""
         return torch.from_numpy(table).to(self._device)
 
     def run(
@@ -114,7 +118,7 @@ class Launches:
             groups: the group table.
             rates: for groups whose learning rate is a tensor, the group and the tensor.
             iterations: int64 tensor without axes, counted up.
-            grad_scale: what the loss was multiplied by, a tensor of one float; None without.
+            grad_scale: the factor of the loss, a tensor of one float; None without.
             found_inf: a tensor of one float, not zero to skip the step; None never skips.
             squares: sums of squares to use instead of the gradients' own.
             begin: called when all is compiled, before anything is launched.
@@ -138,7 +142,7 @@ class Launches:
         self._launch(work, begin)
 
     def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:
-        """Sum the squares of each gradient that a norm scales, 0 for others; the next call uses the result again."""
+        """Sum the squares of each gradient that a norm scales, 0 for others; the next call overwrites the result."""
         tensor_table, _ = self._tables.send(tensors, None)
         if grad_scale is not None:
             self._inverse.copy_(grad_scale.reshape(1).double().reciprocal())
@@ -157,7 +161,7 @@ class Launches:
     def _launch(self, work: Sequence[_Work], begin: Callable[[], None] | None = None) -> None:
         variant = tuple(tuple(argument is None for argument in arguments) for _, _, arguments, _ in work)
         if self._device.type == "cuda" and variant not in self._compiled:
-            # Before anything is written: compiling takes seconds in which a user may well press Ctrl-C.
+            # Before anything is written: compiling takes seconds, which Ctrl-C may interrupt.
             for kernel, programs, arguments, options in work:
                 kernel.warmup(*arguments, grid=(programs,), **options)
             self._compiled.add(variant)
@@ -168,7 +172,7 @@ class Launches:
 
 
 def _norm_tables(tensors: Sequence[plan.Tensor]) -> tuple[NDArray[numpy.int32], NDArray[numpy.int32]]:
-    """List which tensors each norm is made of; see `rmsprop._core.cuda.norms.clip`."""
+    """Return the tensors of each norm as tables for `rmsprop._core.cuda.norms.clip`."""
     norms = [([place], 0) for place, one in enumerate(tensors) if one.clips and not one.joint]
     together = [place for place, one in enumerate(tensors) if one.clips and one.joint]
     if together:

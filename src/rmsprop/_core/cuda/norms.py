@@ -1,8 +1,8 @@
-"""What precedes the update on CUDA memory: the norms, in the order that the specification defines, and switches.
+"""The launches before the update on CUDA memory: norms, in the order that the specification defines, and switches.
 
 `square_sums` sums the squares of each chunk of a gradient, `fold` each gradient's chunks, `clip` turns the sums into
-what gradients are multiplied by, and `prepare` decides what the host must not be asked for: whether this step is
-skipped, and whether averages replace variables. All results stay on the device.
+the factors of gradients, and `prepare` decides without the host whether this step is skipped, and whether averages
+replace variables. All results stay on the device.
 """
 
 import triton
@@ -25,7 +25,7 @@ GROUP = tl.constexpr(tables.GROUP_WIDTH)
 
 @triton.jit
 def _halve(lanes, WIDTH: tl.constexpr):
-    """Add the upper half of the lanes to the lower; two numbers have one sum, whatever order `tl.sum` takes."""
+    """Add the upper half of the lanes to the lower; two numbers have one sum in any order of `tl.sum`."""
     return tl.sum(tl.reshape(lanes, (2, WIDTH)), axis=0)
 
 
@@ -78,7 +78,7 @@ def fold(partials, ranges, squares):
     """Add up the chunks of one tensor a program, in their order.
 
     Args:
-        partials: what `square_sums` wrote for all tensors.
+        partials: the results of `square_sums` for all tensors.
         ranges: for each tensor its first number among them and how many it has, int32.
         squares: a float64 number a tensor, written.
     """
@@ -114,7 +114,7 @@ def clip(squares, members, norms, tensors, groups, scales):
             number = tl.load(first + begin + k, mask=there, other=0)
             total += tl.load(squares + number, mask=there, other=0.0)
     root = tl.sqrt(total)
-    # Infinite or not a number, a global norm leaves nothing of any gradient; a gradient's own concerns itself.
+    # A global norm that is infinite or not a number makes every gradient NaN; a gradient's own norm does not.
     ruined = (tl.load(norm + 2) != 0) & (root - root != 0.0)
     for k in range(count):
         number = tl.load(first + k).to(tl.int64)
@@ -131,11 +131,11 @@ def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, in
     Args:
         iterations: steps done, int64; one more afterwards, unless the step is skipped.
         found_inf: not zero where gradients are not finite and the step is skipped; None without.
-        grad_scale: what the loss, and so the gradients, were multiplied by; None without.
+        grad_scale: the factor of the loss, and so of the gradients; None without.
         groups: the group table.
         group_count: its rows.
         switches: written: whether to step, and for each group whether the averages replace the variables, int32.
-        inverse: written unless there is no `grad_scale`: one over that, taken in float64, as `GradScaler` does.
+        inverse: written if there is a `grad_scale`: one over it, computed in float64, as by `GradScaler`.
     """
     done = tl.load(iterations)
     go = tl.cast(1, tl.int32)

@@ -1,9 +1,9 @@
 """The update on CUDA memory: load, `rmsprop._core.rule.update`, store, over the chunks of many tensors in one launch.
 
-A launch serves one BUCKET: tensors that share storage types and the set of options that are on. A program takes a
-chunk: the chunk table says which tensor and which part of it, the tensor table where its operands are, the group table
-which numbers its options have. Nothing that may differ from step to step is an argument of the launch, so a schedule, a
-skipped step or the replay of a CUDA graph needs no host.
+A launch serves tensors with the same storage types and the same options on. A program does one chunk: the chunk table
+has the chunk's tensor and its part of it, the tensor table the addresses of operands, the group table the numbers of
+the options. Nothing that may differ from step to step is an argument of the launch, so a schedule, a skipped step or
+the replay of a CUDA graph needs no host.
 
 Arithmetic is IEEE: correctly rounded division and square root, no fused multiply-add (`enable_fp_fusion=False` at every
 launch), so the bits are those of the CPU kernels.
@@ -46,10 +46,10 @@ _update = triton.jit(rule.bind(sqrt=_sqrt, divide=_divide, select=_select, tl=tl
 
 @triton.jit
 def pointer(address, start, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
-    """Make a pointer to element `start` from the address of an array; if aligned, to 16 bytes, `start` keeps that."""
+    """Make a pointer to element `start` of the array at an address; with ALIGNED, to a multiple of 16 bytes."""
     found = address.to(tl.pointer_type(DTYPE)) + start
     if ALIGNED:
-        # Without this the compiler must take an address from a table for any, and loads number by number.
+        # Without this the compiler knows nothing of an address from a table, and loads number by number.
         found = tl.multiple_of(found, 16)
     return found
 
@@ -71,7 +71,7 @@ def _narrow(value, DTYPE: tl.constexpr):
 
 @triton.jit
 def widen_gradient(gradient, inverse):
-    """Give a stored gradient as float32 or float64, the loss scale taken out as `GradScaler.unscale_` does it."""
+    """Return a stored gradient as float32 or float64, divided by the loss scale as by `GradScaler.unscale_`."""
     if gradient.dtype.primitive_bitwidth == 16:
         gradient = gradient.to(tl.float32)
     if inverse is not None:
@@ -121,14 +121,14 @@ def step(
     """Do one chunk a program; the tables are described in `rmsprop._core.cuda.tables`.
 
     Args:
-        chunks: the bucket's chunk table.
+        chunks: the launch's chunk table.
         tensors: the tensor table.
         groups: the group table.
-        scales: what each tensor's gradient is multiplied by, float64; None unless a norm clips.
+        scales: the factor of each tensor's gradient, float64; None unless a norm clips.
         switches: whether to step at all, then for each group whether the averages replace the variables: int32.
         inverse: one over the loss scale, float32; None without.
         GRADIENT, VARIABLE, SLOTS, COMPUTE: how numbers are stored, and what they are computed in.
-        ALIGNED: whether all arrays of the bucket begin at a multiple of 16 bytes.
+        ALIGNED: whether all arrays of the launch begin at a multiple of 16 bytes.
         CLIP_SCALE, CLIP_VALUE, WEIGHT_DECAY, MOMENTUM, CENTERED, AVERAGE, OVERWRITE: which options are on.
     """
     if tl.load(switches) != 0:

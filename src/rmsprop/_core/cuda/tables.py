@@ -1,6 +1,6 @@
-"""The tables of the CUDA kernels: what their columns are, and how a step's tables reach the device.
+"""The tables of the CUDA kernels: their columns, and how a step's tables reach the device.
 
-* A CHUNK table has a row a program: the number of a tensor, and which chunk of that tensor; int32.
+* A CHUNK table has a row a program: the number of a tensor, and the number of a chunk of that tensor; int32.
 * The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient,
   variable, velocity, momentum, average_gradient and average (0 where the slot is off), and of the gradient in row-major
   order.
@@ -9,15 +9,15 @@
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, final
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Numbers of a chunk of the update, and of a block, which a program loads at once. Enough chunks for the processors to
-#: share evenly; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
+#: Numbers of a chunk of the update, and of a block, which a program loads at once. Chunks are small enough for an even
+#: share of each processor; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
 STEP_CHUNK: Final = 4096
 STEP_BLOCK: Final = 1024
 STEP_WARPS: Final = 4
@@ -33,25 +33,26 @@ GROUP_COLUMNS: Final = (
 )  # fmt: skip
 GROUP_WIDTH: Final = len(GROUP_COLUMNS)
 
-#: Steps of one pattern of tensors that CUDA graphs can capture without one outside in between.
+#: Steps of one pattern of tensors that CUDA graphs can capture without a step outside of graphs between them.
 _SPARE: Final = 4
 
 Integers = NDArray[numpy.int64]
 Doubles = NDArray[numpy.float64]
 
 
+@final
 class Tables:
     """The tensor and the group table on a device, sent there in one copy, and only when they changed.
 
-    Eagerly, pinned memory comes from torch's allocator, which does not hand it out again before the copy from it is
-    done, and nothing waits for the copy. While a CUDA graph is captured nothing may be allocated or used again like
-    that: what is sent then has memory of its own, pinned and on the device, allocated beforehand and kept as long as
-    this object, because every replay copies again.
+    Outside of CUDA graphs, pinned memory is from torch's allocator, which does not reuse it before the copy from it is
+    done, and nothing waits for the copy. While a graph is captured nothing may be allocated or reused: each captured
+    step has memory of its own, pinned and on the device, allocated beforehand and held until the end of this object,
+    because every replay copies again.
 
     Args:
         tensors: rows of the tensor table.
         groups: rows of the group table.
-        device: where they are needed.
+        device: the device.
     """
 
     def __init__(self, tensors: int, groups: int, device: torch.device) -> None:
@@ -66,9 +67,9 @@ class Tables:
         self._captured: dict[bytes, tuple[Tensor, Tensor]] = {}
 
     def send(self, tensors: Integers, groups: Doubles | None) -> tuple[Tensor, Tensor]:
-        """Bring both tables to the device, in the order of the current stream, and give them there.
+        """Copy both tables to the device, in the order of the current stream, and return them there.
 
-        Without groups, they are those of the last call.
+        Without groups, the group table is that of the last call.
         """
         here = self._here
         here[: tensors.size] = tensors.reshape(-1)
@@ -84,7 +85,7 @@ class Tables:
         while len(self._spare) < _SPARE:
             self._spare.append((self._pinned(), torch.empty_like(self._there)))
         if self._sent is None or not numpy.array_equal(self._here, self._sent):
-            # Forgotten first: an interrupt on the way must not leave a table there that nobody knows of.
+            # Forgotten first: after an interrupt the next step sends the tables again.
             sent, self._sent = self._here.copy(), None
             staged = self._pinned()
             staged.numpy()[:] = sent
@@ -99,7 +100,7 @@ class Tables:
                 raise RuntimeError(
                     f"{_SPARE} different steps were captured in CUDA graphs: do one outside before the next"
                 )
-            self._spare[-1][0].numpy()[:] = self._here  # before it is known by what it holds
+            self._spare[-1][0].numpy()[:] = self._here  # before it is found by its contents
             self._captured[key] = self._spare.pop()
         staged, there = self._captured[key]
         return there.copy_(staged, non_blocking=True)
@@ -110,7 +111,7 @@ class Tables:
 
 
 def chunk_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:
-    """List the chunks of tensors, each given by its number and its size."""
+    """Return the chunk table of tensors, each given by its number and its size."""
     rows = [numpy.empty((0, 2), numpy.int32)]
     for number, size in sizes:
         parts = numpy.arange(-(-size // length), dtype=numpy.int32)

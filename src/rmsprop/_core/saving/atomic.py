@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, in the place of an older one and with its rights."""
+"""Write a file whole or not at all, in the place of an older one and with its rights."""
 
 import contextlib
 import errno
@@ -12,28 +12,33 @@ from typing import Final
 
 _DRAFT: Final = ".draft"
 
-#: How much of a target's name its draft has, in bytes: no file system's longest name is as short as both.
+#: How much of a target's name its draft has, in bytes: the longest name of every file system has room for both.
 _KEPT: Final = 100
 
-#: Seconds after which a draft is nobody's work any more.
+#: Seconds after which a draft is abandoned.
 _OLD: Final = 3600
 
 
 def replace(path: str | os.PathLike[str], data: bytes) -> None:
-    """Let a file hold `data`, in one move: nobody ever finds a part of it.
+    """Write `data` to a file in one move: no reader ever finds a part of it.
 
     A link stays, and its target is replaced. The mode of an older file stays, and its owner as far as that is allowed.
 
     Raises:
-        OSError: the folder is missing or cannot be written, or there is something else than a regular file.
+        OSError: the folder is missing or cannot be written, or the path is not that of a regular file.
     """
+
+    def for_us_alone(path: str, flags: int) -> int:
+        # Nobody else may read it: it has the rights of the older file before its contents.
+        return os.open(path, flags, 0o600)
+
     target = Path(os.path.realpath(path))
     old = _older(target)
     with _names_of(target.parent) as flush_names:
         _sweep(target)
         draft = target.with_name(f"{_beginning(target)}{os.urandom(8).hex()}{_DRAFT}")
         try:
-            with open(draft, "xb", opener=None if old is None else _for_us_alone) as file:
+            with open(draft, "xb", opener=None if old is None else for_us_alone) as file:
                 if old is not None:
                     _take_rights(file.fileno(), old)
                 file.write(data)
@@ -46,7 +51,7 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _older(target: Path) -> os.stat_result | None:
-    """Look at what is to be replaced, if there is something, and refuse what is no regular file."""
+    """Return the status of an older file, if there is one, and refuse what is no regular file."""
     try:
         found = os.stat(target)
     except FileNotFoundError:
@@ -58,13 +63,8 @@ def _older(target: Path) -> os.stat_result | None:
     return found
 
 
-def _for_us_alone(path: str, flags: int) -> int:
-    """Open a new file that nobody else may read: it has the rights of the older one before its contents."""
-    return os.open(path, flags, 0o600)
-
-
 def _take_rights(handle: int, old: os.stat_result) -> None:
-    """Give a new file the mode of the old one, and its owner and group as far as that is allowed."""
+    """Copy the mode of the old file to the new one, and its owner and group as far as that is allowed."""
     if os.name != "posix":
         return
     mode, mine = stat.S_IMODE(old.st_mode), os.fstat(handle)
@@ -74,7 +74,7 @@ def _take_rights(handle: int, old: os.stat_result) -> None:
                 os.fchown(handle, owner, old.st_gid)
                 break
         else:
-            # What was meant for the old group is not for another one.
+            # The rights of the old group are not those of another one.
             mode &= ~stat.S_IRWXG
     if stat.S_IMODE(os.fstat(handle).st_mode) != mode:
         os.fchmod(handle, mode)
@@ -82,9 +82,9 @@ def _take_rights(handle: int, old: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def _names_of(folder: Path) -> Iterator[Callable[[], None]]:
-    """Open a folder, and give a function that waits until its list of names is on the disk.
+    """Open a folder, and yield a function that waits until its list of names is on the disk.
 
-    Who may write to the folder but not read it goes without, and so does Windows, which cannot open one.
+    It waits for nothing if the folder cannot be read, and on Windows, which cannot open one.
     """
     handle = None
     if os.name == "posix":
@@ -108,7 +108,7 @@ def _names_of(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def _beginning(target: Path) -> str:
-    """Give what the names of the target's drafts begin with."""
+    """Return the beginning of the names of the target's drafts."""
     name = target.name
     while len(os.fsencode(name)) > _KEPT:
         name = name[:-1]
@@ -116,7 +116,7 @@ def _beginning(target: Path) -> str:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed processes left of saving to this target."""
+    """Remove the drafts of this target that killed processes left."""
     draft = re.compile(f"{re.escape(_beginning(target))}[0-9a-f]{{16}}{re.escape(_DRAFT)}")
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:

@@ -1,8 +1,8 @@
 """Checkpoint files in the safetensors format: every front end writes and reads the same, whole or not at all.
 
 Tensors are called ``<slot>/<variable>``. The header's texts hold the number of steps, the groups of variables with
-their names, options and learning rate, and the front end that wrote them, under names that begin with ``rmsprop.``;
-and whatever the user adds. Any program that reads safetensors reads these files.
+their names, options and learning rate, and the front end that wrote them, under names that begin with ``rmsprop.``; and
+the texts of the user. Any program that reads safetensors reads these files.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from io import BufferedReader
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, final
 
 import numpy
 from numpy.typing import NDArray
@@ -25,25 +25,14 @@ from rmsprop._core.saving.matching import Group, SavedGroup
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
-_OURS = "rmsprop."
-_FORMAT = "1"
+_OURS: Final = "rmsprop."
+_FORMAT: Final = "1"
 
 #: How many differences an error lists.
-_SHOWN = 50
+_SHOWN: Final = 50
 
 
-class Described(Protocol):
-    """A tensor as far as a file must fit it: an array, or only its description."""
-
-    @property
-    def dtype(self) -> Any:
-        """NumPy's type of its numbers."""
-
-    @property
-    def shape(self) -> Any:
-        """Its lengths."""
-
-
+@final
 class Needed(NamedTuple):
     """The description of a tensor that is to be read."""
 
@@ -51,8 +40,9 @@ class Needed(NamedTuple):
     shape: tuple[int, ...]
 
 
+@final
 class Found(NamedTuple):
-    """What `read` found.
+    """The result of `read`.
 
     Attributes:
         tensors: array by the reader's key, ``<slot>/<variable>``.
@@ -75,10 +65,10 @@ def write(
     iterations: int,
     metadata: Mapping[str, str] | None,
 ) -> None:
-    """Write a checkpoint; whoever reads `path`, even after a crash, finds the old file or the new one.
+    """Write a checkpoint; a reader of `path`, even after a crash, finds the old file or the new one.
 
     Raises:
-        OSError: the folder is missing or cannot be written, or there is something else than a file.
+        OSError: the folder is missing or cannot be written, or `path` is not a regular file.
         TypeError: `metadata` is no mapping, or holds something else than strings.
         ValueError: it uses a name of ours, is too long, or cannot be written as UTF-8.
     """
@@ -86,18 +76,6 @@ def write(
     from safetensors.numpy import save
 
     metadata = {} if metadata is None else metadata
-    _check_metadata(metadata)
-    texts = _texts(front_end, groups, iterations)
-    # safetensors takes the bytes as they lie in memory, so what lies otherwise is copied first.
-    ordered = {name: numpy.asarray(array, order="C") for name, array in tensors.items()}
-    try:
-        data = save(ordered, metadata={_OURS + name: text for name, text in texts.items()} | dict(metadata))
-    except (SafetensorError, UnicodeError) as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be written with these names and metadata: {error}") from error
-    atomic.replace(path, data)
-
-
-def _check_metadata(metadata: Mapping[str, str]) -> None:
     if not isinstance(metadata, Mapping):
         raise TypeError(f"metadata={metadata!r} is no mapping of names to texts")
     for name, text in metadata.items():
@@ -105,20 +83,27 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             raise TypeError(f"metadata has {name!r}: {text!r}, which are not both strings")
         if name.startswith(_OURS):
             raise ValueError(f"metadata has the name {name!r}: names that begin with {_OURS!r} are taken")
+    # safetensors writes the bytes in the order of memory, so any array not in C order is copied first.
+    ordered = {name: numpy.asarray(array, order="C") for name, array in tensors.items()}
+    try:
+        data = save(ordered, metadata=_texts(front_end, groups, iterations) | dict(metadata))
+    except (SafetensorError, UnicodeError) as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be written with these names and metadata: {error}") from error
+    atomic.replace(path, data)
 
 
 def _texts(front_end: str, groups: Sequence[Group], iterations: int) -> dict[str, str]:
-    """Give the header's texts. A version that knows of no groups reads the config of the first."""
+    """Return our texts of a header. A version without groups reads the config of the first."""
     from rmsprop import __version__
 
     configs = [_config(group.options) | ({"maximize": True} if group.maximize else {}) for group in groups]
     saved = [{"names": [*group.names], "config": config} for group, config in zip(groups, configs, strict=True)]
     return {
-        "format": _FORMAT,
-        "iterations": str(iterations),
-        "config": json.dumps(configs[0]),
-        "groups": json.dumps(saved),
-        "writer": json.dumps({"front_end": front_end, "version": __version__}),
+        f"{_OURS}format": _FORMAT,
+        f"{_OURS}iterations": str(iterations),
+        f"{_OURS}config": json.dumps(configs[0]),
+        f"{_OURS}groups": json.dumps(saved),
+        f"{_OURS}writer": json.dumps({"front_end": front_end, "version": __version__}),
     }
 
 
@@ -135,19 +120,19 @@ def _config(options: Options) -> dict[str, Any]:
 def read(
     path: PathLike,
     groups: Sequence[Group],
-    needed: Mapping[str, Described],
+    needed: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
     *,
     most: int | None = None,
 ) -> Found:
     """Read the tensors that are `needed`, after checking that the file holds them and no other state.
 
-    What a later version adds to the texts under names of ours is passed over; an incompatible one has another format.
+    Texts of a later version under names of ours are ignored; an incompatible file has another format.
 
     Args:
         path: the file.
         groups: the reader's variables, in order, and their options.
-        needed: what is to be read, by ``<slot>/<variable>``.
+        needed: by ``<slot>/<variable>``, arrays or other objects with the dtype and the shape of what is to be read.
         names: name in the file -> name here, for those that differ; None: see `matching.match`.
         most: how many steps the reader can count; None: as many as a file can hold.
 
@@ -194,9 +179,14 @@ def _users(header: safetensors.Header) -> dict[str, str]:
 @contextmanager
 def _opened(path: PathLike) -> Iterator[tuple[BufferedReader, safetensors.Header]]:
     """Open a file and read its header."""
+
+    def without_waiting(path: str, flags: int) -> int:
+        # A fifo, which has no end of its own, would be waited for.
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
     shown = os.fspath(path)
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed below
+        file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 - closed below
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no checkpoint {shown!r}") from None
     with file:
@@ -209,11 +199,6 @@ def _opened(path: PathLike) -> Iterator[tuple[BufferedReader, safetensors.Header
         yield file, header
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a fifo, which has no end of its own, would be waited for."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _check_format(shown: str, header: safetensors.Header) -> None:
     version = header.texts.get(_OURS + "format")
     if version is None:
@@ -223,12 +208,12 @@ def _check_format(shown: str, header: safetensors.Header) -> None:
 
 
 def _renamed(key: str, own: Mapping[str, str]) -> str:
-    """Give the reader's key of a tensor; what is of no known variable keeps its own."""
+    """Return the reader's key of a tensor; the key of an unknown variable stays."""
     slot, _, name = key.partition("/")
     return slots.key(slot, own[name]) if name in own else key
 
 
-def _check_tensors(shown: str, entries: Mapping[str, safetensors.Entry], needed: Mapping[str, Described]) -> None:
+def _check_tensors(shown: str, entries: Mapping[str, safetensors.Entry], needed: Mapping[str, Any]) -> None:
     expected = {key: (numpy.dtype(one.dtype).name, tuple(one.shape)) for key, one in needed.items()}
     found = {
         key: (entry.dtype, entry.shape)
@@ -242,40 +227,39 @@ def _check_tensors(shown: str, entries: Mapping[str, safetensors.Entry], needed:
 
 
 def _read_texts(shown: str, header: safetensors.Header) -> tuple[list[SavedGroup], int]:
-    """Give the groups and the number of steps."""
+    """Return the groups and the number of steps."""
     texts = header.texts
     try:
         count, groups = texts[_OURS + "iterations"], texts.get(_OURS + "groups")
         if not (count.isascii() and count.isdigit()):
             raise ValueError(f"{count!r} iterations")
-        first = _read_config(json.loads(texts[_OURS + "config"]))
         # An earlier version knew neither groups nor an order.
-        saved = [SavedGroup(None, *first)]
-        if groups is not None:
-            saved = [SavedGroup(_read_names(one["names"]), *_read_config(one["config"])) for one in json.loads(groups)]
-            _check_names([name for group in saved for name in group.names or ()], header)
-            if saved and saved[0][1:] != first:
-                raise ValueError("the config is not that of the first group")
+        first = SavedGroup(None, *_read_config(json.loads(texts[_OURS + "config"])))
+        saved = [first] if groups is None else _read_groups(json.loads(groups), header)
+        if saved and saved[0][1:] != first[1:]:
+            raise ValueError("the config is not that of the first group")
         return saved, check_iterations(int(count))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{shown!r} is a checkpoint with damaged texts: {error}") from error
 
 
-def _read_names(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise TypeError(f"names={value!r} are no strings")
-    return value
-
-
-def _check_names(names: Sequence[str], header: safetensors.Header) -> None:
-    """Refuse names of groups that are repeated, or lack one with state. Tensors that are missing are listed later."""
+def _read_groups(groups: Any, header: safetensors.Header) -> list[SavedGroup]:
+    """Read the groups, and refuse names that are repeated, or lack one with state; missing tensors are listed later."""
+    saved, names = [], []
+    for one in groups:
+        mine = one["names"]
+        if not isinstance(mine, list) or not all(isinstance(name, str) for name in mine):
+            raise TypeError(f"names={mine!r} are no strings")
+        saved.append(SavedGroup(mine, *_read_config(one["config"])))
+        names += mine
     stepped = {name for slot, _, name in (key.partition("/") for key in header.tensors) if slot == "velocity"}
     if len(set(names)) < len(names) or not stepped <= set(names):
         raise ValueError(f"the groups hold {len(names)} variables, the tensors are of {len(stepped)}, or others")
+    return saved
 
 
 def _read_config(config: Any) -> tuple[dict[str, Any], float | None]:
-    """Give a group's options, and its learning rate, None if it was a schedule or a function."""
+    """Return a group's options, and its learning rate, None if it was a schedule or a function."""
     if not isinstance(config, dict):
         raise TypeError(f"config={config!r} is no object")
     value = config["learning_rate"]

@@ -1,40 +1,34 @@
-"""What in a checkpoint belongs to what in an optimizer: variables by name or position, groups, options.
+"""The parts of a checkpoint and of an optimizer that belong together: variables by name or position, groups, options.
 
-It knows names, shapes and options, and nothing of files or arrays.
+It knows names, shapes and options, and nothing of files or arrays. Tensors, by ``<slot>/<variable>``, are any objects
+with a shape.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, final
 
 from rmsprop._core import slots
 from rmsprop._core.options import Options
 from rmsprop._core.saving.names import Named, pair, without_wrappers
 from rmsprop._core.warnings import warn
 
-#: Options that say how a program steps and how it starts, and nothing about what the state means; the types of the
-#: state are compared with the tensors.
+#: Options that decide how a program steps and how it starts, and not the meaning of the state; the types of the state
+#: are compared with the tensors.
 _NOT_COMPARED: Final = ("learning_rate", "jit_compile", "name", "slot_dtype", "initial_velocity")
 
 #: How many names a message lists.
 _SHOWN: Final = 32
 
 
-class Shaped(Protocol):
-    """Something with a shape."""
-
-    @property
-    def shape(self) -> Any:
-        """Its lengths."""
-
-
+@final
 class Group(NamedTuple):
-    """Variables of an optimizer that have their options in common.
+    """Variables of an optimizer with the same options.
 
     Attributes:
         names: of the variables, each once among all groups.
-        options: their options; the learning rate is a number, or what rules it.
-        maximize: whether steps go up, as torch has it.
+        options: their options; the learning rate is a number, a schedule or a function.
+        maximize: whether steps go up, as in torch.
     """
 
     names: Sequence[str]
@@ -42,11 +36,12 @@ class Group(NamedTuple):
     maximize: bool = False
 
 
+@final
 class SavedGroup(NamedTuple):
-    """The same in a file.
+    """Variables of a file with the same options.
 
     Attributes:
-        names: None in files of versions that knew of no groups: all variables are in one, in an unknown order.
+        names: None in files of versions without groups: all variables are in one, in an unknown order.
         config: the options by name.
         rate: the learning rate, None if it was no number.
     """
@@ -57,7 +52,7 @@ class SavedGroup(NamedTuple):
 
 
 def plain_names(names: Sequence[str]) -> list[str]:
-    """Give names by which variables can be told apart: themselves, or their numbers if one is empty or is repeated."""
+    """Return unique names of variables: their own, or their numbers if one is empty or repeated."""
     if len(set(names)) < len(names) or "" in names:
         return [str(number) for number in range(len(names))]
     return list(names)
@@ -66,12 +61,12 @@ def plain_names(names: Sequence[str]) -> list[str]:
 def match(
     shown: str,
     groups: Sequence[Group],
-    needed: Mapping[str, Shaped],
+    needed: Mapping[str, Any],
     saved: Sequence[SavedGroup],
-    entries: Mapping[str, Shaped],
+    entries: Mapping[str, Any],
     names: Mapping[str, str] | None,
 ) -> dict[str, str]:
-    """Find the variable here to which each one in a file belongs.
+    """Match the variables of a file with those here.
 
     By name, in any order, if all names are equal. With no name in common by position, if all shapes agree, after a
     warning that lists the pairs. `names` decides, if it is given.
@@ -79,9 +74,9 @@ def match(
     Args:
         shown: the file, for messages.
         groups: the variables here.
-        needed: what is needed of them, by ``<slot>/<variable>``.
+        needed: the tensors to read.
         saved: the groups of the file.
-        entries: its tensors, by ``<slot>/<variable>``.
+        entries: the tensors of the file.
         names: name in the file -> name here, for those that differ.
 
     Returns:
@@ -89,7 +84,7 @@ def match(
 
     Raises:
         TypeError: `names` is no mapping of strings.
-        ValueError: some names are equal and others are not, or numbers or shapes of variables differ by position.
+        ValueError: only a part of the names are equal, or numbers or shapes of variables differ by position.
     """
     mine = [name for group in groups for name in group.names]
     theirs, is_ordered = _saved_names(saved, entries)
@@ -100,13 +95,13 @@ def match(
         return same
     plain = [Counter(map(without_wrappers, those)) for those in (mine, theirs)]
     if plain[0] != plain[1] and plain[0].keys() & plain[1].keys():
-        return same  # what is missing, and what is too much, is listed with the tensors
+        return same  # the differences are listed with the tensors
     order = pair(_named(mine, needed), _named(theirs, entries), f"checkpoint {shown!r}")
     return {theirs[place]: name for place, name in zip(order, mine, strict=True)}
 
 
-def _saved_names(saved: Sequence[SavedGroup], entries: Mapping[str, Shaped]) -> tuple[list[str], bool]:
-    """List the names of a file's variables, and tell whether they are in order."""
+def _saved_names(saved: Sequence[SavedGroup], entries: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Return the names of a file's variables, and whether they are in order."""
     if all(group.names is not None for group in saved):
         return [name for group in saved for name in group.names or ()], True
     found = [name for slot, _, name in (key.partition("/") for key in entries) if slot == "velocity"]
@@ -118,8 +113,8 @@ def _is_numbered(names: Sequence[str]) -> bool:
     return [*names] == [str(number) for number in range(len(names))]
 
 
-def _named(names: Sequence[str], tensors: Mapping[str, Shaped]) -> list[Named]:
-    """Give variables with the shapes that their state has; numbers are no names."""
+def _named(names: Sequence[str], tensors: Mapping[str, Any]) -> list[Named]:
+    """Return variables with the shapes of their state; numbers are no names."""
     numbered = _is_numbered(names)
     shapes = [tensors.get(slots.key("velocity", name), tensors.get(slots.key("variable", name))) for name in names]
     return [
@@ -129,7 +124,7 @@ def _named(names: Sequence[str], tensors: Mapping[str, Shaped]) -> list[Named]:
 
 
 def _rename(shown: str, mine: Sequence[str], theirs: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
-    """Rename the variables of a file as the user says."""
+    """Return the names here of a file's variables, by the user's names."""
     if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
         raise TypeError(f"names={names!r} is no mapping of names in the file to names here")
     unknown = [name for name in names if name not in theirs]
@@ -158,7 +153,7 @@ def compare_groups(
     Args:
         shown: the file, for messages.
         groups: the groups here.
-        saved: those of the file.
+        saved: the groups of the file.
         own: name in the file -> name here.
 
     Returns:
@@ -180,11 +175,10 @@ def compare_groups(
             if not callable(group.options.learning_rate) and one.rate != theirs[0].rate:
                 unlike["learning_rate"] = theirs[0].rate, one.rate
             if unlike:
-                raise ValueError(
-                    f"{shown!r} holds groups of variables that differ and are one here{where}: {_listed(unlike)}"
-                )
+                listed = ", ".join(f"{name}={one!r} and {other!r}" for name, (one, other) in unlike.items())
+                raise ValueError(f"{shown!r} holds groups of variables that differ and are one here{where}: {listed}")
         if theirs:
-            unlike = _differences(theirs[0].config, _config_of(group))
+            unlike = _differences(theirs[0].config, {**vars(group.options), "maximize": group.maximize})
             lines += [f"{name}={saved!r} in the file, {mine!r} here{where}" for name, (saved, mine) in unlike.items()]
         rates.append(theirs[0].rate if theirs else None)
     if lines:
@@ -192,12 +186,8 @@ def compare_groups(
     return rates
 
 
-def _config_of(group: Group) -> dict[str, Any]:
-    return {**vars(group.options), "maximize": group.maximize}
-
-
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Give both values of each option that differs and has an effect; one that is missing has its default."""
+    """Return both values of each option that differs and has an effect; a missing option has its default."""
     default = {**vars(Options()), "maximize": False}
     both = [{**default, **config} for config in (one, other)]
     compared = [name for name in default if name not in _NOT_COMPARED]
@@ -207,7 +197,3 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {
         name: (both[0][name], both[1][name]) for name in compared if (both[0][name] or None) != (both[1][name] or None)
     }
-
-
-def _listed(unlike: Mapping[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{name}={one!r} and {other!r}" for name, (one, other) in unlike.items())

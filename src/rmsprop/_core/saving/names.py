@@ -1,15 +1,15 @@
-"""Which saved state belongs to which parameter: by name where both sides have the same names, else by position.
+"""The parameter of each saved state: by name where both sides have the same names, else by position.
 
-The same rule in every front end. It knows names and shapes, and nothing of the arrays.
+Every front end has this rule. It knows names and shapes, and nothing of the arrays.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from rmsprop._core.warnings import warn
 
-#: What wrappers of models put between the parts of a name: `torch.compile`, `DistributedDataParallel`, checkpoints of
+#: Parts of a name that wrappers of models insert: `torch.compile`, `DistributedDataParallel`, checkpoints of
 #: activations, FSDP.
 _WRAPPERS: Final = frozenset(("_orig_mod", "module", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"))
 
@@ -17,12 +17,13 @@ _WRAPPERS: Final = frozenset(("_orig_mod", "module", "_checkpoint_wrapped_module
 _SHOWN: Final = 32
 
 
+@final
 class Named(NamedTuple):
-    """A parameter, or what was saved of one.
+    """A parameter, or the saved state of one.
 
     Attributes:
-        name: None where it has none.
-        shape: None where it is not known.
+        name: None without a name.
+        shape: None if it is not known.
     """
 
     name: str | None
@@ -30,21 +31,21 @@ class Named(NamedTuple):
 
 
 def pair(mine: Sequence[Named], theirs: Sequence[Named], what: str) -> list[int]:
-    """Tell for each of `mine` the place of its own among `theirs`.
+    """Return for each of `mine` the place of its counterpart among `theirs`.
 
-    By name, if all names are equal, or are so without what wrappers put into them; shapes are not looked at then. With
+    By name, if all names are equal, with or without the parts that wrappers insert; shapes are not compared then. With
     no name in common, or names on one side only, by position, if all known shapes agree. Without names by position.
 
     Args:
         mine: parameters here; all have a name or none has.
-        theirs: what was saved, likewise.
-        what: what holds `theirs`, for messages.
+        theirs: saved states; all have a name or none has.
+        what: the holder of `theirs`, for messages.
 
     Warns:
-        UserWarning: it goes by position although there are names; the pairs are listed.
+        UserWarning: parameters are matched by position although there are names; the pairs are listed.
 
     Raises:
-        ValueError: some names are equal and others are not, or it would go by position and numbers or shapes differ.
+        ValueError: only a part of the names are equal, or numbers or shapes of a match by position differ.
     """
     if all(one.name is None for one in (*mine, *theirs)):
         return _by_position(mine, theirs, what, None)
@@ -55,7 +56,12 @@ def pair(mine: Sequence[Named], theirs: Sequence[Named], what: str) -> list[int]
         if ours == others:
             return [*range(len(ours))]
         if Counter(ours) == Counter(others):
-            _refuse_repeated(ours, what)
+            repeated = [name for name, count in Counter(ours).items() if count > 1]
+            if repeated:
+                raise ValueError(
+                    f"the {what} has the parameters in another order, and these names several times:"
+                    + _listed(map(repr, repeated))
+                )
             places = {name: place for place, name in enumerate(others)}
             return [places[name] for name in ours]
     if not set(ours) & set(others):
@@ -68,18 +74,9 @@ def pair(mine: Sequence[Named], theirs: Sequence[Named], what: str) -> list[int]
 
 
 def without_wrappers(name: str) -> str:
-    """Give a name without what wrappers put into it, at any place but its end."""
+    """Return a name without the parts that wrappers insert, at any place but its end."""
     *path, leaf = name.split(".")
     return ".".join([*(part for part in path if part not in _WRAPPERS), leaf])
-
-
-def _refuse_repeated(names: Sequence[str], what: str) -> None:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise ValueError(
-            f"the {what} has the parameters in another order, and these names several times:"
-            + _listed(repr(name) for name in repeated)
-        )
 
 
 def _by_position(mine: Sequence[Named], theirs: Sequence[Named], what: str, why: str | None) -> list[int]:

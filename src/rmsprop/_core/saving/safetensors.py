@@ -1,7 +1,7 @@
-"""Files in the safetensors format, read by the header first: what does not fit costs no memory.
+"""Files in the safetensors format, read by the header first: a file that does not fit costs no memory.
 
-A file is 8 bytes that say how long the header is, the header in JSON, and the tensors' numbers one behind the other. It
-is read without mapping it into memory: an error of the system is then an exception of its own kind.
+A file is 8 bytes for the length of the header, the header in JSON, and the tensors' numbers one after the other. It is
+read without mapping it into memory: an error of the system is then an OSError, and no signal.
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from io import BufferedReader
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard, final
 
 import numpy
 from numpy.typing import NDArray
@@ -19,12 +19,12 @@ Array = NDArray[Any]
 #: The format's own limit of a header.
 _LONGEST: Final = 100_000_000
 
-#: The types that state may have, and counters of layers beside it, by the format's names; other types keep those, and
-#: fit nothing.
+#: The types of state, and of counters beside it, by the format's names; the names of other types stay, and fit nothing.
 _NAMES: Final = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
 _SIZES: Final = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
 
 
+@final
 class Entry(NamedTuple):
     """A tensor as the header describes it; `start` and `end` count the file's bytes."""
 
@@ -34,8 +34,9 @@ class Entry(NamedTuple):
     end: int
 
 
+@final
 class Header(NamedTuple):
-    """What a file says of itself: the texts that it keeps, and its tensors by name."""
+    """The header of a file: its texts, and its tensors by name."""
 
     texts: dict[str, str]
     tensors: dict[str, Entry]
@@ -77,7 +78,7 @@ def read_tensor(file: BufferedReader, entry: Entry, dtype: numpy.dtype[Any]) -> 
     file.seek(entry.start)
     if file.readinto(raw.data) != raw.size:
         raise ValueError("the file became shorter while it was read")
-    # The format is little-endian, and not every type has such a twin: the bits are turned where the machine is not.
+    # The format is little-endian, and not every type has such a twin: on another machine the bytes are swapped.
     bits = raw.view(f"<u{dtype.itemsize}").astype(f"=u{dtype.itemsize}", copy=False)
     return bits.view(dtype).reshape(entry.shape)
 
@@ -113,7 +114,7 @@ def _counts(value: Any) -> TypeGuard[list[int]]:
 
 
 def _check_places(tensors: dict[str, Entry], start: int, size: int) -> None:
-    """Refuse what overlaps, leaves a hole, or does not fill the file."""
+    """Refuse tensors that overlap, leave a hole, or do not fill the file."""
     for name, entry in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if entry.start != start or entry.end < start:
             raise ValueError(f"the tensor {name!r} does not lie behind the one before")
