@@ -38,7 +38,7 @@ _ADDRESS, _NUMBERS, _COUNT, _HOME = columns(WHERE, "gradient", "row_numbers", "r
 
 def make(key: Any) -> Any:
     """Return what steps a part of one tensor, for `rmsprop._core.cpu.pieces.over_pieces`."""
-    place = _make_place(key)
+    step_part = _make_step(key)
     gradients, variables, _, compute = (storage_tag(dtype) for dtype in key.storage)
     if key.form == "flat":
 
@@ -47,7 +47,7 @@ def make(key: Any) -> Any:
             stride = read(head, _TENSORS)
             gradient = column_pointer(where, _ADDRESS, stride, start, gradients, compute, "gradient")
             variable = column_pointer(where, _HOME, stride, start, variables, compute, "variable")
-            place(head, row, start, count, gradient, variable, scratch)
+            step_part(head, row, start, count, gradient, variable, scratch)
 
     elif key.form == "rows":
 
@@ -61,7 +61,7 @@ def make(key: Any) -> Any:
                 for i in range(count):
                     store(gradient, i, 0.0)
             variable = column_pointer(where, _HOME, stride, start, variables, compute, "variable")
-            place(head, row, start, count, gradient, variable, scratch + 8 * CHUNK)
+            step_part(head, row, start, count, gradient, variable, scratch + 8 * CHUNK)
 
     else:
         width, goal = compute.itemsize, _HOME if key.out == "place" else WHERE.index("new variable")
@@ -83,26 +83,26 @@ def make(key: Any) -> Any:
                 if not gather_rows(gradient, count, start, values, gradients, compute, many, length, numbers):
                     for i in range(count):
                         store(gradient, i, 0.0)
-            place(head, row, start, count, gradient, variable, scratch + 16 * GATHERED)
+            step_part(head, row, start, count, gradient, variable, scratch + 16 * GATHERED)
             move(variable, count, start, read_column(where, goal, stride), variables, compute, layout, VARIABLE, True)
 
     return part(do)
 
 
-def _make_place(key: Any) -> Any:
+def _make_step(key: Any) -> Any:
     """Return what steps numbers whose gradient and variable are found already, and finds the slots."""
     _, variables, slots, compute = (storage_tag(dtype) for dtype in key.storage)
     on = set(key.on)
     velocity_at, momentum_at, mean_at, average_at = (_column(name, on) for name in STATE[1:])
     # A variable that is gathered goes to its target from scratch memory, where it is stepped in place.
-    written = on - {"variable"} if key.form == "gathered" else on
+    written = set() if key.out == "place" else on - {"variable"} if key.form == "gathered" else on
     new_at = [_column(f"new {name}", {f"new {one}" for one in written}) for name in STATE]
     rate_at, clip_at, value_at, decay_at, rho_at, rho_c_at, mu_at, epsilon_at, ema_at, ema_c_at, overwrite_at = (
         None if name not in on else 0 if name == "clip_scale" else GROUP.index(name) for name in SCALARS
     )
 
     @part
-    def advance_part(
+    def advance_numbers(
         count, group, scale, gradient, variable, velocity, momentum, mean, average,
         new_variable, new_velocity, new_momentum, new_mean, new_average,
     ):  # fmt: skip
@@ -124,21 +124,6 @@ def _make_place(key: Any) -> Any:
             store(first_given(new_mean, mean), i, new[3])
             store(first_given(new_average, average), i, new[4])
 
-    def in_place(head, row, start, count, gradient, variable, scratch):
-        stride, tensor = read(head, _TENSORS), read(row, _TENSOR)
-        where = head + read(head, _WHERE) + 8 * tensor
-        group = head + read(head, _GROUPS) + _GROUP_BYTES * read(row, _GROUP)
-        velocity = column_pointer(where, velocity_at, stride, start, slots, compute, "velocity")
-        momentum = column_pointer(where, momentum_at, stride, start, slots, compute, "momentum")
-        mean = column_pointer(where, mean_at, stride, start, slots, compute, "average_gradient")
-        average = column_pointer(where, average_at, stride, start, slots, compute, "average")
-        advance_part(
-            count, group, head + read(head, _SCALES) + 8 * tensor, gradient, variable, velocity, momentum, mean,
-            average, None, None, None, None, None,
-        )  # fmt: skip
-
-    if key.out == "place":
-        return part(in_place)
     streams = key.out == "streamed"
     variable_to, velocity_to, momentum_to, mean_to, average_to = new_at
 
@@ -146,7 +131,7 @@ def _make_place(key: Any) -> Any:
     def inside(address, number, column, storage, operand):
         return pointer(only(column, address + 8 * PART * number), storage, compute, operand)
 
-    def to_targets(head, row, start, count, gradient, variable, scratch):
+    def step_part(head, row, start, count, gradient, variable, scratch):
         stride, tensor = read(head, _TENSORS), read(row, _TENSOR)
         where = head + read(head, _WHERE) + 8 * tensor
         group = head + read(head, _GROUPS) + _GROUP_BYTES * read(row, _GROUP)
@@ -170,7 +155,7 @@ def _make_place(key: Any) -> Any:
             here_average = inside(scratch, 4, average_to, slots, "new average")
             for first in range(0, count, PART):
                 size = less(PART, count - first)
-                advance_part(
+                advance_numbers(
                     size, group, scale, advance(gradient, first), advance(variable, first), advance(velocity, first),
                     advance(momentum, first), advance(mean, first), advance(average, first),
                     here, here_velocity, here_momentum, here_mean, here_average,
@@ -182,12 +167,12 @@ def _make_place(key: Any) -> Any:
                 stream(advance(new_average, first), here_average, size)
             fence()
         else:
-            advance_part(
+            advance_numbers(
                 count, group, scale, gradient, variable, velocity, momentum, mean, average,
                 new_variable, new_velocity, new_momentum, new_mean, new_average,
             )  # fmt: skip
 
-    return part(to_targets)
+    return part(step_part)
 
 
 def _column(name: str, on: set[str]) -> int | None:
