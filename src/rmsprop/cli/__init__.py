@@ -1,15 +1,15 @@
 """The command line ``rmsprop``: a module a subcommand.
 
 A subcommand's module has ``add_parser(subparsers)``, which sets ``run`` to a function from the parsed options to the
-exit code. It imports what is heavy inside of that function: ``rmsprop --help`` answers without loading NumPy's
-friends.
+exit code. Heavy imports are inside of that function: ``rmsprop --help`` loads NumPy alone.
 
-Exit codes: 0 done, 2 something that the user can put right, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 2 an error that the user can correct, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import final
 
 from rmsprop import __version__
 from rmsprop._core.extras import advice
@@ -25,15 +25,16 @@ examples:
 """
 
 
+@final
 class CommandError(Exception):
-    """Something that the user can put right; `exit_code` prints it as one line and returns 2."""
+    """An error that the user can correct; `exit_code` prints it as one line and returns 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     Args:
-        arguments: those of the command line without the program's name; None: those of this process.
+        arguments: the command line without the program's name; None: that of this process.
     """
     from rmsprop.cli._output import readable
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_code(command: str, run: Callable[[], int]) -> int:
-    """Run a command and return its exit code; an error that the user can put right is printed as one line.
+    """Run a command and return its exit code; an error that the user can correct is printed as one line.
 
     Args:
         command: its name, which begins the line.
@@ -55,33 +56,24 @@ def exit_code(command: str, run: Callable[[], int]) -> int:
     """
     try:
         return run()
-    except CommandError as problem:
-        return _fail(command, str(problem))
-    except ModuleNotFoundError as missing:
-        text = advice(missing)
-        if not text:
-            raise
-        return _fail(command, text)
     except KeyboardInterrupt:
         print(f"{command}: stopped", file=sys.stderr)
         return 130
-
-
-def _fail(command: str, problem: str) -> int:
-    print(f"{command}: error: {problem}", file=sys.stderr)
-    return 2
+    except (CommandError, ModuleNotFoundError) as error:
+        text = advice(error) if isinstance(error, ModuleNotFoundError) else str(error)
+        if not text:
+            raise
+        print(f"{command}: error: {text}", file=sys.stderr)
+        return 2
 
 
 def _make_parser() -> argparse.ArgumentParser:
     from rmsprop.cli import train
 
     parser = argparse.ArgumentParser(
-        "rmsprop",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        "rmsprop", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"rmsprop {__version__}")
     parser.set_defaults(run=None)
     train.add_parser(parser.add_subparsers(dest="command", metavar="COMMAND", title="commands"))

@@ -1,14 +1,14 @@
 """Handwritten digits: what ``rmsprop train`` learns.
 
-The data are the 1797 images of 8 by 8 pixels that scikit-learn carries along (no download). A fifth, stratified, is
-kept for the test. The training images are distorted a little, anew in every epoch: without that the network learns
-them by heart and stays below 98 %.
+The data are the 1797 images of 8 by 8 pixels within scikit-learn (no download). A fifth, stratified, is for the test.
+The training images are distorted a little, anew in every epoch: without that the network learns them by heart and stays
+below 98 %.
 
-Whatever is random comes from a generator made of (seed, epoch), so that an epoch can be repeated, or gone on with
-in its middle, without the ones before.
+All random numbers of an epoch are from a generator of (seed, epoch), so that an epoch can be repeated, or continued in
+its middle, without the epochs before.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 import numpy
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ PIXELS: Final = SIDE * SIDE
 _BEND, _SHIFT = 0.1, 0.5
 
 
+@final
 class Digits(NamedTuple):
     """Images as rows of 64 numbers from 0 to 1, labels as rows of ten with a single 1."""
 
@@ -34,7 +35,7 @@ class Digits(NamedTuple):
 
 
 def load_digits(seed: int) -> Digits:
-    """Load the data set and split it; the seed decides which images are kept for the test."""
+    """Load the data set and split it; the seed decides which images are for the test."""
     images, digits = datasets.load_digits(return_X_y=True)
     images = (images / 16).astype(numpy.float32)
     labels = numpy.eye(CLASSES, dtype=numpy.float32)[digits]
@@ -45,7 +46,7 @@ def load_digits(seed: int) -> Digits:
 
 
 def shuffled_epoch(digits: Digits, seed: int, epoch: int) -> tuple[Array, Array]:
-    """Give the training images of an epoch, counted from 1, in its order and with its distortions."""
+    """Return the training images of an epoch, counted from 1, in its order and with its distortions."""
     generator = numpy.random.default_rng([seed, epoch])
     order = generator.permutation(len(digits.images))
     return _distort(digits.images[order], generator), digits.labels[order]
@@ -56,7 +57,7 @@ def _distort(images: Array, generator: numpy.random.Generator) -> Array:
     count = len(images)
     bend = numpy.eye(2) + generator.uniform(-_BEND, _BEND, (count, 2, 2))
     shift = generator.uniform(-_SHIFT, _SHIFT, (count, 2, 1))
-    # Where each pixel of the result comes from, in an image with a frame of one empty pixel.
+    # The origin of each pixel of the result, in an image with a frame of one empty pixel.
     grid = numpy.indices((SIDE, SIDE)).reshape(2, -1) - (SIDE - 1) / 2
     place = numpy.clip(bend @ grid + shift + (SIDE + 1) / 2, 0, SIDE + 0.999)
     row, column = place.astype(int).transpose(1, 0, 2)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import autograd
 import autograd.numpy as anp
@@ -16,6 +16,7 @@ import rmsprop
 from rmsprop.cli._digits import CLASSES, PIXELS, Array
 
 
+@final
 class Network:
     """A network, its gradients, and the `rmsprop.RMSprop` that moves it.
 
@@ -93,7 +94,7 @@ def _start_values(hidden: Sequence[int], seed: int) -> dict[str, Array]:
     return variables
 
 
-# What autograd follows, in its NumPy.
+# Differentiated by autograd, in its NumPy.
 
 
 def _logits(variables: list[Array], images: Array) -> Any:

@@ -1,4 +1,4 @@
-"""Output under any encoding: what it cannot say is spelled another way, and never ends a run that was measured."""
+"""Output under any encoding: a character that it lacks is spelled in another way, and never ends a run."""
 
 import codecs
 import sys
@@ -15,11 +15,11 @@ _SPELLINGS: Final = {"\N{MICRO SIGN}": "u", "\N{GREEK SMALL LETTER MU}": "u", "\
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Let standard output and error take every character within a ``with`` block."""
+    """Let standard output and error accept every character within a ``with`` block."""
     codecs.register_error(_NAME, _spell)
     with ExitStack() as before:
         for stream in (sys.stdout, sys.stderr):
-            # Whoever put something else in their place, or chose a way of their own, shall have it so.
+            # A stream that the user has replaced or configured stays as it is.
             errors = getattr(stream, "errors", None)
             if errors in ("strict", "surrogateescape") and isinstance(stream, TextIOWrapper):
                 before.callback(_restore, stream, errors)

@@ -1,12 +1,11 @@
-"""What ``rmsprop train`` shows: progress, where the time went, the curves, and the figures for programs."""
+"""The output of ``rmsprop train``: progress, the time of each part, the curves, and the figures for programs."""
 
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from rmsprop.cli._training import Record
 
-#: The parts of the time, in the order of the report, with a word on each.
+#: The parts of the time, in the order of the report, each with a note.
 PARTS = {
     "start": "imports, data, a checkpoint's reading",
     "first_step": "of the optimizer: its kernel compiled, or loaded from the cache",
@@ -30,8 +29,9 @@ PARTS = {
 _BLUE, _ORANGE, _GREY = "#2a6fbb", "#e0762c", "#666666"
 
 
+@final
 class Clock:
-    """Adds up the time that the parts of a run take.
+    """Adds up the time of the parts of a run.
 
     Attributes:
         parts: the seconds of each of `PARTS` but the rest.
@@ -51,33 +51,28 @@ class Clock:
             self.parts[part] += time.perf_counter() - start
 
     def stop(self) -> dict[str, float]:
-        """Give the seconds of all parts, the rest included; their sum is the time since the clock was made."""
+        """Return the seconds of all parts, the rest included; their sum is the time since the clock was made."""
         seconds = time.perf_counter() - self._start
         return {**self.parts, "rest": max(0.0, seconds - sum(self.parts.values()))}
 
 
+@final
 class Display:
-    """Tells how the training goes: a line an epoch, and bars below the lines where they can move.
+    """Shows progress: a line an epoch, and bars below the lines on a terminal.
 
     Args:
-        console: where to; what is not a terminal gets the lines alone.
-        epochs: how many there will be.
-        epoch: how many are done.
-        steps: how many an epoch has.
+        console: of the output; without a terminal it has the lines alone.
+        epochs: of the whole run.
+        epoch: epochs done.
+        steps: of an epoch.
     """
 
     def __init__(self, console: Console, *, epochs: int, epoch: int, steps: int) -> None:
         self._console, self._epochs = console, epochs
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True), console=console, disable=not console.is_terminal, transient=True,
+        )  # fmt: skip
         self._training = self._bars.add_task("epochs", total=epochs, completed=epoch, note="")
         self._epoch = self._bars.add_task(f"epoch {epoch + 1}", total=steps, note="")
 
@@ -85,17 +80,15 @@ class Display:
         self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
     def step(self, steps: int, loss: float) -> None:
-        """Say that `steps` of the epoch are done, and what the last one's loss was."""
+        """Show that `steps` of the epoch are done, and the loss of the last."""
         self._bars.update(self._epoch, completed=steps, note=f"loss {loss:.4f}")
 
     def epoch(self, record: "Record") -> None:
-        """Say that an epoch is done, and what came out of it."""
+        """Show that an epoch is done, and its results."""
         epoch = record.epoch
         say(
             self._console,
@@ -107,12 +100,12 @@ class Display:
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it is, whatever the width of the terminal."""
+    """Print text unchanged, whatever the width of the terminal."""
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_report(console: Console, record: "Record", seconds: dict[str, float], paths: dict[str, Path]) -> None:
-    """Print the result, where the time went, and where the files are."""
+    """Print the result, the time of each part, and the paths of the files."""
     total = sum(seconds.values())
     raw = f"of the averaged weights; {record.raw_accuracies[-1]:.2%} without averaging"
     lines = [f"test accuracy {record.accuracies[-1]:9.2%}   {raw}", f"time        {total:9.2f} s"]

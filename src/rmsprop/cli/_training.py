@@ -1,8 +1,8 @@
-"""The loop of ``rmsprop train``, and what its checkpoint knows of it.
+"""The loop of ``rmsprop train``, and its record in a checkpoint.
 
 A checkpoint is written after every epoch and when Ctrl-C stops the loop. Its tensors are the network and the
-optimizer's state; its metadata is a `Record`. A training that was stopped and resumed ends with the same bits as one
-that was not.
+optimizer's state; its metadata is a `Record`. A training that is stopped and resumed ends with the same bits as one
+without a stop.
 """
 
 import json
@@ -10,8 +10,8 @@ import math
 import signal
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, final
 
 from rmsprop.cli import CommandError
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from rmsprop.cli._report import Clock, Display
 
 
+@final
 @dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a training; a resumed one keeps them.
+    """The settings that decide the numbers of a training; a resumed training has the same.
 
     Attributes:
         hidden: sizes of the network's hidden layers.
@@ -38,24 +39,26 @@ class Settings:
     seed: int = 0
 
 
+@final
 class AnotherBackend(Exception):
     """A run of an earlier version, whose `rmsprop train` had a network for each framework; the text is its name."""
 
 
+@final
 @dataclass
 class Record:
-    """A training as its checkpoint knows it.
+    """The progress of a training, as a checkpoint has it.
 
     Attributes:
-        settings: what it runs with.
-        epochs: how many it shall have.
-        epoch: how many are done.
-        step: steps done of the epoch after those.
+        settings: of the training.
+        epochs: of the whole training.
+        epoch: epochs done.
+        step: steps done of the next epoch.
         loss_sum: sum of the losses of these steps.
         losses: mean loss of each epoch, of the distorted images.
-        test_losses: after each epoch, of the averaged weights.
-        accuracies: likewise.
-        raw_accuracies: likewise, of the weights as the steps left them.
+        test_losses: after each epoch, the test loss of the averaged weights.
+        accuracies: after each epoch, the test accuracy of the averaged weights.
+        raw_accuracies: after each epoch, the test accuracy of the weights themselves.
     """
 
     settings: Settings
@@ -69,12 +72,12 @@ class Record:
     raw_accuracies: list[float] = field(default_factory=list)
 
     def to_metadata(self) -> dict[str, str]:
-        """Give the metadata of the checkpoint; JSON keeps every bit of a float."""
+        """Return the metadata of the checkpoint; JSON preserves every bit of a float."""
         return {"training": json.dumps(asdict(self))}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> "Record":
-        """Undo `to_metadata`.
+        """Read the result of `to_metadata`.
 
         Raises:
             AnotherBackend: an earlier version wrote the metadata, for another framework than NumPy.
@@ -88,11 +91,12 @@ class Record:
         return cls(Settings(**{**settings, "hidden": tuple(settings["hidden"])}), **fields)
 
 
+@final
 class Stop:
     """Within a ``with`` block, the first Ctrl-C is a request to stop; the second raises KeyboardInterrupt.
 
     Attributes:
-        requested: whether the first one has come.
+        requested: whether there was a first one.
     """
 
     def __init__(self) -> None:
@@ -100,7 +104,7 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         self._before = signal.getsignal(signal.SIGINT)
-        # Who started the program so that Ctrl-C passes it by (nohup, a shell's &) shall have it so.
+        # A program that was started to ignore Ctrl-C (nohup, a shell's &) ignores it.
         if self._before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._request)
         return self
@@ -109,21 +113,20 @@ class Stop:
         self.requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
 
+@final
 class Training:
-    """A network on its way through the epochs.
+    """The training of a network.
 
     Args:
-        record: how far it is; kept up to date.
+        record: its progress, which this updates.
         digits: the data.
-        network: what is trained; as far as `record` says.
+        network: the network, at the progress of `record`.
         path: of the checkpoint.
-        clock: told where the time goes.
+        clock: measures the time of each part.
     """
 
     def __init__(self, record: Record, digits: "Digits", network: "Network", path: Path, clock: "Clock") -> None:
@@ -140,7 +143,7 @@ class Training:
                 return
 
     def _epoch(self, display: "Display", stop: Stop) -> None:
-        """Do an epoch, or what is left of it, and write a checkpoint."""
+        """Do an epoch, or the rest of it, and write a checkpoint."""
         from rmsprop.cli._digits import shuffled_epoch
 
         record = self.record
@@ -164,7 +167,7 @@ class Training:
         with self._clock.measure("gradients"):
             loss, gradients = self.network.gradients(images, labels)
         self._require_finite(loss)
-        # The first step compiles a kernel or loads one: said apart, for it does not grow with the training.
+        # The first step compiles a kernel or loads one: measured apart, as it does not grow with the training.
         with self._clock.measure("optimizer" if self._started else "first_step"):
             self.network.step(gradients)
         self._started = True

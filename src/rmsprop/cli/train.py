@@ -1,4 +1,4 @@
-"""``rmsprop train``: train a small network on handwritten digits, stop and go on at any step."""
+"""``rmsprop train``: train a small network on handwritten digits, with stop and resume at any step."""
 
 import argparse
 import math
@@ -40,18 +40,14 @@ examples:
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand to those of the program."""
     parser = subparsers.add_parser(
-        "train",
-        help="train a small network on handwritten digits",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+        "train", help="train a small network on handwritten digits", description=_DESCRIPTION, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
     parser.set_defaults(run=run)
     default = Settings()
     count, seed, rate = _number(int, 1), _number(int, 0), _number(float, 0.0)
 
-    # None means "not given": a resumed training then keeps what it had.
+    # None means "not given": a resumed training has its old settings then.
     what = parser.add_argument_group("what to train")
     sizes = f"sizes of the hidden layers (default: {_words(default.hidden)})"
     what.add_argument("--hidden", type=count, nargs="+", metavar="N", help=sizes)
@@ -70,7 +66,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _number(kind: type[int] | type[float], least: float) -> Callable[[str], float]:
-    """Make a converter of an option's text: whole numbers from `least` on, or finite ones above it."""
+    """Return a converter of an option's text: whole numbers from `least` on, or finite ones above it."""
     allowed = f"a whole number of at least {least}" if kind is int else f"a finite number above {least:g}"
 
     def convert(text: str) -> float:
@@ -86,7 +82,7 @@ def _number(kind: type[int] | type[float], least: float) -> Callable[[str], floa
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the subcommand and give the exit code."""
+    """Run the subcommand and return the exit code."""
     from rmsprop.cli._report import Clock
 
     try:
@@ -102,7 +98,7 @@ def _run(options: argparse.Namespace, clock: "Clock") -> int:
 
     console = Console()
     with clock.measure("start"):
-        # Needed last; that it is missing must not come out after the training.
+        # Needed last; its lack must be an error before the training.
         import_module("matplotlib.figure")
         training = _prepare(options, clock, console)
     done = training.record.epoch
@@ -123,7 +119,8 @@ def _prepare(options: argparse.Namespace, clock: "Clock", console: "Console") ->
     from rmsprop.cli._report import say
 
     path = _paths(options)["checkpoint"]
-    record = _resumed(path, options) if options.resume else _fresh(options)
+    fresh = Record(Settings(**_given(options)), options.epochs or Record.epochs)
+    record = _resumed(path, options) if options.resume else fresh
     settings = record.settings
     digits = load_digits(settings.seed)
     if settings.batch_size > len(digits.images):
@@ -146,25 +143,20 @@ def _paths(options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
-    """Give the settings that the command line names."""
+    """Return the settings on the command line."""
     given = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
-    if given["hidden"] is not None:
-        given["hidden"] = tuple(given["hidden"])
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _fresh(options: argparse.Namespace) -> Record:
-    settings = Settings(**_given(options))
-    return Record(settings) if options.epochs is None else Record(settings, options.epochs)
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
+    }
 
 
 def _resumed(path: Path, options: argparse.Namespace) -> Record:
-    """Read how far the checkpoint is, and refuse what does not go with it."""
+    """Read the progress of the checkpoint, and refuse other settings."""
     record = _read_record(path)
     for name, value in _given(options).items():
-        if value != (kept := getattr(record.settings, name)):
+        if value != (old := getattr(record.settings, name)):
             option = "--" + name.replace("_", "-")
-            raise CommandError(f"{option} {_words(value)}: the checkpoint {path} was made with {option} {_words(kept)}")
+            raise CommandError(f"{option} {_words(value)}: the checkpoint {path} was made with {option} {_words(old)}")
     if options.epochs is not None:
         if options.epochs < record.epoch + bool(record.step):
             done = f"{record.epoch} epochs" + (" and a part of the next" if record.step else "")
@@ -212,7 +204,7 @@ def _say_how_to_resume(console: "Console", training: Training, options: argparse
 
 
 def _finish(console: "Console", training: Training, options: argparse.Namespace, clock: "Clock") -> None:
-    """Draw, write and print what came out, in this order: what cannot be printed is not lost."""
+    """Draw, write and print the results, in this order: an error while printing loses nothing."""
     from rmsprop.cli import _report
 
     record, paths = training.record, _paths(options)
