@@ -10,7 +10,7 @@ from rmsprop._core.warnings import warn
 _SHOWN: Final = 8
 
 
-def compile_patterns(var_names: Iterable[str] | None) -> list[re.Pattern[str]]:
+def compile_patterns(var_names: Iterable[str | re.Pattern[str]] | None) -> list[re.Pattern[str]]:
     """Compile the argument `var_names` of `exclude_from_weight_decay`.
 
     Raises:

@@ -73,20 +73,20 @@ class State:
         metadata: Mapping[str, str] | None,
     ) -> None:
         """Write a checkpoint; see `rmsprop.numpy.RMSprop.save`."""
-        from rmsprop._core.saving import checkpoint
+        from rmsprop._core.saving import checkpoint, matching
 
         tensors = self._saved(variables, writing=False)
-        group = checkpoint.Group(self.variables.names, options)
+        group = matching.Group(self.variables.names, options)
         checkpoint.write(path, "numpy", [group], tensors, iterations, metadata)
 
     def load(
         self, path: str | os.PathLike[str], options: Options, variables: bool, names: Mapping[str, str] | None
     ) -> "Found":
         """Read the numbers of a checkpoint, and return the rest; see `rmsprop.numpy.RMSprop.load`."""
-        from rmsprop._core.saving import checkpoint
+        from rmsprop._core.saving import checkpoint, matching
 
         mine = self._saved(variables)
-        found = checkpoint.read(path, [checkpoint.Group(self.variables.names, options)], mine, names)
+        found = checkpoint.read(path, [matching.Group(self.variables.names, options)], mine, names)
         for name, array in mine.items():
             array[...] = found.tensors[name]
         return found

@@ -39,7 +39,8 @@ def resolve(step: Any) -> tuple[Namespace, Any]:
         module = sys.modules.get(framework)
         if module is not None and is_its(module, step):
             _refuse_unless_real(step)
-            return adapt(module, step)
+            found: tuple[Namespace, Any] = adapt(module, step)
+            return found
     raise TypeError(
         "step must be a number or an array of NumPy, JAX, TensorFlow or torch, "
         f"got {step!r} of type {type(step).__name__}"

@@ -66,16 +66,16 @@ def _call(builder: Any, result: Any, function: Any, *arguments: Any) -> Any:
 
 
 #: read(address, word) -> int64, and write(address, word, value).
-read = _operation("read", _WORD(_WORD, _WORD), lambda b, *at: b.load(place(b, *at)), optional=True)
+read = _operation("read", _WORD(_WORD, _WORD), lambda b, at, word: b.load(place(b, at, word)), optional=True)
 write = _operation("write", _VOID(_WORD, _WORD, _WORD), lambda b, at, word, new: b.store(new, place(b, at, word)))
 
 #: read_float(address, word) -> float64, write_float(address, word, value), and read_whole, a float64 as an int64.
-read_float = _operation("read_float", _FLOAT(_WORD, _WORD), lambda b, *at: b.load(place(b, *at, _DOUBLE)))
+read_float = _operation("read_float", _FLOAT(_WORD, _WORD), lambda b, at, word: b.load(place(b, at, word, _DOUBLE)))
 write_float = _operation(
     "write_float", _VOID(_WORD, _WORD, _FLOAT), lambda b, at, word, new: b.store(new, place(b, at, word, _DOUBLE))
 )
 read_whole = _operation(
-    "read_whole", _WORD(_WORD, _WORD), lambda b, *at: b.fptosi(b.load(place(b, *at, _DOUBLE)), _I64)
+    "read_whole", _WORD(_WORD, _WORD), lambda b, at, word: b.fptosi(b.load(place(b, at, word, _DOUBLE)), _I64)
 )
 
 #: The lesser and the greater of two int64; Numba's `min` takes long to compile.
@@ -150,7 +150,7 @@ def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any
         return nothing(address, word, dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(place(builder, *arguments[:2], _DOUBLE))
+        value = builder.load(place(builder, arguments[0], arguments[1], _DOUBLE))
         target = context.get_value_type(dtype.dtype)
         return value if value.type == target else builder.fptrunc(value, target)
 
@@ -161,6 +161,6 @@ def read_scalar(typing_context: Any, address: Any, word: Any, dtype: Any) -> Any
 read_flag = _operation(
     "read_flag",
     types.boolean(_WORD, _WORD),
-    lambda b, *at: b.fcmp_unordered("!=", b.load(place(b, *at, _DOUBLE)), _DOUBLE(0.0)),
+    lambda b, at, word: b.fcmp_unordered("!=", b.load(place(b, at, word, _DOUBLE)), _DOUBLE(0.0)),
     optional=True,
 )
