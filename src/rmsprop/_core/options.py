@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
 
@@ -268,16 +269,8 @@ def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = T
     return number
 
 
-def _fraction(argument: str, value: Any) -> float:
-    return _number(argument, value, high=1.0)
-
-
-def _decay(argument: str, value: Any) -> float | None:
-    return None if value is None else _number(argument, value)
-
-
-def _limit(argument: str, value: Any) -> float | None:
-    return None if value is None else _number(argument, value, zero=False)
+def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda argument, value: None if value is None else check(argument, value)
 
 
 def _flag(argument: str, value: Any) -> bool:
@@ -286,9 +279,7 @@ def _flag(argument: str, value: Any) -> bool:
     return bool(value)
 
 
-def _frequency(argument: str, value: Any) -> int | None:
-    if value is None:
-        return None
+def _frequency(argument: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{argument}={value!r} is not a whole number or None")
     if value < 1:
@@ -302,23 +293,23 @@ def _text(argument: str, value: Any) -> str:
     return str(value)  # NumPy's strings are strings, but no plain ones
 
 
-def _type_name(argument: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
+def _type_name(argument: str, value: Any) -> str:
+    if not isinstance(value, str):
         raise TypeError(f"{argument}={value!r} is not a name, one of {', '.join(FLOATS)}, or None")
-    if value is not None and value not in FLOATS:
+    if value not in FLOATS:
         raise ValueError(f"{argument}={value!r} is not one of {', '.join(FLOATS)}, or None")
-    return None if value is None else str(value)
+    return str(value)
 
 
 #: The check of each argument, which returns it as a plain value, in the order of the checks.
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "learning_rate": lambda argument, value: check_learning_rate(value),
-    **dict.fromkeys(("rho", "momentum", "ema_momentum"), _fraction),
+    **dict.fromkeys(("rho", "momentum", "ema_momentum"), partial(_number, high=1.0)),
     **dict.fromkeys(("epsilon", "initial_velocity"), _number),
-    "weight_decay": _decay,
+    "weight_decay": _or_none(_number),
+    **dict.fromkeys(_CLIPS, _or_none(partial(_number, zero=False))),
     **dict.fromkeys(("centered", "use_ema", "jit_compile"), _flag),
-    **dict.fromkeys(_CLIPS, _limit),
-    "ema_overwrite_frequency": _frequency,
+    "ema_overwrite_frequency": _or_none(_frequency),
     "name": _text,
-    "slot_dtype": _type_name,
+    "slot_dtype": _or_none(_type_name),
 }

@@ -5,42 +5,22 @@ checks each array, and refuses before anything is written.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy
 
-from rmsprop._core.arrays import Array, MemoryMap, address, is_float
+from rmsprop._core.arrays import Array, MemoryMap, is_float
 from rmsprop._core.forks import loading
 from rmsprop._core.forms import ITSELF, ROWS, Gradient, Kind, start_of, to_kernel_form
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.switches import against_native, default_threads
 from rmsprop._numpy.looks import Looks, can_look
+from rmsprop._numpy.variables import Variables
 
 if TYPE_CHECKING:
     from rmsprop._core.inplace import Member, Runs
     from rmsprop._core.run import Run
-
-
-@final
-class Target(NamedTuple):
-    """A variable as it was at build, to be compared at every step."""
-
-    name: str
-    array: Array
-    shape: tuple[int, ...]
-    dtype: numpy.dtype[Any]
-    strides: tuple[int, ...]
-    address: int
-
-    def check(self, writing: bool = True) -> None:
-        """Raise a ValueError if the array is no longer what it was, or cannot be written to."""
-        array = self.array
-        if writing and not array.flags.writeable:
-            raise ValueError(f"variable {self.name!r} has become read-only; it would have to be written to")
-        same = array.shape == self.shape and array.dtype is self.dtype and array.strides == self.strides
-        if not same or address(array) != self.address:
-            raise ValueError(f"variable {self.name!r} was resized, reshaped or retyped since build: its state is lost")
 
 
 @final
@@ -49,8 +29,7 @@ class Engine:
 
     Args:
         options: the checked arguments.
-        names: a name for each variable, for error texts.
-        variables: arrays that own disjoint memory.
+        variables: the variables.
         slots: slot name -> an array for each variable, without gaps, its axes in memory as the variable's.
         decayed: for each variable, whether weight decay applies.
         native: the argument of the optimizer.
@@ -62,21 +41,14 @@ class Engine:
     def __init__(
         self,
         options: Options,
-        names: Sequence[str],
-        variables: Sequence[Array],
+        variables: Variables,
         slots: dict[str, list[Array]],
         decayed: Sequence[bool],
         native: bool | None,
     ) -> None:
         self.off = against_native(native)
-        self._options = options
-        self._slots = slots
-        self._decayed = decayed
-        self._targets = [
-            Target(name, array, array.shape, array.dtype, array.strides, address(array))
-            for name, array in zip(names, variables, strict=True)
-        ]
-        self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
+        self._options, self._variables, self._slots, self._decayed = options, variables, slots, decayed
+        self._memory = MemoryMap([*variables.arrays, *(array for arrays in slots.values() for array in arrays)])
         self._runs: Runs | None = None
         self._last: Run | None = None
         # Of the last step: what its arrays were like, its run, and its sparse gradients: the number of the pair, the
@@ -123,7 +95,7 @@ class Engine:
         self._usual = None
         found = []
         for index, gradient in gradients.items():
-            self._targets[index].check()
+            self._variables.check(index)
             found.append(self._to_kernel_form(index, gradient))
         kinds, arrays = [kind for kind, _ in found], [array for _, array in found]
         addresses = [start_of(kind, array) for kind, array in found]
@@ -160,7 +132,7 @@ class Engine:
                 sparse.append((0, kind[0], place, kind))
             elif type(given) is not numpy.ndarray or one is not given or kind[1] == ITSELF:
                 return  # a copy, made for this step, or the variable's memory
-        places = {id(self._targets[index].array): place for place, index in enumerate(gradients)}
+        places = {id(self._variables.arrays[index]): place for place, index in enumerate(gradients)}
         if any(id(variable) not in places for _, variable in pairs):
             return  # another array of the same memory, which may be gone the next time
         numbers = {places[id(variable)]: number for number, (_, variable) in enumerate(pairs)}
@@ -168,26 +140,21 @@ class Engine:
         looks = Looks(pairs, [begin + 8 * places[id(variable)] for _, variable in pairs], self._memory)
         self._usual = looks, run, [(numbers[place], index, place, kind) for _, index, place, kind in sparse]
 
-    def check(self, writing: bool = True) -> None:
-        """Raise a ValueError if a variable is no longer what it was at build, or cannot be written to."""
-        for target in self._targets:
-            target.check(writing)
-
     def _to_kernel_form(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
         """Check a gradient, and bring it into a form that a kernel reads."""
-        target = self._targets[index]
+        name, array = self._variables.names[index], self._variables.arrays[index]
         if not isinstance(gradient, RowSparse):
-            gradient = _as_array(target, gradient)
+            gradient = _as_array(name, gradient)
         if not is_float(gradient.dtype.newbyteorder("=")):
             raise TypeError(
-                f"the gradient of variable {target.name!r} has the type {gradient.dtype}: "
+                f"the gradient of variable {name!r} has the type {gradient.dtype}: "
                 "float16, bfloat16, float32 or float64 is needed"
             )
-        if gradient.shape != target.shape:
+        if gradient.shape != array.shape:
             raise ValueError(
-                f"the gradient of variable {target.name!r} has the shape {gradient.shape}, the variable {target.shape}"
+                f"the gradient of variable {name!r} has the shape {gradient.shape}, the variable {array.shape}"
             )
-        return to_kernel_form(index, target.array, gradient, self._memory)
+        return to_kernel_form(index, array, gradient, self._memory)
 
     def members(self) -> list["Member"]:
         """Return the variables as plans know them."""
@@ -195,17 +162,17 @@ class Engine:
 
         slots = [dict(zip(self._slots, arrays, strict=True)) for arrays in zip(*self._slots.values(), strict=True)]
         return [
-            Member(target.array, mine, self._options, decays)
-            for target, mine, decays in zip(self._targets, slots, self._decayed, strict=True)
+            Member(array, mine, self._options, decays)
+            for array, mine, decays in zip(self._variables.arrays, slots, self._decayed, strict=True)
         ]
 
 
-def _as_array(target: Target, gradient: Any) -> Array:
+def _as_array(name: str, gradient: Any) -> Array:
     if is_masked(gradient):
-        raise TypeError(f"the gradient of variable {target.name!r} is a masked array: fill it first")
+        raise TypeError(f"the gradient of variable {name!r} is a masked array: fill it first")
     try:
         return numpy.asarray(gradient)
     except ValueError as error:
-        raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
+        raise ValueError(f"the gradient of variable {name!r} is no array: {error}") from error
     except (RuntimeError, TypeError) as error:  # as torch says that a tensor is on a device, or is differentiated
-        raise TypeError(f"the gradient of variable {target.name!r} is not to be read by NumPy: {error}") from error
+        raise TypeError(f"the gradient of variable {name!r} is not to be read by NumPy: {error}") from error

@@ -38,7 +38,7 @@ class State:
         with exact():
             for slot in _slots.slots(options):
                 self.slots[slot.name] = [_start(options, slot, array) for array in variables.arrays]
-        self.engine = Engine(options, variables.names, variables.arrays, self.slots, decayed, native)
+        self.engine = Engine(options, variables, self.slots, decayed, native)
         self._made_of = options, decayed, native
 
     def check_same(self, variables: Collection) -> None:
@@ -57,7 +57,7 @@ class State:
 
     def finalize(self, variables: Collection | None) -> None:
         """Write the averages into these variables; None: into all."""
-        self.engine.check()
+        self.variables.check_all()
         arrays = self.variables.arrays
         chosen = arrays if variables is None else named(variables).values()
         with exact():
@@ -95,7 +95,7 @@ class State:
         """Return the arrays of a checkpoint, after a check of the variables if they are among them."""
         if not variables:
             return self.tensors()
-        self.engine.check(writing)
+        self.variables.check_all(writing)
         return self.tensors() | {_slots.key("variable", name): array for name, array in self.variables.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -135,8 +135,9 @@ class Variables:
             if self.arrays[overlap[0]] is self.arrays[overlap[1]]:
                 raise ValueError(f"variables {one!r} and {other!r} are the same array: it would be stepped twice")
             raise ValueError(f"variables {one!r} and {other!r} share memory: a step would update it twice")
+        self._built = [_memory(array) for array in self.arrays]
         self._places = {id(array): index for index, array in enumerate(self.arrays)}
-        self._memory = {_memory(array): index for index, array in enumerate(self.arrays) if array.size}
+        self._memory = {memory: index for index, memory in enumerate(self._built) if self.arrays[index].size}
 
     def find(self, variable: Any) -> int:
         """Return the number of a variable: the same array, or another view of exactly the same memory.
@@ -167,6 +168,19 @@ class Variables:
     def are(self, others: "Variables") -> bool:
         """Whether these are the same arrays in the same order, or views of exactly their memory."""
         return [_memory(array) for array in self.arrays] == [_memory(array) for array in others.arrays]
+
+    def check(self, index: int, writing: bool = True) -> None:
+        """Raise a ValueError if an array is no longer what it was at build, or cannot be written to."""
+        array, name = self.arrays[index], self.names[index]
+        if writing and not array.flags.writeable:
+            raise ValueError(f"variable {name!r} has become read-only; it would have to be written to")
+        if _memory(array) != self._built[index]:
+            raise ValueError(f"variable {name!r} was resized, reshaped or retyped since build: its state is lost")
+
+    def check_all(self, writing: bool = True) -> None:
+        """Check every array."""
+        for index in range(len(self.arrays)):
+            self.check(index, writing)
 
     def items(self) -> Iterator[tuple[str, Array]]:
         """Return names and arrays in order."""
