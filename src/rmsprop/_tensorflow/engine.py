@@ -9,12 +9,12 @@ from typing import Any, Final
 import tensorflow as tf
 
 from rmsprop._core.fallback import told
+from rmsprop._core.items import Item
 from rmsprop._core.options import FLOATS, Options
 from rmsprop._core.switches import against_native
 from rmsprop._tensorflow import traced
 from rmsprop._tensorflow.available import problem, within_xla
-from rmsprop._tensorflow.checks import check_slots
-from rmsprop._tensorflow.items import Item
+from rmsprop._tensorflow.checks import check_slots, is_sparse, tensors
 
 #: Sets of variables and gradients whose eager steps an engine keeps traced. Further ones are stepped by operations one
 #: by one, which takes no longer than in tf_keras and leaves nothing behind.
@@ -74,7 +74,7 @@ class Engine:
             if len(self._functions) < KEPT:
                 # Else the graph that is being traced keeps it.
                 self._functions[key] = function
-        function(*_flat(items), learning_rate, iterations)
+        function(*tensors(items), learning_rate, iterations)
         if eager and self._owner is not None:
             # Only now: after an interrupt before, options are as they were.
             _stepped.add(self._owner())
@@ -111,7 +111,7 @@ class Engine:
         """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
         # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
         kept = [item._replace(gradient=None) for item in items]
-        sparse = [item.sparse for item in items]
+        sparse = [is_sparse(item.gradient) for item in items]
 
         def step(*tensors: Any) -> None:
             *flat, learning_rate, iterations = tensors
@@ -160,21 +160,13 @@ def _again(options: Options, native: bool) -> Engine:
 def _kind(item: Item) -> tuple[Any, ...]:
     gradient = item.gradient
     owners = map(id, (item.variable, *item.slots.values()))
-    return (item.decays, gradient.dtype, gradient.indices.dtype if item.sparse else None, *owners)
-
-
-def _flat(items: Sequence[Item]) -> list[Any]:
-    """List the tensors of all gradients."""
-    found = []
-    for item in items:
-        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
-    return found
+    return (item.decays, gradient.dtype, gradient.indices.dtype if is_sparse(item.gradient) else None, *owners)
 
 
 def _specs(item: Item) -> list[Any]:
     """Say what a gradient's tensors are; a sparse one may have any number of rows."""
     gradient, shape = item.gradient, item.variable.shape
-    if not item.sparse:
+    if not is_sparse(item.gradient):
         return [tf.TensorSpec(shape, gradient.dtype)]
     rows = tf.TensorShape([None]).concatenate(shape[1:])
     return [tf.TensorSpec(rows, gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
@@ -211,7 +203,9 @@ def _against_item(options: Options, item: Item) -> str:
             return f"{whose} is on the device {owner.device}"
     if item.gradient.dtype.name not in FLOATS:
         return f"the gradient of {name} has the type {item.gradient.dtype.name}"
-    return f"the rows of {name} hold no number" if item.sparse and not prod(item.variable.shape[1:]) else ""
+    return (
+        f"the rows of {name} hold no number" if is_sparse(item.gradient) and not prod(item.variable.shape[1:]) else ""
+    )
 
 
 def _on_cpu(device: str | None) -> bool:

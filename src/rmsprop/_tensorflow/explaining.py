@@ -1,19 +1,19 @@
 """What a step on TensorFlow's variables will be, by the predicates and the planner of steps, without a kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.switches import default_threads
 from rmsprop._tensorflow import replicas
 from rmsprop._tensorflow.available import within_xla
-from rmsprop._tensorflow.checks import dtype_of
+from rmsprop._tensorflow.checks import dtype_of, numpy_dtype
 from rmsprop._tensorflow.engine import Engine
-from rmsprop._tensorflow.items import Item, numpy_dtype
 
 
 class Kept(NamedTuple):
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     device: str | None
 
 
-def item_of(options: Options, variable: Any, decays: bool, slots: dict[str, Any] | None = None) -> Item:
+def item_of(options: Options, variable: Any, decays: bool, slots: Mapping[str, Any] | None = None) -> Item:
     """Give a variable as a step has it whose gradient is dense and of its type.
 
     Args:

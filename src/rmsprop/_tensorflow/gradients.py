@@ -9,37 +9,30 @@ from numpy.typing import NDArray
 
 from rmsprop._core import arrays
 from rmsprop._core.inplace import set_rows
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Integers, Tensor
 from rmsprop._core.rows import RowSparse
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import names_on, storage_of
 from rmsprop._tensorflow import tables
-from rmsprop._tensorflow.items import Item, numpy_dtype
-
-
-def tensors(items: Sequence[Item]) -> list[Any]:
-    """List the tensors that the gradients are made of: one, or the values and the row numbers of a sparse one."""
-    found = []
-    for item in items:
-        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
-    return found
+from rmsprop._tensorflow.checks import is_sparse, numpy_dtype
 
 
 def plan_tensor(options: Options, item: Item) -> Tensor:
     """Say what a variable is to the planner."""
     shape = tuple(item.variable.shape)
     gradient = numpy_dtype(item.gradient.dtype)
-    if item.sparse and gradient.itemsize == 2:
+    if is_sparse(item.gradient) and gradient.itemsize == 2:
         gradient = numpy.dtype(numpy.float32)  # rows of half types are summed in it
     return Tensor(
         size=prod(shape),
         storage=storage_of(options, numpy_dtype(item.variable.dtype), gradient),
         on=names_on(options, item.slots, item.decays),
         clips=options.clips_by_norm,
-        form="rows" if item.sparse else "flat",
-        norm_form="rows" if item.sparse else "flat",
-        row=prod(shape[1:]) if item.sparse else -1,
+        form="rows" if is_sparse(item.gradient) else "flat",
+        norm_form="rows" if is_sparse(item.gradient) else "flat",
+        row=prod(shape[1:]) if is_sparse(item.gradient) else -1,
     )
 
 
@@ -61,10 +54,12 @@ class Gradients:
         self._parts: list[tuple[int, tuple[Any, Any] | None]] = []
         for item, shape, name in zip(items, self._shapes, self._names, strict=True):
             types = (
-                (numpy_dtype(item.gradient.dtype), numpy_dtype(item.gradient.indices.dtype)) if item.sparse else None
+                (numpy_dtype(item.gradient.dtype), numpy_dtype(item.gradient.indices.dtype))
+                if is_sparse(item.gradient)
+                else None
             )
             self._parts.append((len(self.inputs), types))
-            if item.sparse:
+            if is_sparse(item.gradient):
                 self.inputs.append(tables.Tensor(item.gradient.dtype, (tables.ANY, *shape[1:]), name))
                 self.inputs.append(
                     tables.Tensor(item.gradient.indices.dtype, (tables.ANY,), f"the row numbers in {name}")

@@ -8,25 +8,27 @@ wrong, are operations before them.
 
 import ctypes
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy
 import tensorflow as tf
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group
 from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import NOTHING, OPERANDS, SCALES
-from rmsprop._tensorflow.gradients import Gradients, array_at, plan_tensor, tensors
-from rmsprop._tensorflow.items import Item
+from rmsprop._tensorflow.checks import is_sparse, tensors
+from rmsprop._tensorflow.gradients import Gradients, array_at, plan_tensor
 from rmsprop._tensorflow.operation import Call
 from rmsprop._tensorflow.tables import Tensor
 
 #: Bytes of results from which a part is full: that much memory a step needs for a while, and some of its time is lost
 #: between two of them.
-BUCKET: Final = 256 << 20
+PART_BYTES: Final = 256 << 20
 
 #: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
 STREAMED: Final = 24 << 20
@@ -58,7 +60,7 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
         given.append(_scales_of(items))
     elif len(parts) > 1:
         done = _add_check(items)
-    streamed = sum(item.nbytes for item in items) >= STREAMED
+    streamed = sum(map(_nbytes, items)) >= STREAMED
     for places in parts:
         part = _Part(options, places, items, given, streamed)
         # Otherwise all new values might be computed before the first old one is let go.
@@ -102,8 +104,8 @@ def _run(options: Options, plan: Plan) -> Run:
 
 def _add_check(items: Sequence[Item]) -> list[Any]:
     """Add an operation that refuses wrong row numbers and shapes before anything is assigned, if there may be any."""
-    sparse = [item for item in items if item.sparse]
-    open_ = [item for item in items if not item.sparse and not item.gradient.shape.is_fully_defined()]
+    sparse = [item for item in items if is_sparse(item.gradient)]
+    open_ = [item for item in items if not is_sparse(item.gradient) and not item.gradient.shape.is_fully_defined()]
     if not sparse and not open_:
         return []
     gradients = Gradients([*sparse, *open_])
@@ -131,14 +133,14 @@ class _Part:
         plan = Plan((plan_tensor(options, item) for item in self._items), out="streamed" if streamed else "targets")
         self._run = _run(options, plan)
         self._names = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
-        self._owners = [item.owner(name) for name in self._names for item in self._items]
+        self._owners = [item.state()[name] for name in self._names for item in self._items]
         self._state = len(scalars) + len(self._gradients.inputs)
         # The plan is of the variables' sizes, and of the types that the options say.
         state = [
             Tensor(
                 tf.as_dtype(one.storage.variable if name == "variable" else one.storage.slots),
                 tuple(item.variable.shape),
-                f"variable {item.owner(name).name!r}",
+                f"variable {item.state()[name].name!r}",
             )
             for name in self._names
             for item, one in zip(self._items, plan.tensors, strict=True)
@@ -175,18 +177,23 @@ class _Part:
 
 
 def _parts(items: Sequence[Item]) -> list[list[int]]:
-    """Cut the items into parts of about the same bytes, at most about `BUCKET`."""
-    total = sum(item.nbytes for item in items)
-    size = total / max(1, -(-total // BUCKET))
+    """Cut the items into parts of about the same bytes, at most about `PART_BYTES`."""
+    total = sum(map(_nbytes, items))
+    size = total / max(1, -(-total // PART_BYTES))
     parts: list[list[int]] = [[]]
     filled = 0.0
     for place, item in enumerate(items):
-        if parts[-1] and filled + item.nbytes / 2 > size:
+        if parts[-1] and filled + _nbytes(item) / 2 > size:
             parts.append([])
             filled = 0.0
         parts[-1].append(place)
-        filled += item.nbytes
+        filled += _nbytes(item)
     return parts
+
+
+def _nbytes(item: Item) -> int:
+    """Return the bytes of a variable and its state."""
+    return int(prod(item.variable.shape)) * sum(int(one.dtype.size) for one in item.state().values())
 
 
 def _read(variable: Any) -> Any:

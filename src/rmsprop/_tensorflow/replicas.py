@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
+from rmsprop._core.traced import advance, clip_scales
 from rmsprop._tensorflow import traced
-from rmsprop._tensorflow.items import Item
 
 #: What a variable's new value passes through, or None.
 Constraint = Callable[[Any], Any] | None
@@ -20,7 +21,7 @@ def spread(options: Options, items: Sequence[Item], constraints: Sequence[Constr
     """List what a replica brings along: what other replicas bring goes by the same places."""
     gradients = [item.gradient for item in items]
     variables, slots = [item.variable for item in items], [item.slots for item in items]
-    scales, decays = traced.clip_scales(options, items), [item.decays for item in items]
+    scales, decays = clip_scales(traced.OPERATIONS, options, items), [item.decays for item in items]
     return [gradients, variables, slots, scales, decays, list(constraints)]
 
 
@@ -35,11 +36,11 @@ def step(distribution: Any, options: Options, rate: Any, iterations: Any, column
         iterations: steps done before, an integer tensor without axes.
         columns: what `spread` gave, of all replicas.
     """
-    overwrite = traced.overwrites(options, iterations)
+    overwrite = options.overwrites(traced.counter(iterations))
     for gradient, variable, slots, scale, decays, constraint in zip(*columns, strict=True):
 
         @tf.autograph.experimental.do_not_convert
-        def advance(
+        def update(
             variable: Any,
             gradient: Any,
             slots: dict[str, Any],
@@ -48,11 +49,12 @@ def step(distribution: Any, options: Options, rate: Any, iterations: Any, column
             constraint: Constraint = constraint,
         ) -> None:
             item = Item(variable, gradient, slots, decays)
-            traced.advance(options, item, scale, rate, overwrite, constraint)
+            new = advance(traced.OPERATIONS, options, item, rate, scale, overwrite)
+            traced.assign(item, new, constraint)
 
         # What is no function of the rate is not to be assigned either where a function raises instead of giving it.
         with tf.control_dependencies([rate]):
-            distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
+            distribution.extended.update(variable, update, args=(gradient, slots, scale), group=False)
 
 
 def first_copied(items: Sequence[Item]) -> Any:

@@ -1,6 +1,6 @@
 """The update on CUDA memory: load, `rmsprop._core.rule.update`, store, over the chunks of many tensors in one launch.
 
-A launch serves one BUCKET: tensors that share storage types and the set of options that are on. A program takes a
+A launch serves tensors that share storage types and the set of options that are on. A program takes a
 chunk: the chunk table says which tensor and which part of it, the tensor table where its operands are, the group table
 which numbers its options have. Nothing that may differ from step to step is an argument of the launch, so a schedule, a
 skipped step or the replay of a CUDA graph needs no host.
