@@ -11,7 +11,7 @@ from rmsprop._core.options import FLOATS
 
 
 def dtype_of(variable: Any) -> Any:
-    """Give the type that a variable is kept in; with mixed precision it shows another."""
+    """Return the type in which a variable is stored; under mixed precision `variable.dtype` is another."""
     return getattr(variable, "true_dtype", variable.dtype)
 
 
@@ -35,10 +35,10 @@ def tensors(items: Sequence[Item]) -> list[Any]:
 
 
 def checked(gradient: Any, variable: Any) -> Any:
-    """Give a gradient as a tensor, or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
+    """Return a gradient as a tensor or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
     sparse = is_sparse(gradient)
     if sparse:
-        # As anybody can make them, of NumPy's arrays or of variables in which they were summed.
+        # Users may make slices of NumPy arrays, or of variables.
         gradient = tf.IndexedSlices(*map(tf.convert_to_tensor, (gradient.values, gradient.indices)))
     elif not isinstance(gradient, tf.Tensor):
         _check_array(gradient, variable)
@@ -89,7 +89,7 @@ def assertions(item: Item) -> list[Any]:
 
 
 def _check_array(gradient: Any, variable: Any) -> None:
-    """Refuse arrays of NumPy's that TensorFlow would make numbers of another kind of."""
+    """Refuse NumPy arrays that TensorFlow would convert to another kind of number."""
     if isinstance(gradient, numpy.ndarray | numpy.generic) and gradient.dtype.kind in "bc":
         raise _wrong_type(gradient, variable)
 
