@@ -13,12 +13,12 @@ with naming_the_extra("rmsprop.tf_keras"):
     import tf_keras
 
 from rmsprop._core.explain import Explanation
+from rmsprop._core.items import Item
 from rmsprop._core.options import LearningRate, Options
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._numpy.variables import check_pairs, refuse_swapped
 from rmsprop._tensorflow import replicas, traced
 from rmsprop._tensorflow.engine import Engine
-from rmsprop._tensorflow.items import Item
 from rmsprop._tf_keras.pairs import is_swapped, with_gradient
 from rmsprop._tf_keras.rates import Schedule, as_count, number_of
 from rmsprop._tf_keras.state import State

@@ -8,9 +8,9 @@ from arrays import EVERYTHING
 from jax.sharding import PartitionSpec
 from native_runs import CALL, text
 
+from rmsprop._core.items import Item
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item
 from rmsprop.jax import RMSprop
 
 
@@ -74,7 +74,7 @@ def test_within_a_shard_map(options, checks):
 )
 def test_types_of_gradients_and_state(gradient, kept, reason):
     """What is checked before a step is not known to `explain`, and is to the predicate that both ask."""
-    item = Item(jnp.ones(3), jnp.ones(3, gradient), {"velocity": jnp.ones(3, kept)}, False, "w")
+    item = Item(jnp.ones(3), jnp.ones(3, gradient), {"velocity": jnp.ones(3, kept)}, False, name="w")
     options = ArrayOptions()
     assert engine.against(options, [item], jax.devices()) == reason
     lowered = text(lambda: engine.step(options, [item], 0.1, jnp.int32(0), native=True))

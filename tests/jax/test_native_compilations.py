@@ -7,9 +7,9 @@ from arrays import EVERYTHING
 from native_runs import CALL, assert_near, optimizer, text
 
 from rmsprop._core.cpu import kernels
+from rmsprop._core.items import Item
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item
 
 PARAMS = {"kernel": jnp.ones((30, 20)), "bias": jnp.ones(7)}
 

@@ -14,7 +14,7 @@ PREPARED = """
     import numpy
     from rmsprop._tensorflow import native
     from rmsprop.tf_keras import RMSprop
-    native.BUCKET = 1 << 20
+    native.PART_BYTES = 1 << 20
 
     def prepared():
         variables = [tf.Variable(tf.ones(size)) for size in (3, 300_000, 500_000)]

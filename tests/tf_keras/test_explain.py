@@ -72,7 +72,7 @@ def test_an_open_shape():
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, EVERYTHING], ids=["plain", "clipnorm", "everything"])
 @pytest.mark.parametrize("excluded", [None, ["half"]])
 def test_launches_are_those_of_a_step(options, excluded, monkeypatch):
-    monkeypatch.setattr("rmsprop._tensorflow.native.BUCKET", 100)  # bytes, so that there are several
+    monkeypatch.setattr("rmsprop._tensorflow.native.PART_BYTES", 100)  # bytes, so that there are several
     given = [tf.Variable(tf.ones((4, 5)), name="w"), tf.Variable(tf.ones(7), name="v")]
     given.append(tf.Variable(tf.ones(3, tf.float16), name="half"))
     optimizer = RMSprop(**options)

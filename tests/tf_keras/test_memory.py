@@ -60,7 +60,7 @@ def measured(source):
 def test_a_step_needs_a_bucket_more_than_the_state():
     """Of 320 MiB of variables and state, cut into buckets of 16."""
     source = """
-        native.BUCKET, native.STREAMED = 16 << 20, 0  # the small step compiles what the large one needs
+        native.PART_BYTES, native.STREAMED = 16 << 20, 0  # the small step compiles what the large one needs
         made(2, 0.01, momentum=0.9)[2]()  # whatever is loaded and compiled at the first step
         variables, optimizer, step = made(40, 4, momentum=0.9)
         before = size()

@@ -26,7 +26,7 @@ clips = pytest.mark.parametrize(
 @pytest.fixture(params=["one bucket", "several"])
 def buckets(request, monkeypatch):
     if request.param == "several":
-        monkeypatch.setattr(_native, "BUCKET", 1)
+        monkeypatch.setattr(_native, "PART_BYTES", 1)
 
 
 def made(**options):

@@ -55,7 +55,7 @@ def test_a_row_that_is_not_there_changes_nothing(rows, clip, native, way):
 
 @ways
 def test_nothing_moves_either_where_a_step_has_several_buckets(way, monkeypatch):
-    monkeypatch.setattr(_native, "BUCKET", 100)
+    monkeypatch.setattr(_native, "PART_BYTES", 100)
     optimizer, variables = built(EVERYTHING, True)
     step = stepper(optimizer, variables, way)
     step(tf.constant([0, 3]))

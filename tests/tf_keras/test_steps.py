@@ -153,6 +153,6 @@ def test_one_operation_for_a_sparse_step(clip, dense):
 
 @pytest.mark.parametrize(("bucket", "expected"), [(1 << 30, 1), (100, 2), (1, 3)])
 def test_large_steps_are_cut_into_buckets(bucket, expected, monkeypatch):
-    monkeypatch.setattr(_native, "BUCKET", bucket)
+    monkeypatch.setattr(_native, "PART_BYTES", bucket)
     optimizer, variables, gradients = made(momentum=0.9)  # 72, 36 and 12 bytes with their state
     assert runs.native_operations(step_function(optimizer, variables, gradients)) == expected

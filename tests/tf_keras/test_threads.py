@@ -23,7 +23,7 @@ EVERYTHING = {"momentum": 0.9, "centered": True, "global_clipnorm": 1.0, "use_em
 
 @pytest.fixture(autouse=True)
 def small_buckets(monkeypatch):
-    monkeypatch.setattr(_native, "BUCKET", 4 << 20)
+    monkeypatch.setattr(_native, "PART_BYTES", 4 << 20)
     monkeypatch.setattr(_native, "STREAMED", 4 << 20)
 
 

@@ -44,7 +44,7 @@ def address(value):
 @pytest.fixture
 def small_buckets(monkeypatch):
     """Some megabytes make several buckets and are streamed past the caches, as hundreds are otherwise."""
-    monkeypatch.setattr(_native, "BUCKET", 2 << 20)
+    monkeypatch.setattr(_native, "PART_BYTES", 2 << 20)
     monkeypatch.setattr(_native, "STREAMED", 2 << 20)
 
 

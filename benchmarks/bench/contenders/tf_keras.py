@@ -119,5 +119,5 @@ ORIGINAL: Final = _makers(_original)
 
 def bucket() -> int:
     """Give the bytes of new values that ours computes at a time."""
-    size: int = load("rmsprop._tensorflow.native").BUCKET
+    size: int = load("rmsprop._tensorflow.native").PART_BYTES
     return size

@@ -78,10 +78,20 @@ class Options:
         """Whether a step must know a norm before it starts."""
         return self.clipnorm is not None or self.global_clipnorm is not None
 
-    def overwrites(self, iteration: int) -> bool:
-        """Whether the step after `iteration` finished ones replaces the variables by their averages."""
+    def overwrites(self, iterations: Any) -> Any:
+        """Return whether the step after `iterations` finished ones replaces the variables by their averages.
+
+        Args:
+            iterations: an int, or an integer array of a framework; then the result is an array.
+
+        Returns:
+            None if no step does.
+        """
         frequency = self.ema_overwrite_frequency
-        return self.use_ema and frequency is not None and (iteration + 1) % frequency == 0
+        if not self.use_ema or frequency is None:
+            return None
+        # Not `iterations + 1`, which an array may not hold.
+        return iterations % frequency == frequency - 1
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as values that JSON can hold."""

@@ -15,6 +15,7 @@ from rmsprop._core.arrays import array_at
 from rmsprop._core.plan import Launch, Layout, Tensor
 from rmsprop._core.scales import clip_scale
 from rmsprop._core.tables import CHUNK, HEAD, JOINT, LANES, MEASURE, NONE, NOTHING, SCALES
+from rmsprop._core.traced import call_rule
 
 if TYPE_CHECKING:
     from rmsprop._core.run import Run
@@ -69,24 +70,20 @@ def _step(run: "Run", launch: Launch, place: int) -> None:
     new = "" if launch.kernel.out == "place" else "new "
     layout = tensor.layout
     shape = layout[0] if layout else (tensor.size,)
-    old: list[Array | None] = []
-    homes: list[Array | None] = []
-    for name in rule.STATE:
-        if name not in on:
-            old.append(None)
-            homes.append(None)
-            continue
+    old: dict[str, Array] = {}
+    homes: dict[str, Array] = {}
+    for name in filter(on.__contains__, rule.STATE):
         dtype = storage.variable if name == "variable" else storage.slots
         strides = layout[1] if layout and name == "variable" else None
-        old.append(array_at(int(run.where[name][place]), dtype, shape, strides))
-        homes.append(array_at(int(run.where[new + name][place]), dtype, shape, strides))
-    scalars = [_scalar(run, place, tensor, name) if name in on else None for name in rule.SCALARS]
-    gradient = _gradient(run, place, tensor, layout)
-    values = rule.update(*(_wide(one, storage.compute) for one in (gradient, *old)), *scalars)
-    # The variable last: after an interrupt, what has moved has its state.
-    for array, value in [*zip(homes, values, strict=True)][::-1]:
-        if array is not None:
-            array[...] = _to_odd(value) if array.dtype.name == "bfloat16" else value
+        for arrays, column in ((old, name), (homes, new + name)):
+            arrays[name] = array_at(int(run.where[column][place]), dtype, shape, strides)
+    scalars: dict[str, Any] = {name: _scalar(run, place, tensor, name) for name in rule.SCALARS if name in on}
+    gradient = _gradient(run, place, tensor, layout).astype(storage.compute, copy=False)
+    wide = {name: array.astype(storage.compute, copy=False) for name, array in old.items()}
+    values = call_rule(rule.update, gradient, wide, scalars)
+    # The variable last: after an interrupt, a variable that is new has new state.
+    for name, array in [*homes.items()][::-1]:
+        array[...] = _to_odd(values[name]) if array.dtype.name == "bfloat16" else values[name]
 
 
 def _scalar(run: "Run", place: int, tensor: Tensor, name: str) -> Any:
@@ -107,10 +104,6 @@ def _gradient(run: "Run", place: int, tensor: Tensor, layout: Layout | tuple[()]
     dense = numpy.zeros((tensor.size // tensor.row, tensor.row), dtype)
     dense[numbers] = array_at(address, dtype, (count, tensor.row))
     return dense.reshape(shape)
-
-
-def _wide(array: Array | None, compute: numpy.dtype[Any]) -> Array | None:
-    return None if array is None else array.astype(compute, copy=False)
 
 
 def _to_odd(value: Array) -> Array:

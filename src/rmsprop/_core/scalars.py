@@ -15,7 +15,7 @@ from rmsprop._core.tables import JOINT, NONE, OWN, Storage, compute_type
 def storage_of(options: Options, variable: numpy.dtype[Any], gradient: numpy.dtype[Any]) -> Storage:
     """Tell how the numbers of a variable, of its gradient and of its state are stored, and computed."""
     slots = slot_dtype(options, variable)
-    return Storage(gradient, variable, slots, compute_type(variable, slots))
+    return Storage(gradient, variable, slots, numpy.dtype(compute_type(variable, slots)))
 
 
 def constants(options: Options, decays: bool) -> dict[str, float]:

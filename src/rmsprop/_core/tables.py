@@ -86,9 +86,13 @@ class Storage(NamedTuple):
     compute: numpy.dtype[Any]
 
 
-def compute_type(variable: numpy.dtype[Any], slots: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Return float64 if the variable or its slots are stored in it, else float32: half types are storage."""
-    return numpy.dtype(numpy.float64 if 8 in (variable.itemsize, slots.itemsize) else numpy.float32)
+def compute_type(*stored: Any) -> str:
+    """Return "float64" if the variable or one of its slots is stored in it, else "float32": half types are storage.
+
+    Args:
+        *stored: the types of the variable and its slots, as NumPy's types or by name.
+    """
+    return "float64" if any(one == "float64" for one in stored) else "float32"
 
 
 def columns(table: Sequence[str], *names: str) -> tuple[int, ...]:

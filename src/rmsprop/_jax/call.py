@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy
 from jax.ffi import ffi_call
 
+from rmsprop._core.items import Item
 from rmsprop._core.scalars import group_numbers, names_on, storage_of
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.handler import ATTRIBUTE, NAME
-from rmsprop._jax.items import Item
 from rmsprop._jax.plan import NUMBERS, CallPlan, runners
 
 #: Results of a call: XLA takes time with the third power of their number to find memory for those of one call.
@@ -33,7 +33,7 @@ def count_launches(options: ArrayOptions, items: Sequence[Item]) -> int:
 
 def _parts(options: ArrayOptions, items: Sequence[Item]) -> list[Sequence[Item]]:
     """Cut the items into those of one call each."""
-    size = max(1, _RESULTS // len(items[0].owners()))
+    size = max(1, _RESULTS // len(items[0].state()))
     if options.global_clipnorm is not None:
         size = len(items)  # one call that knows all gradients
     return [items[first : first + size] for first in range(0, len(items), size)]
@@ -50,7 +50,7 @@ def _step(
     text = plan.text()
     # Kernels are compiled while somebody waits for a compilation, and not on a thread of XLA's.
     runners(text.encode()).compile()
-    kept = [item.owners()[name] for name in plan.state for item in items]
+    kept = [item.state()[name] for name in plan.state for item in items]
     results = call(text, [*numbers.values(), *(item.gradient for item in items), *kept], len(kept))
     found: list[dict[str, jax.Array]] = [{} for _ in items]
     for number, result in enumerate(results):
@@ -75,7 +75,7 @@ def _plan(options: ArrayOptions, items: Sequence[Item], given: Mapping[str, Any]
     return CallPlan(
         numbers=tuple((name, numpy.dtype(_as_number(one).dtype).name) for name, one in arrays.items()),
         known=tuple((name, float(one)) for name, one in given.items() if name not in arrays),
-        state=tuple(items[0].owners()),
+        state=tuple(items[0].state()),
         tensors=tuple(tensors),
         clips=options.clips_by_norm,
     )

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax.sharding import get_abstract_mesh
 
 from rmsprop._core.fallback import warn_once as told
+from rmsprop._core.items import Item
 from rmsprop._core.options import FLOATS
+from rmsprop._core.slots import slot_dtype
 from rmsprop._jax import traced
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.available import against_devices, problem
-from rmsprop._jax.items import Item, numpy_slot_dtype
 
 
 def step(
@@ -73,7 +74,7 @@ def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.
 
 def _against_item(options: ArrayOptions, item: Item) -> str:
     """Why types and shapes are not those that a kernel takes them for: it would read past the end of others."""
-    variable, slot, name = item.variable, numpy_slot_dtype(options, item.variable), item.name or "a parameter"
+    variable, slot, name = item.variable, slot_dtype(options, item.variable.dtype), item.name or "a parameter"
     for what, one in (("", variable), ("the gradient of ", item.gradient)):
         if jnp.dtype(one.dtype).name not in FLOATS:
             return f"{what}{name} has the type {one.dtype}"

@@ -8,10 +8,11 @@ import numpy
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.items import Item
+from rmsprop._core.slots import slot_dtype
 from rmsprop._core.switches import default_threads
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.engine import against
-from rmsprop._jax.items import Item, numpy_slot_dtype
 
 
 def explain(
@@ -36,7 +37,7 @@ def explain(
         devices: for which a step is compiled; None: all that the process has.
     """
     items = [
-        Item(variable, variable, _state(options, variable), decays_too, name)
+        Item(variable, variable, _state(options, variable), decays_too, name=name)
         for variable, decays_too, name in zip(variables, decays, names, strict=True)
     ]
     # When a step is traced, the process's devices are asked for, and when it is compiled, the step's own.
@@ -61,7 +62,7 @@ def described(shape: Sequence[int], dtype: Any) -> Any:
 
 def _state(options: ArrayOptions, variable: Any) -> dict[str, Any]:
     """Describe the state that a variable gets."""
-    kept = jax.ShapeDtypeStruct(variable.shape, numpy_slot_dtype(options, variable))
+    kept = jax.ShapeDtypeStruct(variable.shape, slot_dtype(options, variable.dtype))
     return {slot.name: kept for slot in _slots.slots(options)}
 
 

@@ -14,8 +14,8 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.saving import checkpoint
 from rmsprop._core.saving.checkpoint import Needed
 from rmsprop._core.saving.matching import Group, plain_names
+from rmsprop._core.slots import slot_dtype
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import numpy_slot_dtype
 from rmsprop._jax.state import FIELDS, RMSpropState, slots_of
 from rmsprop._jax.trees import Leaves, parameters, rebuild, templates
 
@@ -101,7 +101,7 @@ def _needed(options: ArrayOptions, leaves: Leaves, names: list[str], variables: 
     needed = {}
     for name, variable in zip(names, leaves.values, strict=True):
         for slot in _slots.slots(options):
-            dtype = numpy.dtype(numpy_slot_dtype(options, variable))
+            dtype = slot_dtype(options, variable.dtype)
             needed[_slots.key(slot.name, name)] = Needed(dtype, variable.shape)
         if variables:
             needed[_slots.key("variable", name)] = Needed(numpy.dtype(variable.dtype), variable.shape)

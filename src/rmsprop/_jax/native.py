@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rmsprop._core.items import Item
 from rmsprop._jax import call, operation
 from rmsprop._jax import traced as _traced
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item
 from rmsprop._jax.row_gradients import to_dense
 
 #: Options that no step asks for.
@@ -26,10 +26,15 @@ def step(
 ) -> list[dict[str, jax.Array]]:
     """Do a step, or add it to what is being traced; arguments and result as for the traced one."""
     fixed, numbers = _part(options)
-    state = tuple(items[0].owners())
+    state = tuple(items[0].state())
     meaning = _Step(fixed, tuple(numbers), state, tuple(item.decays for item in items))
-    operands = [jnp.asarray(learning_rate), jnp.asarray(iterations), *numbers.values(), *map(to_dense, items)]
-    operands += [item.owners()[name] for name in state for item in items]
+    operands = [
+        jnp.asarray(learning_rate),
+        jnp.asarray(iterations),
+        *numbers.values(),
+        *(to_dense(item.gradient) for item in items),
+    ]
+    operands += [item.state()[name] for name in state for item in items]
     results = operation.bind(operands, meaning)
     return [dict(zip(state, results[place :: len(items)], strict=True)) for place in range(len(items))]
 

@@ -12,47 +12,53 @@ import jax.numpy as jnp
 import numpy
 from jax import lax
 
-from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item
-from rmsprop._jax.row_gradients import to_dense
-
 #: Squares of float32 numbers times this neither overflow, nor vanish if those of the numbers themselves overflow.
 _DOWN: Final = 2.0**-96
 
 
-def clip_scales(options: ArrayOptions, items: Sequence[Item]) -> list[Any]:
-    """Give what each gradient is multiplied by, arrays without axes, or None."""
-    if not options.clips_by_norm:
-        return [None] * len(items)
-    squares = [_squares(options, item) for item in items]
-    if options.clipnorm is not None:
-        return [_scale(one, options.clipnorm) for one in squares]
-    assert options.global_clipnorm is not None
-    total = [sum(parts[1:], parts[0]) for parts in zip(*squares, strict=True)]
-    limit = options.global_clipnorm
-    # A scale of 0 would hide an infinite gradient in all but its own tensor. Two branches, because XLA for CPUs takes
-    # what it can select into the loop of every variable, with the sum over all of them: it compiled for minutes.
-    scale = lax.cond(
-        jnp.isfinite(total[-1]), lambda total: _scale(total, limit), lambda total: total[0] * jnp.nan, total
-    )
-    return [scale] * len(items)
+def squares(gradient: jax.Array, axis_name: tuple[str, ...] | None) -> list[Any]:
+    """Return the sum of a gradient's squares and, in float32, that of the squares of ``gradient * 2**-96``.
 
+    Args:
+        gradient: dense.
+        axis_name: axes of a mesh over which parameters are sharded, and the squares summed; None: it is not said.
 
-def _squares(options: ArrayOptions, item: Item) -> list[Any]:
-    """Sum the squares of a gradient, and those of it scaled down where they may overflow."""
+    Raises:
+        ValueError: the gradient differs along an axis of a mesh, and `axis_name` is None.
+    """
     wide = jnp.result_type(float)
-    gradient = to_dense(item).astype(wide)
+    gradient = gradient.astype(wide)
     found = [jnp.sum(jnp.square(gradient))]
     if wide != numpy.float64:
         found.append(jnp.sum(jnp.square(gradient * _DOWN)))
-    axes = _axes_to_sum(options, found[0], gradient)
+    axes = _axes_to_sum(axis_name, found[0], gradient)
     return [lax.psum(one, axes) for one in found] if axes else found
 
 
-def _axes_to_sum(options: ArrayOptions, square: Any, gradient: Any) -> tuple[str, ...]:
+def joint_scale(squares: Sequence[Sequence[Any]], limit: Any) -> Any:
+    """Return limit / max(norm, limit) for the norm of all gradients; NaN where the norm is not finite."""
+    total = [sum(parts[1:], parts[0]) for parts in zip(*squares, strict=True)]
+    # A scale of 0 would hide an infinite gradient in all but its own tensor. Two branches, because XLA for CPUs takes
+    # what it can select into the loop of every variable, with the sum over all of them: it compiled for minutes.
+    return lax.cond(
+        jnp.isfinite(total[-1]), lambda total: own_scale(total, limit), lambda total: total[0] * jnp.nan, total
+    )
+
+
+def own_scale(squares: Sequence[Any], limit: Any) -> Any:
+    """Return limit / max(norm, limit) from sums of squares as `squares` returns them."""
+    scale = _within(squares[0], limit)
+    if len(squares) == 1:
+        return scale
+    overflown = jnp.isinf(squares[0])
+    # The side that is not chosen gets a harmless number: its derivative is chosen against by multiplying with 0.
+    return jnp.where(overflown, _within(jnp.where(overflown, squares[1], 1), limit * _DOWN), scale)
+
+
+def _axes_to_sum(axis_name: tuple[str, ...] | None, square: Any, gradient: Any) -> tuple[str, ...]:
     """Name the mesh axes over which a gradient is sharded here, within a `shard_map`."""
     varying = _varying(square)
-    if options.axis_name is None:
+    if axis_name is None:
         if varying:
             raise ValueError(
                 f"a gradient of shape {gradient.shape} differs along the mesh axes {', '.join(sorted(varying))}, and "
@@ -61,8 +67,8 @@ def _axes_to_sum(options: ArrayOptions, square: Any, gradient: Any) -> tuple[str
             )
         return ()
     # A gradient that is the same everywhere would be counted once for each device.
-    checked = any(_varying(lax.axis_index(name)) for name in options.axis_name)
-    return tuple(name for name in options.axis_name if name in varying or not checked)
+    checked = any(_varying(lax.axis_index(name)) for name in axis_name)
+    return tuple(name for name in axis_name if name in varying or not checked)
 
 
 def _varying(array: Any) -> frozenset[str]:
@@ -70,15 +76,6 @@ def _varying(array: Any) -> frozenset[str]:
     kind: Any = jax.typeof(array)
     axes: frozenset[str] = kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
     return axes
-
-
-def _scale(squares: Sequence[Any], limit: Any) -> Any:
-    scale = _within(squares[0], limit)
-    if len(squares) == 1:
-        return scale
-    overflown = jnp.isinf(squares[0])
-    # The side that is not chosen gets a harmless number: its derivative is chosen against by multiplying with 0.
-    return jnp.where(overflown, _within(jnp.where(overflown, squares[1], 1), limit * _DOWN), scale)
 
 
 def _within(square: Any, limit: Any) -> Any:

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from rmsprop._core.rows import RowSparse
-from rmsprop._jax.items import Item
 
 
 def make(indices: Any, values: Any, shape: tuple[int, ...]) -> RowSparse:
@@ -16,9 +15,8 @@ def make(indices: Any, values: Any, shape: tuple[int, ...]) -> RowSparse:
     return made
 
 
-def to_dense(item: Item) -> jax.Array:
+def to_dense(gradient: jax.Array | RowSparse) -> jax.Array:
     """Give a gradient as an array; rows that occur more than once are summed, those of half types in float32."""
-    gradient = item.gradient
     if not isinstance(gradient, RowSparse):
         return gradient
     values = jnp.asarray(gradient.values)

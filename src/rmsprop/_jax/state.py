@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from rmsprop._core import slots as _slots
+from rmsprop._core.slots import slot_dtype
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import numpy_slot_dtype
 from rmsprop._jax.trees import Leaves, is_container, rebuild
 
 
@@ -73,7 +73,7 @@ def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> R
 
 
 def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.Array:
-    dtype = numpy_slot_dtype(options, variable)
+    dtype = slot_dtype(options, variable.dtype)
     if slot.start is None:
         # A copy in any case: a donated step may not get the same memory twice.
         return jnp.array(variable, dtype, copy=True)

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import check_learning_rate
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item
 from rmsprop._jax.state import RMSpropState, advanced, slots_of
 from rmsprop._jax.trees import Leaves, gradients
 

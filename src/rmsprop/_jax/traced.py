@@ -1,25 +1,23 @@
 """A step by JAX's own operations: what XLA compiles on any device, and what is differentiated and mapped."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 
 from rmsprop._core import rule
-from rmsprop._core.scalars import constants
+from rmsprop._core import traced as _traced
+from rmsprop._core.items import Item
+from rmsprop._jax import norms
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item, computed_in
-from rmsprop._jax.norms import clip_scales
 from rmsprop._jax.row_gradients import to_dense
-
-_update = rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where)
 
 
 def step(
     options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
 ) -> list[dict[str, jax.Array]]:
-    """Do a step, or add it to what is being traced.
+    """Step variables, or add the step to what is being traced.
 
     Args:
         options: the checked arguments.
@@ -30,44 +28,36 @@ def step(
     Returns:
         For each item its new arrays: "variable", and each of its slots by name.
     """
-    overwrite = overwrites(options, iterations)
-    scales = clip_scales(options, items)
-    return [advance(options, *pair, learning_rate, overwrite) for pair in zip(items, scales, strict=True)]
+    operations = _Operations(options.axis_name)
+    return [new for _, new in _traced.step(operations, options, items, learning_rate, jnp.asarray(iterations))]
 
 
-def advance(
-    options: ArrayOptions, item: Item, clip_scale: Any, learning_rate: Any, overwrite: Any
-) -> dict[str, jax.Array]:
-    """Step one variable.
+@final
+class _Operations:
+    """JAX's side of `rmsprop._core.traced.Operations`.
 
     Args:
-        options: the checked arguments.
-        item: the variable, its gradient and its state.
-        clip_scale: an array without axes, or None.
-        learning_rate: as for `step`.
-        overwrite: a bool array without axes, or None.
+        axis_name: axes of a mesh over which parameters are sharded, and norms summed; None: it is not said.
     """
-    compute, owners = computed_in(item), item.owners()
-    scalars = constants(options, item.decays) | {"learning_rate": learning_rate}
-    if clip_scale is not None:
-        scalars["clip_scale"] = clip_scale
-    scalars = {name: jnp.asarray(value).astype(compute) for name, value in scalars.items()}
-    if overwrite is not None:
-        scalars["overwrite"] = overwrite
-    arguments = [owners[name].astype(compute) if name in owners else None for name in rule.STATE]
-    arguments += [scalars.get(name) for name in rule.SCALARS]
-    results = _update(to_dense(item).astype(compute), *arguments)
-    return {
-        name: value.astype(owners[name].dtype)
-        for name, value in zip(rule.STATE, results, strict=True)
-        if name in owners
-    }
 
+    update = staticmethod(rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where))
+    own_scale = staticmethod(norms.own_scale)
+    joint_scale = staticmethod(norms.joint_scale)
 
-def overwrites(options: ArrayOptions, iterations: Any) -> Any:
-    """Tell by an array whether the variables become their averages in this step; None if they never do."""
-    frequency = options.ema_overwrite_frequency
-    if not options.use_ema or frequency is None:
-        return None
-    # Not `iterations + 1`, which could overflow.
-    return jnp.asarray(iterations) % frequency == frequency - 1
+    def __init__(self, axis_name: tuple[str, ...] | None) -> None:
+        self._axis_name = axis_name
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype.name)
+
+    def cast(self, array: Any, dtype: str) -> Any:
+        return array.astype(dtype)
+
+    def scalar(self, number: Any, dtype: str) -> Any:
+        return jnp.asarray(number).astype(dtype)
+
+    def dense(self, item: Item) -> Any:
+        return to_dense(item.gradient)
+
+    def squares(self, item: Item) -> list[Any]:
+        return norms.squares(to_dense(item.gradient), self._axis_name)

@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.scales import clip_scale
 from rmsprop._core.switches import against_native
+from rmsprop._core.tables import compute_type
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.items import Item, computed_in
 
 #: New values of variables, of their state, and of what is collected of gradients.
 New = tuple[list[Any], list[dict[str, Any]], list[Any]]
@@ -133,7 +134,7 @@ class Steps:
             gradient = self._mean(gradient, one)
             item = Item(value, gradient, slots, decays)
             if scale is not None:
-                compute = computed_in(item)
+                compute = compute_type(*(one.dtype for one in item.state().values()))
                 item = item._replace(gradient=gradient.astype(compute) * scale.astype(compute))
             iterations = calls // self._steps if self._steps else calls
             new = engine.step(options, [item], rate, iterations, native=not self.off)[0]

@@ -8,13 +8,13 @@ import keras
 import tensorflow as tf
 
 from rmsprop._core.explain import Explanation
+from rmsprop._core.items import Item
 from rmsprop._core.options import LearningRate, Options, _number
 from rmsprop._keras.moves import Made, Moves
 from rmsprop._keras.rates import as_function, is_traceable
 from rmsprop._tensorflow import explaining, rates, replicas, traced
 from rmsprop._tensorflow.checks import checked
 from rmsprop._tensorflow.engine import Engine
-from rmsprop._tensorflow.items import Item
 
 
 def untraced(method: Any) -> Any:
@@ -208,7 +208,10 @@ def _collect(
     step: Callable[[list[Item], Any], Sequence[Any]],
 ) -> Any:
     """Add up gradients, and step by their mean when it is time; give an operation after which that is done."""
-    gradients = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
+    gradients = [
+        tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
+        for item, one in zip(items, collected, strict=True)
+    ]
 
     def step_all() -> Any:
         means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
@@ -235,7 +238,10 @@ def _step_copies(
     constraints: Sequence[Any],
 ) -> None:
     """Step variables of which a strategy keeps copies."""
-    given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
+    given = [
+        tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
+        for item, one in zip(items, collected, strict=False)
+    ]
     if collected:
         steps = optimizer.gradient_accumulation_steps
         means = [(gradient + one) / steps for gradient, one in zip(given, collected, strict=True)]

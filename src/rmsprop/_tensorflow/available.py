@@ -1,4 +1,4 @@
-"""What native steps need of TensorFlow, of which little is promised: tried here, before a step goes that way."""
+"""Whether TensorFlow has what native steps need: tried once, because TensorFlow promises little of it."""
 
 from functools import cache
 from importlib import import_module
@@ -10,7 +10,7 @@ from rmsprop._core.fallback import Refused, attempt, kernels
 
 
 def problem() -> str:
-    """Say why no step of this process can be native; "" if steps can, and TensorFlow knows our operation."""
+    """Return why no step of this process can be native; "" if steps can, after our operation is registered."""
     return kernels() or _tensorflow()
 
 
@@ -22,7 +22,7 @@ def _tensorflow() -> str:
 def _try() -> None:
     from rmsprop._tensorflow import native, operation
 
-    assert native  # all that a step is made of
+    assert native  # imports everything that a native step needs
     if not hasattr(tf.__internal__.EagerTensor, "_numpy_internal"):
         raise Refused(f"an eager tensor of TensorFlow {tf.__version__} does not show its memory")
     if _xla_context() is None:
@@ -31,7 +31,7 @@ def _try() -> None:
 
 
 def within_xla() -> bool:
-    """Whether XLA will compile the graph that is being traced, as far as TensorFlow tells."""
+    """Whether XLA will compile the graph that is being traced."""
     found = _xla_context()
     return found is not None and bool(found(tf.compat.v1.get_default_graph()))
 

@@ -1,4 +1,4 @@
-"""Gradients, looked at before anything moves."""
+"""Variables, gradients and state: their types and forms, checked before anything is assigned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,20 +6,39 @@ from typing import Any
 import numpy
 import tensorflow as tf
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import FLOATS
-from rmsprop._tensorflow.items import Item
 
 
 def dtype_of(variable: Any) -> Any:
-    """Give the type that a variable is kept in; with mixed precision it shows another."""
+    """Return the type in which a variable is stored; under mixed precision `variable.dtype` is another."""
     return getattr(variable, "true_dtype", variable.dtype)
 
 
+def numpy_dtype(dtype: Any) -> numpy.dtype[Any]:
+    """Return NumPy's type for one of TensorFlow's."""
+    found: numpy.dtype[Any] = numpy.dtype(dtype.as_numpy_dtype)
+    return found
+
+
+def is_sparse(gradient: Any) -> bool:
+    """Whether a gradient has few rows."""
+    return isinstance(gradient, tf.IndexedSlices)
+
+
+def tensors(items: Sequence[Item]) -> list[Any]:
+    """List the tensors of all gradients: one of a dense gradient, the values and the row numbers of a sparse one."""
+    found = []
+    for item in items:
+        found += [item.gradient.values, item.gradient.indices] if is_sparse(item.gradient) else [item.gradient]
+    return found
+
+
 def checked(gradient: Any, variable: Any) -> Any:
-    """Give a gradient as a tensor, or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
-    sparse = isinstance(gradient, tf.IndexedSlices)
+    """Return a gradient as a tensor or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
+    sparse = is_sparse(gradient)
     if sparse:
-        # As anybody can make them, of NumPy's arrays or of variables in which they were summed.
+        # Users may make slices of NumPy arrays, or of variables.
         gradient = tf.IndexedSlices(*map(tf.convert_to_tensor, (gradient.values, gradient.indices)))
     elif not isinstance(gradient, tf.Tensor):
         _check_array(gradient, variable)
@@ -51,8 +70,26 @@ def check_slots(items: Sequence[Item]) -> None:
                 )
 
 
+def assertions(item: Item) -> list[Any]:
+    """Return operations that refuse rows which the variable does not have, and a wrong shape that was open before."""
+    name, sparse = f"the gradient of variable `{item.variable.name}`", is_sparse(item.gradient)
+    found: list[Any] = []
+    if sparse:
+        rows = item.gradient.indices
+        size = tf.shape(item.variable, rows.dtype)[0]
+        text = f"{name} has rows that are not from 0 to one less than"
+        found.append(tf.debugging.Assert(tf.reduce_all((rows >= 0) & (rows < size)), [text, size, rows]))
+    given, shape = (item.gradient.values if sparse else item.gradient), item.variable.shape
+    if not (given.shape[1:] if sparse else given.shape).is_fully_defined() or not shape.is_fully_defined():
+        there, wanted = (tf.shape(one)[1:] if sparse else tf.shape(one) for one in (given, item.variable))
+        # Of another number of axes, they cannot be compared.
+        same = tf.cond(tf.equal(tf.size(there), tf.size(wanted)), lambda: tf.reduce_all(there == wanted), lambda: False)
+        found.append(tf.debugging.Assert(same, [f"{name} has another shape than it:", there, wanted]))
+    return [check for check in found if check is not None]
+
+
 def _check_array(gradient: Any, variable: Any) -> None:
-    """Refuse arrays of NumPy's that TensorFlow would make numbers of another kind of."""
+    """Refuse NumPy arrays that TensorFlow would convert to another kind of number."""
     if isinstance(gradient, numpy.ndarray | numpy.generic) and gradient.dtype.kind in "bc":
         raise _wrong_type(gradient, variable)
 

@@ -1,43 +1,43 @@
-"""A whole step on TensorFlow's variables: which way it goes, eagerly and in a graph."""
+"""A whole step on TensorFlow's variables, eagerly and in a graph: native, or by TensorFlow's operations."""
 
 import contextlib
 import weakref
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, final
 
 import tensorflow as tf
 
 from rmsprop._core.fallback import warn_once as told
+from rmsprop._core.items import Item
 from rmsprop._core.options import FLOATS, Options
 from rmsprop._core.switches import against_native
 from rmsprop._tensorflow import traced
 from rmsprop._tensorflow.available import problem, within_xla
-from rmsprop._tensorflow.checks import check_slots
-from rmsprop._tensorflow.items import Item
+from rmsprop._tensorflow.checks import check_slots, is_sparse, tensors
 
-#: Sets of variables and gradients whose eager steps an engine keeps traced. Further ones are stepped by operations one
-#: by one, which takes no longer than in tf_keras and leaves nothing behind.
+#: Sets of variables and gradients whose eager steps stay traced. Further sets are stepped operation by operation, which
+#: is no slower than tf_keras and keeps no memory.
 KEPT: Final = 16
 
-#: Eager steps that a set does before its step is traced, once options have been changed: they may be at every step.
+#: Eager steps of a set before its step is traced, after options have changed: they may change at every step.
 PATIENCE: Final = 8
-
 
 #: The optimizers that have done an eager step.
 _stepped: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
+@final
 class Engine:
-    """Steps the variables of one optimizer that are not distributed.
+    """The steps of one optimizer on variables that are not distributed.
 
     Args:
         options: the checked arguments.
-        native: whether our kernels may do it; None: as the environment says now.
-        owner: the optimizer. Its options have changed if it has stepped by another engine.
+        native: whether our kernels may do a step; None: as the environment says now.
+        owner: the optimizer. If another engine has stepped it, its options have changed since.
 
     Raises:
-        ValueError: the environment variable says neither yes nor no.
+        ValueError: the environment variable is neither 0 nor 1.
     """
 
     def __init__(self, options: Options, *, native: bool | None, owner: Any = None) -> None:
@@ -48,7 +48,7 @@ class Engine:
         self._seen: dict[Any, int] = {}
 
     def step(self, items: Sequence[Item], learning_rate: Any, iterations: Any, *, compiled: bool = False) -> list[Any]:
-        """Step variables, or add that to the graph that is being traced, and give operations after which it is done.
+        """Step variables, or add the step to the graph that is being traced.
 
         Args:
             items: what is stepped; gradients are checked.
@@ -56,33 +56,36 @@ class Engine:
             iterations: steps done before, an integer tensor without axes.
             compiled: whether XLA compiles what our kernels do not do.
 
+        Returns:
+            The operations after which the step is done.
+
         Warns:
-            UserWarning: our kernels should do it, and cannot; see `rmsprop._core.fallback`.
+            UserWarning: a native step is wanted and impossible; see `rmsprop._core.fallback`.
         """
         if iterations.dtype != tf.int64:
             iterations = tf.cast(iterations, tf.int64)
         eager = tf.executing_eagerly()
         if not eager and (not compiled or within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
-        # Asked once: in every step it would take longer than the step of a small model.
-        key = (compiled, _is_async(), learning_rate.dtype, *map(_kind, items))
+        # Traced once: whether a step is native would take longer to find out than a small model's step.
+        key = (compiled, _is_async(), learning_rate.dtype, *map(_form, items))
         function = self._functions.get(key)
         if function is None:
             if eager and not self._may_trace(key):
                 return self._step_eagerly(items, learning_rate, iterations)
             function = self._function(items, learning_rate.dtype, compiled)
             if len(self._functions) < KEPT:
-                # Else the graph that is being traced keeps it.
+                # A function that is not kept here lives in the graph that is being traced.
                 self._functions[key] = function
-        function(*_flat(items), learning_rate, iterations)
+        function(*tensors(items), learning_rate, iterations)
         if eager and self._owner is not None:
-            # Only now: after an interrupt before, options are as they were.
+            # Last, so that an interrupt before leaves the optimizer as it was.
             _stepped.add(self._owner())
             self._owner = None
         return []
 
     def _may_trace(self, key: Any) -> bool:
-        """Whether a set's step is to be traced now, and kept."""
+        """Whether the step of a set is traced now, and stays traced."""
         if len(self._functions) >= KEPT:
             return False
         if self._patience:
@@ -93,7 +96,7 @@ class Engine:
         return True
 
     def _step_eagerly(self, items: Sequence[Item], learning_rate: Any, iterations: Any) -> list[Any]:
-        """Step variables by operations one by one."""
+        """Step variables operation by operation."""
         with tf.device("CPU:0") if self._is_native(items) else contextlib.nullcontext():
             self._trace(items, learning_rate, iterations)
         return []
@@ -108,40 +111,40 @@ class Engine:
         return traced.step(self._options, items, learning_rate, iterations, checks=not within_xla())
 
     def _function(self, items: Sequence[Item], rate: Any, compiled: bool) -> Any:
-        """Trace a step of these variables for gradients' tensors, a learning rate of a type, and iterations."""
-        # The variables are the optimizer's for as long as it lives; gradients are not to be kept.
-        kept = [item._replace(gradient=None) for item in items]
-        sparse = [item.sparse for item in items]
+        """Return a traced step of variables, a function of the tensors of gradients, learning rate and iterations."""
+        # Without gradients, which the function would keep alive.
+        variables = [item._replace(gradient=None) for item in items]
+        sparse = [is_sparse(item.gradient) for item in items]
 
         def step(*tensors: Any) -> None:
             *flat, learning_rate, iterations = tensors
-            given = [_with_gradient(*one, flat) for one in zip(kept, sparse, strict=True)]
+            given = [_with_gradient(*one, flat) for one in zip(variables, sparse, strict=True)]
             self._trace(given, learning_rate, iterations)
 
         check_slots(items)
         specs = [spec for item in items for spec in _specs(item)]
         specs += [tf.TensorSpec((), rate), tf.TensorSpec((), tf.int64)]
         by_xla = compiled and not self._is_native(items)
-        # The traced function itself: a `tf.function` would find it again at every call, which takes a while.
+        # Not the `tf.function`, which looks for the traced function at every call.
         return tf.function(step, specs, autograph=False, jit_compile=by_xla).get_concrete_function()
 
     def _is_native(self, items: Sequence[Item]) -> bool:
         return not self.against(items, warns=True)
 
     def against(self, items: Sequence[Item], *, warns: bool = False) -> str:
-        """Why our kernels do not step variables where XLA does not compile the step; "" if they do.
+        """Return why a step that XLA does not compile is not native; "" if it is native.
 
         Args:
             items: what is stepped.
-            warns: whether to say, once in a process, that kernels should do it and cannot.
+            warns: whether to warn, once in a process, that a native step is wanted and impossible.
 
         Warns:
-            UserWarning: as `rmsprop._core.fallback.told` does.
+            UserWarning: see `rmsprop._core.fallback`.
         """
         if self._off:
             return self._off
         if _is_async():
-            # Whoever waits for an operation of such an executor may hold the lock that our kernel needs.
+            # A thread that waits for such an operation may hold the interpreter's lock, which our kernel needs.
             return "operations are asynchronous: tf.config.experimental.set_synchronous_execution(True)"
         return _against(self._options, items) or (told(problem()) if warns else problem())
 
@@ -157,31 +160,23 @@ def _again(options: Options, native: bool) -> Engine:
     return Engine(options, native=native)
 
 
-def _kind(item: Item) -> tuple[Any, ...]:
+def _form(item: Item) -> tuple[Any, ...]:
     gradient = item.gradient
     owners = map(id, (item.variable, *item.slots.values()))
-    return (item.decays, gradient.dtype, gradient.indices.dtype if item.sparse else None, *owners)
-
-
-def _flat(items: Sequence[Item]) -> list[Any]:
-    """List the tensors of all gradients."""
-    found = []
-    for item in items:
-        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
-    return found
+    return (item.decays, gradient.dtype, gradient.indices.dtype if is_sparse(item.gradient) else None, *owners)
 
 
 def _specs(item: Item) -> list[Any]:
-    """Say what a gradient's tensors are; a sparse one may have any number of rows."""
+    """Return the types and shapes of a gradient's tensors; a sparse gradient may have any number of rows."""
     gradient, shape = item.gradient, item.variable.shape
-    if not item.sparse:
+    if not is_sparse(item.gradient):
         return [tf.TensorSpec(shape, gradient.dtype)]
     rows = tf.TensorShape([None]).concatenate(shape[1:])
     return [tf.TensorSpec(rows, gradient.dtype), tf.TensorSpec([None], gradient.indices.dtype)]
 
 
 def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
-    """Take a gradient from the front of the list of all tensors."""
+    """Return an item with its gradient, which is removed from the front of the list of all tensors."""
     gradient = flat.pop(0)
     if sparse:
         gradient = tf.IndexedSlices(gradient, flat.pop(0), tf.shape(item.variable, tf.int64))
@@ -193,25 +188,27 @@ def _is_async() -> bool:
 
 
 def _against(options: Options, items: Sequence[Item]) -> str:
-    """Why our kernels do not step these: not all is in this process on the CPU, of known shapes and types; "" if so."""
+    """Return why a step is not native: all tensors must be in this process on the CPU, of known shapes and types."""
     if tf.distribute.has_strategy():
         return "within a distribution strategy"
     return next(filter(None, (_against_item(options, item) for item in items)), "")
 
 
 def _against_item(options: Options, item: Item) -> str:
-    name, kept = item.variable.name, options.slot_dtype or item.variable.dtype.name
+    name, slot_dtype = item.variable.name, options.slot_dtype or item.variable.dtype.name
     for what, owner in (("variable", item.variable), *item.slots.items()):
         whose = f"the {what} of {name}" if what in item.slots else name
         if not owner.shape.is_fully_defined():
             return f"the shape of {whose} is open: {owner.shape}"
-        if owner.dtype.name not in FLOATS or (what in item.slots and owner.dtype.name != kept):
+        if owner.dtype.name not in FLOATS or (what in item.slots and owner.dtype.name != slot_dtype):
             return f"{whose} has the type {owner.dtype.name}"
         if not _on_cpu(owner.device):
             return f"{whose} is on the device {owner.device}"
     if item.gradient.dtype.name not in FLOATS:
         return f"the gradient of {name} has the type {item.gradient.dtype.name}"
-    return f"the rows of {name} hold no number" if item.sparse and not prod(item.variable.shape[1:]) else ""
+    return (
+        f"the rows of {name} hold no number" if is_sparse(item.gradient) and not prod(item.variable.shape[1:]) else ""
+    )
 
 
 def _on_cpu(device: str | None) -> bool:

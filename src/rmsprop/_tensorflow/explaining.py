@@ -1,42 +1,43 @@
-"""What a step on TensorFlow's variables will be, by the predicates and the planner of steps, without a kernel."""
+"""How a step on TensorFlow's variables will be done, by the predicates and the planner of steps, without a kernel."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, final
 
 import tensorflow as tf
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.switches import default_threads
 from rmsprop._tensorflow import replicas
 from rmsprop._tensorflow.available import within_xla
-from rmsprop._tensorflow.checks import dtype_of
+from rmsprop._tensorflow.checks import dtype_of, numpy_dtype
 from rmsprop._tensorflow.engine import Engine
-from rmsprop._tensorflow.items import Item, numpy_dtype
 
 
-class Kept(NamedTuple):
-    """State that is not made yet, as far as a choice looks at it."""
+@final
+class Unbuilt(NamedTuple):
+    """A slot before it is built, with what a choice looks at."""
 
     shape: Any
     dtype: Any
     device: str | None
 
 
-def item_of(options: Options, variable: Any, decays: bool, slots: dict[str, Any] | None = None) -> Item:
-    """Give a variable as a step has it whose gradient is dense and of its type.
+def item_of(options: Options, variable: Any, decays: bool, slots: Mapping[str, Any] | None = None) -> Item:
+    """Return a variable as an item with a dense gradient of its own type.
 
     Args:
         options: the checked arguments.
         variable: the variable.
         decays: whether weight decay applies.
-        slots: its state; None: it is not made yet.
+        slots: its state; None: it is not built.
     """
     if slots is None:
         dtype = tf.as_dtype(_slots.slot_dtype(options, numpy_dtype(dtype_of(variable))))
-        kept = Kept(variable.shape, dtype, getattr(variable, "device", None))
-        slots = {slot.name: kept for slot in _slots.slots(options)}
+        unbuilt = Unbuilt(variable.shape, dtype, getattr(variable, "device", None))
+        slots = {slot.name: unbuilt for slot in _slots.slots(options)}
     return Item(variable, tf.TensorSpec(variable.shape, dtype_of(variable)), slots, decays)
 
 
@@ -56,16 +57,16 @@ def explain(
         front_end: its name.
         options: the checked arguments.
         names: of the variables.
-        items: they.
+        items: the variables.
         engine: what would do the step.
         compiled: whether XLA compiles what our kernels do not do.
-        elsewhere: why the engine is not asked, "" if it is.
+        elsewhere: why the engine does not do the step; "" if it does.
     """
     choice = _choose(items, engine, compiled, elsewhere)
     described = []
     for name, item in zip(names, items, strict=True):
-        slots = {slot: _name(one.dtype) for slot, one in item.slots.items()}
-        shape, dtype = item.variable.shape, _name(dtype_of(item.variable))
+        slots = {slot: numpy_dtype(one.dtype).name for slot, one in item.slots.items()}
+        shape, dtype = item.variable.shape, numpy_dtype(dtype_of(item.variable)).name
         lengths = [length or 0 for length in shape] if shape.rank is not None else []
         described.append((name, describe(lengths, dtype, slots, choice, clips_by_norm=options.clips_by_norm)))
     launches = 0
@@ -86,7 +87,3 @@ def _choose(items: Sequence[Item], engine: Engine, compiled: bool, elsewhere: st
         return Choice("traced", "xla", "compiled by XLA: jit_compile=True in the function around")
     reason = engine.against(items)
     return Choice("traced", "xla" if compiled else "", reason) if reason else Choice("native", "numba")
-
-
-def _name(dtype: Any) -> str:
-    return numpy_dtype(dtype).name

@@ -1,103 +1,95 @@
-"""The gradients of a native step: where they are this time, and whether they are what they should be."""
+"""The gradients of a native step: their addresses in a run, and checks of rows whose numbers come with each step."""
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal, final
 
 import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core import arrays
 from rmsprop._core.inplace import set_rows
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Integers, Tensor
 from rmsprop._core.rows import RowSparse
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import names_on, storage_of
-from rmsprop._tensorflow import tables
-from rmsprop._tensorflow.items import Item, numpy_dtype
-
-
-def tensors(items: Sequence[Item]) -> list[Any]:
-    """List the tensors that the gradients are made of: one, or the values and the row numbers of a sparse one."""
-    found = []
-    for item in items:
-        found += [item.gradient.values, item.gradient.indices] if item.sparse else [item.gradient]
-    return found
+from rmsprop._tensorflow.checks import is_sparse, numpy_dtype
+from rmsprop._tensorflow.tables import ANY, Operand
 
 
 def plan_tensor(options: Options, item: Item) -> Tensor:
-    """Say what a variable is to the planner."""
-    shape = tuple(item.variable.shape)
+    """Describe a variable for the planner."""
+    shape, sparse = tuple(item.variable.shape), is_sparse(item.gradient)
     gradient = numpy_dtype(item.gradient.dtype)
-    if item.sparse and gradient.itemsize == 2:
+    if sparse and gradient.itemsize == 2:
         gradient = numpy.dtype(numpy.float32)  # rows of half types are summed in it
+    form: Literal["flat", "rows"] = "rows" if sparse else "flat"
     return Tensor(
         size=prod(shape),
         storage=storage_of(options, numpy_dtype(item.variable.dtype), gradient),
         on=names_on(options, item.slots, item.decays),
         clips=options.clips_by_norm,
-        form="rows" if item.sparse else "flat",
-        norm_form="rows" if item.sparse else "flat",
-        row=prod(shape[1:]) if item.sparse else -1,
+        form=form,
+        norm_form=form,
+        row=prod(shape[1:]) if sparse else -1,
     )
 
 
+@final
 class Gradients:
-    """Gradients, and how a run gets at them.
+    """The gradients of items as operands of a `Call`.
 
     Args:
-        items: what they belong to.
+        items: the variables and their gradients.
 
     Attributes:
-        inputs: what a `Call` is to know of the tensors that they are made of.
+        inputs: types and shapes of the tensors of all gradients, in the order of `checks.tensors`.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._shapes = [tuple(item.variable.shape) for item in items]
         self._names = [f"the gradient of variable {item.variable.name!r}" for item in items]
-        self.inputs: list[tables.Tensor] = []
-        #: Of each: its first input, and for a sparse one the types of its values and of its row numbers.
-        self._parts: list[tuple[int, tuple[Any, Any] | None]] = []
-        for item, shape, name in zip(items, self._shapes, self._names, strict=True):
-            types = (
-                (numpy_dtype(item.gradient.dtype), numpy_dtype(item.gradient.indices.dtype)) if item.sparse else None
-            )
-            self._parts.append((len(self.inputs), types))
-            if item.sparse:
-                self.inputs.append(tables.Tensor(item.gradient.dtype, (tables.ANY, *shape[1:]), name))
-                self.inputs.append(
-                    tables.Tensor(item.gradient.indices.dtype, (tables.ANY,), f"the row numbers in {name}")
-                )
+        self.inputs: list[Operand] = []
+        self._first: list[int] = []  # of each gradient, the number of its first input
+        self._sparse: list[int] = []
+        for place, (item, shape, name) in enumerate(zip(items, self._shapes, self._names, strict=True)):
+            self._first.append(len(self.inputs))
+            dtype = item.gradient.dtype
+            if is_sparse(item.gradient):
+                self._sparse.append(place)
+                numbers = Operand(item.gradient.indices.dtype, (ANY,), f"the row numbers in {name}")
+                self.inputs += [Operand(dtype, (ANY, *shape[1:]), name), numbers]
             else:
-                self.inputs.append(tables.Tensor(item.gradient.dtype, shape, name))
+                self.inputs.append(Operand(dtype, shape, name))
 
-    def tell(self, run: Run, inputs: Integers, lengths: Integers) -> list[RowSparse]:
-        """Say to a run where they are this time; what is returned must live until it is done.
+    def locate(self, run: Run, inputs: Integers, lengths: Integers) -> list[RowSparse]:
+        """Write the addresses of gradients into a run, and return what must live until the run is done.
 
         Args:
-            run: what steps them.
-            inputs: addresses of their tensors.
-            lengths: the bytes of these.
+            run: the run that steps them.
+            inputs: the address of each tensor.
+            lengths: the bytes of each tensor.
 
         Raises:
-            ValueError: rows are not of the variable's shape, or a row number is out of range.
+            ValueError: rows do not have the variable's shape, or a row number is out of range.
         """
-        held = []
-        run.where["gradient"][:] = inputs[[begin for begin, _ in self._parts]]
-        for place, rows in self.rows(inputs, lengths):
+        run.where["gradient"][:] = inputs[self._first]
+        found = self.rows(inputs, lengths)
+        for place, rows in found:
             set_rows(run, place, rows)
-            held.append(rows)
-        return held
+        return [rows for _, rows in found]
 
     def rows(self, inputs: Integers, lengths: Integers) -> list[tuple[int, RowSparse]]:
-        """Give the places of sparse gradients, and these with their rows in order and each only once."""
+        """Return the sparse gradients by place, each row once and in order; for arguments and errors see `locate`."""
         found = []
-        for place, (begin, types) in enumerate(self._parts):
-            if types is None:
-                continue
-            shape = self._shapes[place]
-            values, numbers = (array_at(inputs[begin + i], lengths[begin + i], types[i]) for i in range(2))
+        for place in self._sparse:
+            first, shape = self._first[place], self._shapes[place]
+            values, numbers = (
+                array_at(inputs[number], lengths[number], numpy_dtype(self.inputs[number].dtype))
+                for number in (first, first + 1)
+            )
             try:
                 sparse = RowSparse(numbers, values.reshape(len(numbers), *shape[1:]), shape)
             except ValueError as error:
@@ -108,5 +100,5 @@ class Gradients:
 
 
 def array_at(address: int, nbytes: int, dtype: numpy.dtype[Any]) -> NDArray[Any]:
-    """Give memory as an array with one axis."""
+    """Return memory as an array with one axis."""
     return arrays.array_at(int(address), dtype, (int(nbytes) // dtype.itemsize,))

@@ -12,7 +12,7 @@ from rmsprop._core.fallback import Refused
 
 _pointer, _text = ctypes.c_void_p, ctypes.c_char_p
 
-#: Makes a kernel, and runs it.
+#: The C functions that make a kernel, and run it.
 CREATE = ctypes.CFUNCTYPE(_pointer, _pointer)
 COMPUTE = ctypes.CFUNCTYPE(None, _pointer, _pointer)
 
@@ -27,11 +27,11 @@ _per_thread = threading.local()
 
 
 def status() -> int:
-    """Give this thread's TF_Status."""
+    """Return this thread's TF_Status."""
     if not hasattr(_per_thread, "status"):
         _per_thread.status = functions()["TF_NewStatus"]()
-        # A thread of TensorFlow's that is new to Python becomes known, and forgotten, at every call, which takes longer
-        # than what a small call does. One more entry, that is never left, keeps it known.
+        # Python would make and drop a state for a thread of TensorFlow's at every call, which takes longer than a small
+        # step. One more entry, which is never left, keeps the state.
         ctypes.pythonapi.PyGILState_Ensure()
     found: int = _per_thread.status
     return found
@@ -39,7 +39,7 @@ def status() -> int:
 
 @cache
 def library() -> ctypes.CDLL:
-    """Give the library that has it; OSError if there is none."""
+    """Return the library that has the interface; OSError if there is none."""
     folder = Path(tf.sysconfig.get_lib())
     found = sorted(folder.glob("libtensorflow_framework*"))
     if not found:
@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL:
 
 @cache
 def functions() -> dict[str, Any]:
-    """Give its functions by name; AttributeError if one is missing."""
+    """Return the functions by name; AttributeError if one is missing."""
     signatures: dict[str, tuple[Any, ...]] = {
         "TF_NewStatus": (_pointer,),
         "TF_DeleteStatus": (None, _pointer),

@@ -1,40 +1,40 @@
-"""A step by our kernels, within a graph on the CPU: read the variables, compute new values in new memory, assign them.
+"""A step by our kernels in a graph on the CPU: read the variables, compute new values in new memory, assign them.
 
-Values that somebody has read stay as they are, because nothing is written to but new tensors. A large step is cut into
-parts, each an operation of its own, one after the other: the memory that one part's old values leave is where the
-next one's new values may go. If there are several, a norm that clips, and a check of gradients that may yet turn out
-wrong, are operations before them.
+A value that somebody has read before stays as it is, because a kernel writes to new tensors only. A large step is cut
+into parts, one operation each, one after the other: the old values of one part free the memory for the new values of
+the next. A norm that is limited, and a check of gradients that may fail, then come as operations before all parts.
 """
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, Final
+from math import prod
+from typing import Any, Final, final
 
 import numpy
 import tensorflow as tf
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group
 from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import NOTHING, OPERANDS, SCALES
-from rmsprop._tensorflow.gradients import Gradients, array_at, plan_tensor, tensors
-from rmsprop._tensorflow.items import Item
+from rmsprop._tensorflow.checks import is_sparse, tensors
+from rmsprop._tensorflow.gradients import Gradients, array_at, plan_tensor
 from rmsprop._tensorflow.operation import Call
-from rmsprop._tensorflow.tables import Tensor
+from rmsprop._tensorflow.tables import Operand
 
-#: Bytes of results from which a part is full: that much memory a step needs for a while, and some of its time is lost
-#: between two of them.
-BUCKET: Final = 256 << 20
+#: Bytes of new values in one part: the memory that a step needs for a while. Each part costs an operation.
+PART_BYTES: Final = 256 << 20
 
-#: Bytes of a step's results from which they are written past the caches, which would not hold them to the next step.
+#: Bytes of new values from which a step writes past the caches, which would not hold them until the next step.
 STREAMED: Final = 24 << 20
 
-#: The tensors that every part gets first.
+#: The first operands of every part.
 _SCALARS: Final = (
-    Tensor(tf.float64, (), "the learning rate"),
-    Tensor(tf.int64, (), "the number of steps done"),
+    Operand(tf.float64, (), "the learning rate"),
+    Operand(tf.int64, (), "the number of steps done"),
 )
 
 
@@ -48,20 +48,20 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
         iterations: steps done before, an int64 tensor without axes.
 
     Returns:
-        The operations after which it is done.
+        The operations after which the step is done.
     """
     parts = _parts(items)
-    scalars, given = [learning_rate, iterations], list(_SCALARS)
+    scalars, operands = [learning_rate, iterations], list(_SCALARS)
     done: list[Any] = []
     if len(parts) > 1 and options.clips_by_norm:
         scalars += _add_norms(options, items).outputs
-        given.append(_scales_of(items))
+        operands.append(_scales_of(items))
     elif len(parts) > 1:
         done = _add_check(items)
-    streamed = sum(item.nbytes for item in items) >= STREAMED
+    streamed = sum(map(_nbytes, items)) >= STREAMED
     for places in parts:
-        part = _Part(options, places, items, given, streamed)
-        # Otherwise all new values might be computed before the first old one is let go.
+        part = _Part(options, places, items, operands, streamed)
+        # Without this order all new values might be computed before the first old one is freed.
         with tf.control_dependencies(done):
             done = part.step(scalars)
     return done
@@ -73,8 +73,8 @@ def count_launches(options: Options, items: Sequence[Item]) -> int:
     return sum(map(len, steps)) + len(_norms_plan(options, items).norms)
 
 
-def _scales_of(items: Sequence[Item]) -> Tensor:
-    return Tensor(tf.float64, (len(items),), "what gradients are multiplied by")
+def _scales_of(items: Sequence[Item]) -> Operand:
+    return Operand(tf.float64, (len(items),), "what gradients are multiplied by")
 
 
 def _norms_plan(options: Options, items: Sequence[Item]) -> Plan:
@@ -82,15 +82,15 @@ def _norms_plan(options: Options, items: Sequence[Item]) -> Plan:
 
 
 def _add_norms(options: Options, items: Sequence[Item]) -> Any:
-    """Add an operation that gives what each gradient is multiplied by."""
-    run, gradients, scales = _run(options, _norms_plan(options, items)), Gradients(items), _scales_of(items)
+    """Add an operation whose output is the scale of each gradient."""
+    run, gradients = _run(options, _norms_plan(options, items)), Gradients(items)
 
     def work(call: Call) -> None:
-        held = gradients.tell(run, call.inputs, call.lengths)
+        held = gradients.locate(run, call.inputs, call.lengths)
         array_at(call.outputs[0], 8 * len(items), numpy.dtype(numpy.float64))[:] = run.prepare()
         del held
 
-    return Call(gradients.inputs, [scales], work)(tensors(items))
+    return Call(gradients.inputs, [_scales_of(items)], work)(tensors(items))
 
 
 def _run(options: Options, plan: Plan) -> Run:
@@ -101,28 +101,33 @@ def _run(options: Options, plan: Plan) -> Run:
 
 
 def _add_check(items: Sequence[Item]) -> list[Any]:
-    """Add an operation that refuses wrong row numbers and shapes before anything is assigned, if there may be any."""
-    sparse = [item for item in items if item.sparse]
-    open_ = [item for item in items if not item.sparse and not item.gradient.shape.is_fully_defined()]
-    if not sparse and not open_:
+    """Add an operation that refuses wrong row numbers and shapes, if there may be any, before anything is assigned."""
+    checked = [item for item in items if is_sparse(item.gradient)]
+    checked += [item for item in items if not is_sparse(item.gradient) and not item.gradient.shape.is_fully_defined()]
+    if not checked:
         return []
-    gradients = Gradients([*sparse, *open_])
-
-    def work(call: Call) -> None:
-        gradients.rows(call.inputs, call.lengths)
-
-    return [Call(gradients.inputs, [], work)(tensors([*sparse, *open_]))]
+    gradients = Gradients(checked)
+    return [Call(gradients.inputs, [], lambda call: gradients.rows(call.inputs, call.lengths))(tensors(checked))]
 
 
+@final
 class _Part:
-    """What one operation steps; `places` says where its items are among those of the step."""
+    """One operation of a step.
+
+    Args:
+        options: the checked arguments.
+        places: numbers of the items that this part steps.
+        items: all items of the step.
+        scalars: types and shapes of the operands before the gradients.
+        streamed: whether new values are written past the caches.
+    """
 
     def __init__(
         self,
         options: Options,
         places: Sequence[int],
         items: Sequence[Item],
-        scalars: Sequence[Tensor],
+        scalars: Sequence[Operand],
         streamed: bool,
     ) -> None:
         self._places, self._scalars = list(places), len(scalars)
@@ -130,26 +135,26 @@ class _Part:
         self._gradients = Gradients(self._items)
         plan = Plan((plan_tensor(options, item) for item in self._items), out="streamed" if streamed else "targets")
         self._run = _run(options, plan)
-        self._names = [name for name in OPERANDS[1:] if name == "variable" or name in self._items[0].slots]
-        self._owners = [item.owner(name) for name in self._names for item in self._items]
+        self._names = [name for name in OPERANDS[1:] if name in self._items[0].state()]
+        self._owners = [item.state()[name] for name in self._names for item in self._items]
         self._state = len(scalars) + len(self._gradients.inputs)
         # The plan is of the variables' sizes, and of the types that the options say.
         state = [
-            Tensor(
-                tf.as_dtype(one.storage.variable if name == "variable" else one.storage.slots),
+            Operand(
+                tf.as_dtype(tensor.storage.variable if name == "variable" else tensor.storage.slots),
                 tuple(item.variable.shape),
-                f"variable {item.owner(name).name!r}",
+                f"variable {item.state()[name].name!r}",
             )
             for name in self._names
-            for item, one in zip(self._items, plan.tensors, strict=True)
+            for item, tensor in zip(self._items, plan.tensors, strict=True)
         ]
         self.call = Call([*scalars, *self._gradients.inputs, *state], state, self._work)
 
     def step(self, scalars: Sequence[Any]) -> list[Any]:
-        """Add this part of the step to the graph, and give the operations after which it is done.
+        """Add this part of the step to the graph, and return the operations after which it is done.
 
         Args:
-            scalars: learning rate, iterations, and what gradients are multiplied by, if an operation before finds it.
+            scalars: learning rate, iterations and, if an operation before finds them, the scales of all gradients.
         """
         operation = self.call([*scalars, *tensors(self._items), *map(_read, self._owners)])
         return [
@@ -159,7 +164,7 @@ class _Part:
 
     def _work(self, call: Call) -> None:
         run, count = self._run, len(self._items)
-        held = self._gradients.tell(run, call.inputs[self._scalars : self._state], call.lengths[self._scalars :])
+        held = self._gradients.locate(run, call.inputs[self._scalars : self._state], call.lengths[self._scalars :])
         for number, name in enumerate(self._names):
             mine = slice(number * count, (number + 1) * count)
             run.where[name][:] = call.inputs[self._state :][mine]
@@ -175,18 +180,23 @@ class _Part:
 
 
 def _parts(items: Sequence[Item]) -> list[list[int]]:
-    """Cut the items into parts of about the same bytes, at most about `BUCKET`."""
-    total = sum(item.nbytes for item in items)
-    size = total / max(1, -(-total // BUCKET))
+    """Cut the items into parts of about the same bytes, at most about `PART_BYTES`."""
+    total = sum(map(_nbytes, items))
+    size = total / max(1, -(-total // PART_BYTES))
     parts: list[list[int]] = [[]]
     filled = 0.0
     for place, item in enumerate(items):
-        if parts[-1] and filled + item.nbytes / 2 > size:
+        if parts[-1] and filled + _nbytes(item) / 2 > size:
             parts.append([])
             filled = 0.0
         parts[-1].append(place)
-        filled += item.nbytes
+        filled += _nbytes(item)
     return parts
+
+
+def _nbytes(item: Item) -> int:
+    """Return the bytes of a variable and its state."""
+    return int(prod(item.variable.shape)) * sum(int(one.dtype.size) for one in item.state().values())
 
 
 def _read(variable: Any) -> Any:

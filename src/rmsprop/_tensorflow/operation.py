@@ -1,12 +1,11 @@
 """One operation for TensorFlow's graphs whose kernel is a function of ours: addresses in, addresses out.
 
-The operation is defined, and its kernel for the CPU registered, through TensorFlow's C interface for that purpose
-(`tensorflow/c/ops.h`, `tensorflow/c/kernels.h`). It takes any tensors and gives any tensors. Which function computes
-them is said by the number of a `Call`, its attribute. So a graph that holds it runs in this process only; it cannot be
+The operation and its CPU kernel are registered through TensorFlow's C interface (`tensorflow/c/ops.h`,
+`tensorflow/c/kernels.h`). The operation has any inputs and any outputs. Its attribute, the number of a `Call`, says
+which function computes the outputs. So a graph that holds the operation runs in this process only; it cannot be
 exported or compiled by XLA.
 
-The kernel never writes to its inputs, which others may hold. Its outputs are TensorFlow's to allocate, as for any
-operation.
+The kernel never writes to its inputs, which others may hold. TensorFlow allocates the outputs.
 """
 
 import atexit
@@ -20,7 +19,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy
 import tensorflow as tf
@@ -32,46 +31,47 @@ from rmsprop._core.arrays import address
 from rmsprop._core.fallback import Refused
 from rmsprop._core.modes import exact
 from rmsprop._tensorflow import interface, tensors
-from rmsprop._tensorflow.tables import Table, Tensor, fits
+from rmsprop._tensorflow.tables import Operand, Table, fits
 
 _NAME: Final = "RmspropCall"
 
-#: What a call does: it is told by its `inputs` and `lengths` where to read, by its `outputs` where to write.
-Work = Callable[["Call"], None]
+#: Computes the outputs of a call: reads at its `inputs`, of `lengths` bytes each, and writes at its `outputs`.
+Work = Callable[["Call"], object]
 
 #: Codes of TF_Status.
 _CODES: Final[dict[type[BaseException], int]] = {ValueError: 3, TypeError: 3, MemoryError: 8}
 _INTERNAL: Final = 13
 
 _calls: "weakref.WeakValueDictionary[int, Call]" = weakref.WeakValueDictionary()
-#: One thing for each kernel that runs.
+#: One object for each kernel that runs.
 _running: set[object] = set()
 
-#: Seconds after which the interpreter goes though a kernel runs.
+#: Seconds for which the end of the interpreter waits for kernels.
 LONGEST_WAIT: Final = 60
 
-#: TensorFlow ends the process if one name is registered twice.
+# TensorFlow ends the process if one name is registered twice.
 _registering: Final = threading.Lock()
 
 # Not from 1: a graph that another process exported must not find a call of this one.
 _numbers = itertools.count(secrets.randbits(62))
 
 
+@final
 class Call:
-    """What one such operation computes.
+    """The function of one operation.
 
     Args:
-        inputs: what each of its inputs must be.
-        results: what its outputs are.
-        work: computes them.
+        inputs: type and shape of each input.
+        results: type and shape of each output.
+        work: computes the outputs.
 
     Attributes:
-        inputs: where the inputs are, while it works.
-        lengths: their bytes.
-        outputs: where the outputs are to be.
+        inputs: addresses of the inputs, valid while `work` runs.
+        lengths: bytes of the inputs.
+        outputs: addresses of the outputs.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], results: Sequence[Tensor], work: Work) -> None:
+    def __init__(self, inputs: Sequence[Operand], results: Sequence[Operand], work: Work) -> None:
         self._inputs, self._results, self._work = Table(inputs), Table(results), work
         self.inputs, self.lengths, self.outputs = self._inputs.addresses, self._inputs.lengths, self._results.addresses
         self._found = numpy.zeros(2 + tensors.AXES, numpy.int64)
@@ -81,7 +81,7 @@ class Call:
         _calls[self._number] = self
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
-        """Add the operation to the graph that is being traced, and give it; eagerly, do what it would."""
+        """Add the operation to the graph that is being traced, and return it; eagerly, compute its outputs at once."""
         if tf.executing_eagerly():
             return self._run_eagerly(inputs)
         value = tf.compat.v1.AttrValue
@@ -96,11 +96,11 @@ class Call:
         )
         for output, result in zip(operation.outputs, self._results.tensors, strict=True):
             output.set_shape(result.shape)
-        self._live_with(graph)
+        self._stay_alive_with(graph)
         return operation
 
     def _run_eagerly(self, inputs: Sequence[Any]) -> Any:
-        """Compute the outputs on this thread, and give what has them as `outputs`."""
+        """Compute the outputs on this thread, and return an object that has them as `outputs`, as an operation has."""
         arrays = [numpy.asarray(one._numpy_internal()) for one in inputs]
         for place, (array, wanted) in enumerate(zip(arrays, self._inputs.tensors, strict=True)):
             if array.dtype != wanted.dtype.as_numpy_dtype or not fits(array.shape, wanted.shape):
@@ -116,27 +116,27 @@ class Call:
         pairs = zip(outputs, self._results.tensors, strict=True)
         return SimpleNamespace(outputs=[one if wanted.shape else tf.reshape(one, ()) for one, wanted in pairs])
 
-    def _live_with(self, graph: Any) -> None:
-        """Be there as long as the graph, or one that it is a part of, can run."""
+    def _stay_alive_with(self, graph: Any) -> None:
+        """Keep this call alive as long as the graph, or one that holds it, can run."""
         while hasattr(graph, "outer_graph"):
-            self._hang_on(graph)
+            self._attach_to(graph)
             graph = graph.outer_graph
         with tf.init_scope():
-            # A graph of sessions is itself what runs. Functions of eager code stand in one that is never dropped.
+            # A session runs the outermost graph. Functions of eager code stand in a graph that is never dropped.
             if not tf.executing_eagerly():
-                self._hang_on(graph)
+                self._attach_to(graph)
 
-    def _hang_on(self, graph: Any) -> None:
+    def _attach_to(self, graph: Any) -> None:
         if not hasattr(graph, "_rmsprop_calls"):
             graph._rmsprop_calls = []
         graph._rmsprop_calls.append(self)
 
     def run(self, context: int) -> None:
-        """Compute the outputs from the inputs: the kernel."""
+        """Compute the outputs from the inputs of a TF_OpKernelContext: the kernel."""
         with self._lock:
             self._read(context)
             self._allocate(context)
-            with exact():  # TensorFlow's threads flush subnormal numbers, also those that a kernel is told
+            with exact():  # TensorFlow's threads flush subnormal numbers, also scalars of a step
                 self._work(self)
 
     def _read(self, context: int) -> None:
@@ -158,13 +158,13 @@ class Call:
             raise MemoryError(f"there is no memory for {table.sizes.sum() / 1e6:.3g} MB of new values")
 
 
-def _empty(result: Tensor) -> Any:
-    """Give a tensor of new memory; what has no axes gets one, as NumPy would copy it."""
+def _empty(result: Operand) -> Any:
+    """Return a tensor of new memory; one axis in place of none, because NumPy would copy a tensor without axes."""
     return tf.raw_ops.Empty(shape=result.shape or (1,), dtype=result.dtype)
 
 
 def _invalid(error: ValueError) -> Exception:
-    """Give the error that TensorFlow raises for one in a graph."""
+    """Return the error that TensorFlow raises in a graph."""
     found: Exception = tf.errors.InvalidArgumentError(None, None, str(error))
     return found
 
@@ -197,8 +197,8 @@ def _compute(number: int, context: int) -> None:
 
 
 def _wait() -> None:
-    """Wait for what executors have still to do, and for the kernels that run: they need an interpreter to return to."""
-    with contextlib.suppress(Exception):  # what failed there is nobody's any more
+    """Wait for executors and for kernels that run: they return to the interpreter."""
+    with contextlib.suppress(Exception):  # nobody is left to receive an error
         async_wait()
     begun, end = set(_running), time.monotonic() + LONGEST_WAIT
     while begun & set(_running) and time.monotonic() < end:
@@ -206,7 +206,7 @@ def _wait() -> None:
 
 
 def _fail(context: int, error: BaseException) -> None:
-    """Let TensorFlow raise an error of its own where the graph is run."""
+    """Report an error, which TensorFlow raises where the graph is run."""
     functions = interface.functions()
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), _INTERNAL)
     text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
@@ -217,11 +217,11 @@ def _fail(context: int, error: BaseException) -> None:
 
 
 def register() -> None:
-    """Make the operation known to TensorFlow, unless it is: an interrupt may have come between the two halves.
+    """Register operation and kernel with TensorFlow, each unless it is: an interrupt may have come in between.
 
     Raises:
-        Refused: TensorFlow does not take it.
-        OSError, AttributeError: its C interface, or a function of that, is not there.
+        Refused: TensorFlow refuses the operation.
+        OSError, AttributeError: the C interface, or one of its functions, is missing.
     """
     tensors.bind_library(interface.library())
     with _registering:
@@ -246,7 +246,7 @@ def _register_operation() -> None:
         functions["TF_OpDefinitionBuilderAddAttr"](definition, attribute.encode())
     functions["TF_OpDefinitionBuilderAddInput"](definition, b"inputs: Tin")
     functions["TF_OpDefinitionBuilderAddOutput"](definition, b"outputs: Tout")
-    # Otherwise a graph might leave it out, do it once for two, or compute it in advance.
+    # A stateful operation is neither left out, nor shared by two uses, nor computed in advance.
     functions["TF_OpDefinitionBuilderSetIsStateful"](definition, True)
     functions["TF_RegisterOpDefinition"](definition, status)
     interface.check(status)

@@ -1,4 +1,4 @@
-"""Learning rates that depend on the step, as tensors: traced where they can be, else called at every step."""
+"""Learning rates that depend on the step, as tensors: traced if possible, else a call of Python at every step."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from rmsprop.schedules._base import Formula
 
 
 def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step as a tensor.
+    """Return the learning rate of a step as a tensor.
 
     Args:
-        rate: a schedule of ours, or any function that `rmsprop._core.options.check_learning_rate` lets pass.
+        rate: a schedule of ours, or a number or function that `check_learning_rate` of `rmsprop._core.options` accepts.
         iterations: steps done before, an int64 tensor or variable without axes.
 
     Raises:
-        NotImplementedError: it is Python code that must run at every step, but XLA compiles the step.
+        NotImplementedError: the rate is a Python function, and XLA compiles the step or variables are distributed.
     """
     steps = tf.convert_to_tensor(iterations)
     if isinstance(rate, Formula):

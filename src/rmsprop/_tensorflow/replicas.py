@@ -1,26 +1,24 @@
-"""A step on variables that a strategy copies.
-
-Each replica's copy is stepped where it is, by TensorFlow's own operations.
-"""
+"""A step on variables that a distribution strategy copies: each copy is stepped on its device, by traced operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
+from rmsprop._core.traced import advance, clip_scales
 from rmsprop._tensorflow import traced
-from rmsprop._tensorflow.items import Item
 
-#: What a variable's new value passes through, or None.
+#: A function that a variable's new value passes through, or None.
 Constraint = Callable[[Any], Any] | None
 
 
 def spread(options: Options, items: Sequence[Item], constraints: Sequence[Constraint]) -> list[list[Any]]:
-    """List what a replica brings along: what other replicas bring goes by the same places."""
+    """Return the columns of a replica's step, which `step` receives merged with those of the other replicas."""
     gradients = [item.gradient for item in items]
     variables, slots = [item.variable for item in items], [item.slots for item in items]
-    scales, decays = traced.clip_scales(options, items), [item.decays for item in items]
+    scales, decays = clip_scales(traced.OPERATIONS, options, items), [item.decays for item in items]
     return [gradients, variables, slots, scales, decays, list(constraints)]
 
 
@@ -33,13 +31,13 @@ def step(distribution: Any, options: Options, rate: Any, iterations: Any, column
         options: the checked arguments.
         rate: a tensor without axes of any float type.
         iterations: steps done before, an integer tensor without axes.
-        columns: what `spread` gave, of all replicas.
+        columns: the result of `spread`, of all replicas.
     """
-    overwrite = traced.overwrites(options, iterations)
+    overwrite = options.overwrites(traced.counter(iterations))
     for gradient, variable, slots, scale, decays, constraint in zip(*columns, strict=True):
 
         @tf.autograph.experimental.do_not_convert
-        def advance(
+        def update(
             variable: Any,
             gradient: Any,
             slots: dict[str, Any],
@@ -48,24 +46,25 @@ def step(distribution: Any, options: Options, rate: Any, iterations: Any, column
             constraint: Constraint = constraint,
         ) -> None:
             item = Item(variable, gradient, slots, decays)
-            traced.advance(options, item, scale, rate, overwrite, constraint)
+            new = advance(traced.OPERATIONS, options, item, rate, scale, overwrite)
+            traced.assign(item, new, constraint)
 
-        # What is no function of the rate is not to be assigned either where a function raises instead of giving it.
+        # If a function of the user raises in place of a rate, nothing is assigned, not even what needs no rate.
         with tf.control_dependencies([rate]):
-            distribution.extended.update(variable, advance, args=(gradient, slots, scale), group=False)
+            distribution.extended.update(variable, update, args=(gradient, slots, scale), group=False)
 
 
 def first_copied(items: Sequence[Item]) -> Any:
-    """Give a variable of which a strategy keeps copies, if there is one."""
+    """Return a variable that a strategy copies, None if there is none."""
     copied = (item.variable for item in items if isinstance(item.variable, tf.distribute.DistributedValues))
     return next(copied, None)
 
 
 def is_replica() -> bool:
-    """Whether this runs for one of a strategy's replicas.
+    """Whether this call is one replica's of a strategy.
 
     Raises:
-        RuntimeError: it runs in a strategy's scope instead, where gradients are nobody's.
+        RuntimeError: it is in a strategy's scope, but not in one of its replicas.
     """
     if not tf.distribute.has_strategy():
         return False

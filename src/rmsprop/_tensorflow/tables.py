@@ -1,8 +1,8 @@
-"""What the tensors of an operation must be: a table for compiled code, and error texts."""
+"""The types and shapes that the tensors of an operation must have: a table for compiled code, and error texts."""
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import numpy
 import tensorflow as tf
@@ -11,13 +11,14 @@ import tensorflow as tf
 ANY: Final = -1
 
 
-class Tensor(NamedTuple):
-    """What one tensor must be.
+@final
+class Operand(NamedTuple):
+    """The type and shape of one tensor of an operation.
 
     Attributes:
-        dtype: its type.
-        shape: its shape; `ANY` stands for any length.
-        name: what it is, for error texts.
+        dtype: TensorFlow's type.
+        shape: lengths of the axes; `ANY` allows any length.
+        name: for error texts.
     """
 
     dtype: Any
@@ -25,22 +26,23 @@ class Tensor(NamedTuple):
     name: str = ""
 
 
+@final
 class Table:
-    """Types and shapes of several tensors.
+    """Types and shapes of several tensors, as arrays for compiled code.
 
     Args:
-        tensors: what they are.
+        tensors: their types and shapes.
 
     Attributes:
-        dtypes: TensorFlow's numbers of the types, int32.
-        shapes: int64, a row a tensor, padded.
-        ranks: how much of each row counts, int32.
-        sizes: bytes of each tensor, if all its lengths are known, int64.
-        addresses: where they are in a run, int64, to be filled.
-        lengths: their bytes in a run, int64, to be filled.
+        dtypes: int32, TensorFlow's number of each type.
+        shapes: int64, a row for each tensor, padded.
+        ranks: int32, the number of axes of each tensor.
+        sizes: int64, the bytes of each tensor whose shape is known.
+        addresses: int64, filled in a run: where each tensor is.
+        lengths: int64, filled in a run: the bytes of each tensor.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, tensors: Sequence[Operand]) -> None:
         self.tensors = list(tensors)
         self.dtypes = numpy.array([one.dtype.as_datatype_enum for one in tensors], numpy.int32)
         self.ranks = numpy.array([len(one.shape) for one in tensors], numpy.int32)
@@ -52,7 +54,7 @@ class Table:
         self.lengths = numpy.zeros(len(tensors), numpy.int64)
 
     def error(self, place: int, dtype: Any, shape: Sequence[int]) -> ValueError:
-        """Say what is wrong with a tensor of another type or shape than it must have."""
+        """Return the error for a tensor of another type or shape than it must have."""
         wanted = self.tensors[place]
         return ValueError(
             f"{wanted.name} is of the type {tf.as_dtype(dtype).name} and the shape {list(shape)}, not "
@@ -61,7 +63,7 @@ class Table:
 
 
 def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether a shape is what it must be."""
+    """Whether a shape is as wanted."""
     return len(shape) == len(wanted) and all(
         length in (ANY, found) for found, length in zip(shape, wanted, strict=True)
     )

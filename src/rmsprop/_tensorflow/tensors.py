@@ -1,9 +1,8 @@
-"""TensorFlow's tensors in compiled code: where a kernel's inputs are, and memory for its outputs.
+"""TensorFlow's tensors in compiled code: the addresses of a kernel's inputs, and memory for its outputs.
 
-A kernel of TensorFlow gets at them through the C interface of `libtensorflow_framework`, whose functions `bind_library`
-makes known to compiled code by name. There are hundreds of tensors in a step, and no Python object for any of them.
-
-Nothing that a graph says of its tensors is believed: each is compared with what the kernel takes it for.
+Compiled code calls the C interface of `libtensorflow_framework`, whose functions `bind_library` makes known to LLVM by
+name. A step has hundreds of tensors, and makes no Python object for any of them. Each tensor's type and shape are
+compared with those that the kernel was made for, whatever the graph says.
 """
 
 import ctypes
@@ -33,17 +32,17 @@ _SYMBOLS = (
     "TF_TensorData", "TF_TensorByteSize", "TF_DeleteTensor",
 )  # fmt: skip
 
-#: What `read_inputs` gives if there are not as many as the table has.
+#: The result of `read_inputs` if the number of inputs differs from that of the table.
 OTHER_NUMBER = -2
 
-#: Axes of a wrong input that are written down for the error text.
+#: The most axes of a wrong input that the error text lists.
 AXES = 16
 
 _jit = njit(error_model="numpy", nogil=True)
 
 
 def bind_library(library: ctypes.CDLL) -> None:
-    """Make TensorFlow's functions known to compiled code; AttributeError if one is missing."""
+    """Make TensorFlow's functions known to LLVM; AttributeError if one is missing."""
     for symbol in _SYMBOLS:
         address = ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value
         binding.add_symbol(symbol, address)
@@ -56,7 +55,7 @@ def _address(array):
 
 @_jit
 def _describe(tensor, found):
-    """Write down what a tensor is: type, number of axes, and their lengths."""
+    """Write a tensor's type, number of axes, and lengths into `found`."""
     found[0], found[1] = _tensor_type(tensor), _tensor_rank(tensor)
     for axis in range(min(found[1], AXES)):
         found[2 + axis] = _tensor_length(tensor, numpy.int32(axis))
@@ -64,7 +63,7 @@ def _describe(tensor, found):
 
 @_jit
 def _fits(tensor, dtype, shape, rank):
-    """Whether a tensor is of a type and a shape; a length of -1 stands for any."""
+    """Whether a tensor has a type and a shape, in which -1 allows any length."""
     if _tensor_type(tensor) != dtype or _tensor_rank(tensor) != rank:
         return False
     for axis in range(rank):
@@ -76,17 +75,17 @@ def _fits(tensor, dtype, shape, rank):
 @cached
 @_jit
 def read_inputs(context, status, addresses, lengths, dtypes, shapes, ranks, found):
-    """Write down where a kernel's inputs are and how many bytes they have; give the first that is wrong, or -1.
+    """Write the addresses and lengths of a kernel's inputs; return the number of the first wrong input, or -1.
 
     Args:
         context: the TF_OpKernelContext, as an int.
         status: a TF_Status.
-        addresses: int64 array, an entry an input, to be filled.
-        lengths: likewise.
-        dtypes: TensorFlow's numbers of the types that they must have, int32 array.
-        shapes: the shapes, an int64 array with a row an input, padded; -1 stands for any length.
-        ranks: how much of each row counts, int32 array.
-        found: int64 array of 2 + AXES entries, to be filled with type, number of axes and lengths of a wrong one.
+        addresses: int64, filled: the address of each input.
+        lengths: int64, filled: the bytes of each input.
+        dtypes: int32, TensorFlow's number of the type of each input.
+        shapes: int64, a row for each input, padded; -1 allows any length.
+        ranks: int32, the number of axes of each input.
+        found: int64 of 2 + AXES entries, filled with type, number of axes and lengths of a wrong input.
     """
     if _count_inputs(context) != addresses.size:
         found[0] = _count_inputs(context)
@@ -110,16 +109,16 @@ def read_inputs(context, status, addresses, lengths, dtypes, shapes, ranks, foun
 @cached
 @_jit
 def allocate_outputs(context, status, addresses, dtypes, shapes, ranks, sizes):
-    """Let TensorFlow allocate a kernel's outputs; give the first for which there is no memory of its size, or -1.
+    """Allocate a kernel's outputs; return the number of the first for which there is no memory, or -1.
 
     Args:
         context: the TF_OpKernelContext, as an int.
         status: a TF_Status.
-        addresses: of the outputs' numbers, int64 array to be filled.
-        dtypes: TensorFlow's numbers of the types, int32 array.
-        shapes: int64 array with a row an output, padded.
-        ranks: how much of each row counts, int32 array.
-        sizes: bytes of each output, int64 array.
+        addresses: int64, filled: the address of each output.
+        dtypes: int32, TensorFlow's number of the type of each output.
+        shapes: int64, a row for each output, padded.
+        ranks: int32, the number of axes of each output.
+        sizes: int64, the bytes of each output.
     """
     if _count_outputs(context) != addresses.size:
         return 0
@@ -129,9 +128,8 @@ def allocate_outputs(context, status, addresses, dtypes, shapes, ranks, sizes):
         if tensor == 0:
             return i
         addresses[i] = _tensor_data(tensor)
-        # Which type it is of the graph has said.
         enough = _tensor_bytes(tensor) == sizes[i] and _tensor_type(tensor) == dtypes[i]
-        _delete_tensor(tensor)  # of it, too, the context has another hold
+        _delete_tensor(tensor)  # the context holds the output itself
         if not enough:
             return i
     return -1

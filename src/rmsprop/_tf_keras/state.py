@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._core.items import Item
 from rmsprop._kerases.attributes import HOMES
 from rmsprop._kerases.following import follow
 from rmsprop._kerases.restoring import Restored, elements, is_by_slot, sorted_by_slot
-from rmsprop._tensorflow.items import Item
 from rmsprop._tf_keras import files
 from rmsprop._tf_keras.arguments import Arguments
 from rmsprop._tf_keras.averages import Owners, Unstarted, copy_into, has_value

@@ -19,11 +19,12 @@ from rmsprop._core.arrays import MemoryMap, first_overlap, shares_memory
 from rmsprop._core.forks import loading
 from rmsprop._core.forms import ITSELF, ROWS, Kind, start_of, to_kernel_form
 from rmsprop._core.inplace import Member, Runs, set_gradients, set_rows
+from rmsprop._core.items import Item
 from rmsprop._core.rows import RowSparse
 from rmsprop._core.run import Run
 from rmsprop._core.tables import NOTHING, SCALES
 from rmsprop._torch.arrays import as_array, gradient_array, is_whole
-from rmsprop._torch.items import Group, Item, States
+from rmsprop._torch.items import Group, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.short_way import ShortWay, is_open
 
@@ -45,7 +46,7 @@ class Native:
     """
 
     def __init__(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool], threads: int) -> None:
-        self.parameters = [item.parameter for item in items]
+        self.parameters = [item.variable for item in items]
         self._slots = [item.slots for item in items]
         self._threads = threads
         self._written = [*self.parameters, *(tensor for slots in self._slots for tensor in slots.values())]
@@ -82,7 +83,7 @@ class Native:
     def takes(self, items: Sequence[Item]) -> bool:
         """Whether it was made for just these parameters, and they lie as they did."""
         mine = self.parameters
-        same = len(items) == len(mine) and all(item.parameter is one for item, one in zip(items, mine, strict=True))
+        same = len(items) == len(mine) and all(item.variable is one for item, one in zip(items, mine, strict=True))
         return same and self.lies_there([item.slots for item in items])
 
     def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
@@ -134,7 +135,7 @@ class Native:
                 return None
         if not all(isinstance(one, Tensor) for state in states.values() for one in state.values()):
             return None
-        if any(one.is_complex() for item in items for one in (item.parameter, item.gradient)):
+        if any(one.is_complex() for item in items for one in (item.variable, item.gradient)):
             return None  # they may conjugate what is in their memory
         begin = run.where["gradient"].ctypes.data
         places = [0 if kind[1] == ROWS else begin + 8 * place for place, kind in enumerate(self._kinds)]

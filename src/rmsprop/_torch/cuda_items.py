@@ -66,7 +66,7 @@ def tensor_of(look: Look, aligned: bool, norm_aligned: bool) -> plan.Tensor:
         on.add("clip_scale")
     return plan.Tensor(
         size=look.shape.numel(),
-        storage=Storage(gradient, variable, slots, compute_type(variable, slots)),
+        storage=Storage(gradient, variable, slots, numpy.dtype(compute_type(variable, slots))),
         on=tuple(name for name in (*STATE, *SCALARS) if name in on),
         group=look.group,
         clips=options.clips_by_norm,

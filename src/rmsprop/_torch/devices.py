@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.versions import numbers
 from rmsprop._core.warnings import warn
-from rmsprop._torch.items import Item
 from rmsprop._torch.slots import against_plain
 
 #: The oldest Triton whose kernels keep subnormal numbers on CUDA devices: older ones replace them by 0 without a word.
@@ -114,7 +114,7 @@ class Devices:
         return numpy.array(found.tolist())
 
     def _engine(self, items: Sequence[Item]) -> Any:
-        device = items[0].parameter.device
+        device = items[0].variable.device
         if device not in self._engines:
             self._engines[device] = _cuda().Cuda(items[0].group.options)
         return self._engines[device]
@@ -122,7 +122,7 @@ class Devices:
 
 def _there(item: Item) -> Any:
     """Put an item into the form of the CUDA engine, where a complex number is two real ones."""
-    parameter, gradient, slots, group = item.parameter, item.gradient, item.slots, item.group
+    parameter, gradient, slots, group = item.variable, item.gradient, item.slots, item.group
     if parameter.is_complex():
         if gradient.layout is torch.sparse_coo:
             gradient = gradient.coalesce().to_dense()

@@ -15,12 +15,13 @@ import numpy
 import torch
 from torch import Tensor
 
+from rmsprop._core.items import Item
 from rmsprop._core.modes import exact, flushes
 from rmsprop._torch import mixed, tensors
 from rmsprop._torch.cpu import Native
 from rmsprop._torch.devices import Devices
 from rmsprop._torch.devices import against_cuda as against_cuda  # by this name explain() asks, too
-from rmsprop._torch.items import Gradients, Group, Item, States, keep
+from rmsprop._torch.items import Gradients, Group, States, keep
 from rmsprop._torch.moving import Known, collect
 from rmsprop._torch.short_way import ShortWay
 from rmsprop._torch.slots import against_plain
@@ -218,8 +219,8 @@ class Engine:
         here = numpy.array([not against_cpu(item) for item in items])
         there: dict[torch.device, list[int]] = {}
         for place, item in enumerate(items):
-            if not here[place] and not against_cuda(item.parameter, item.gradient, item.group.options):
-                there.setdefault(item.parameter.device, []).append(place)
+            if not here[place] and not against_cuda(item.variable, item.gradient, item.group.options):
+                there.setdefault(item.variable.device, []).append(place)
         ours = here.copy()
         for places in there.values():
             ours[places] = True
@@ -250,12 +251,12 @@ class Engine:
 
 
 def _key(items: Sequence[Item]) -> tuple[int, ...]:
-    return tuple(id(item.parameter) for item in items)
+    return tuple(id(item.variable) for item in items)
 
 
 def against_cpu(item: Item) -> str:
     """Why a parameter is not stepped in the CPU's memory; "" if it is."""
-    parameter = item.parameter
+    parameter = item.variable
     if parameter.device.type != "cpu":
         return "not on the CPU"
     return against_plain(parameter) or against_plain(item.gradient)

@@ -9,10 +9,11 @@ from rmsprop._core.explain import Choice, Explanation, describe, summarize
 from rmsprop._core.explaining import choose_kernels
 from rmsprop._core.forms import kind_of_variable
 from rmsprop._core.inplace import Member, count_launches
+from rmsprop._core.items import Item
 from rmsprop._torch import engine
 from rmsprop._torch.arrays import as_array, is_whole
 from rmsprop._torch.cpu import turns_of
-from rmsprop._torch.items import Group, Item
+from rmsprop._torch.items import Group
 from rmsprop._torch.slots import slot_dtype
 
 
@@ -26,14 +27,14 @@ def explain(front_end: str, names: Sequence[str], groups: Sequence[Group], *, sc
         scaled: whether gradients are multiplied by a number although no norm clips.
     """
     items = [
-        Item(parameter, parameter, {}, group, group.decays(place))
+        Item(parameter, parameter, {}, group.decays(place), group)
         for group in groups
         for place, parameter in enumerate(group.parameters)
     ]
     choices = [_choose(item) for item in items]
     described = []
     for name, item, choice in zip(names, items, choices, strict=True):
-        parameter, options = item.parameter, item.group.options
+        parameter, options = item.variable, item.group.options
         slots = {slot.name: _name(slot_dtype(options, parameter)) for slot in _slots.slots(options)}
         one = describe(parameter.shape, _name(parameter.dtype), slots, choice, clips_by_norm=options.clips_by_norm)
         described.append((name, one))
@@ -44,7 +45,7 @@ def explain(front_end: str, names: Sequence[str], groups: Sequence[Group], *, sc
 
 
 def _choose(item: Item) -> Choice:
-    parameter, options = item.parameter, item.group.options
+    parameter, options = item.variable, item.group.options
     against_cpu = engine.against_cpu(item)
     if not against_cpu:
         return choose_kernels(options)
@@ -59,8 +60,8 @@ def _choose(item: Item) -> Choice:
 
 def _count_here(items: Sequence[Item], scaled: bool) -> int:
     """Count the launches on the CPU, of parameters whose memory is there."""
-    items = [item for item in items if is_whole(item.parameter)]
-    variables = [as_array(item.parameter, holds=False) for item in items]
+    items = [item for item in items if is_whole(item.variable)]
+    variables = [as_array(item.variable, holds=False) for item in items]
     members = [
         Member(
             variable,
@@ -86,7 +87,7 @@ def _count_there(items: Sequence[Item]) -> int:
 
     found: dict[torch.device, list[Tensor]] = {}
     for item in items:
-        parameter, options = item.parameter.detach(), item.group.options
+        parameter, options = item.variable.detach(), item.group.options
         slots = slot_dtype(options, parameter)
         if parameter.is_complex():
             parameter, slots = torch.view_as_real(parameter), slots.to_real()

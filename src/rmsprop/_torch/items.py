@@ -1,10 +1,11 @@
 """What a step is asked to do: parameter groups as they are at this step, and the tensors that they move."""
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 
 #: Gradients that are handed over instead of being the parameters' own.
@@ -52,28 +53,10 @@ class Group(Protocol):
         """Name one of the parameters, for error texts."""
 
 
-class Item(NamedTuple):
-    """A parameter that this step moves.
-
-    Attributes:
-        parameter: the user's tensor.
-        gradient: of its shape; dense or sparse.
-        slots: slot name -> tensor that lies in memory as the parameter does; those only that the options need.
-        group: its group.
-        decays: whether weight decay applies.
-    """
-
-    parameter: Tensor
-    gradient: Tensor
-    slots: dict[str, Tensor]
-    group: Group
-    decays: bool
-
-
 def keep(items: Sequence[Item], states: States) -> None:
     """Put slots that were made for items into the state: when all of them are made, and nothing can be refused."""
     for item in items:
-        state = states[item.parameter]
+        state = states[item.variable]
         for name, slot in item.slots.items():
             if state.get(name) is not slot:
                 state[name] = slot

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rmsprop._core.items import Item
 from rmsprop._core.scales import clip_scale
-from rmsprop._torch.items import Item
 
 Numbers = NDArray[numpy.float64]
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._torch.arrays import repeats_itself
-from rmsprop._torch.items import Gradients, Group, Item, States
+from rmsprop._torch.items import Gradients, Group, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.slots import TYPES, check_memory, check_slots, complete, is_plain
 
@@ -87,7 +88,7 @@ def collect(groups: Sequence[Group], states: States, gradients: Gradients, known
         # A parameter may be in a group twice.
         slots = complete(group.options, parameter, made.get(id(parameter), state))
         made[id(parameter)] = slots
-        items.append(Item(parameter, gradient, slots, group, group.decays(place)))
+        items.append(Item(parameter, gradient, slots, group.decays(place), group))
     return items
 
 

@@ -18,10 +18,11 @@ from torch.nn import Parameter
 
 from rmsprop._core import objects
 from rmsprop._core.arrays import MemoryMap
+from rmsprop._core.items import Item
 from rmsprop._core.objects import word, words
 from rmsprop._core.plan import Integers
 from rmsprop._torch.arrays import reach
-from rmsprop._torch.items import Group, Item
+from rmsprop._torch.items import Group
 
 # Each call of these makes a class. Not of those kinds that release the interpreter's lock: nobody may change a tensor
 # while it is looked at.
@@ -62,7 +63,7 @@ class ShortWay:
         self._options = [(group.options, group.maximize) for group in groups]
         self._lengths = [len(group.parameters) for group in groups]
         parameters = [parameter for group in groups for parameter in group.parameters]
-        moving = {id(item.parameter) for item in items}
+        moving = {id(item.variable) for item in items}
         self._moves = [id(parameter) in moving for parameter in parameters]
         self._all_move = all(self._moves)
         # Whose state it is, and the names of the slots, count as well.
@@ -71,7 +72,7 @@ class ShortWay:
         gradients = [item.gradient for item, place in zip(items, places, strict=True) if place]
         self._sparse, self._take_rows = [number for number, place in enumerate(places) if not place], take_rows
         self._kept: list[Any] = [names, tensors]  # what the table holds addresses of
-        written = {id(tensor) for item in items for tensor in (item.parameter, *item.slots.values())}
+        written = {id(tensor) for item in items for tensor in (item.variable, *item.slots.values())}
         known = len(parameters) + len(states)  # a parameter with state is there twice, and looked at once
         rows = [_row_of_same(name) for name in names]
         rows += [

@@ -1,66 +1,89 @@
-"""The rule on tensors: for devices without a kernel of ours, and for subclasses that stand for other tensors.
+"""A step by torch's own operations: on devices without a kernel of ours, and of subclasses that stand for others.
 
-Torch's operations do the work one after the other; no number leaves the device but the norms, where one clips.
+No number leaves the device but the norms, where one is limited.
 """
 
 import builtins
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from rmsprop._core import rule
-from rmsprop._core.scalars import constants
-from rmsprop._torch.items import Item
+from rmsprop._core.items import Item
+from rmsprop._core.traced import advance
 
 #: Devices that know no float64.
 _NO_DOUBLE = ("mps",)
 
 
+@torch.no_grad()
+def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
+    """Step parameters in place.
+
+    Args:
+        items: what is stepped.
+        scales: what each gradient is multiplied by; None: no gradient is.
+    """
+    for place, item in enumerate(items):
+        group, scale = item.group, None if scales is None else scales[place]
+        overwrite = group.overwrite if group.options.overwrites(0) is not None else None
+        real = _as_real(item)
+        new = advance(_operations(), group.options, real, group.rate, scale, overwrite)
+        for name, tensor in real.state().items():
+            tensor.copy_(new[name])
+
+
+@torch.no_grad()
+def square_sum(gradient: Tensor) -> float:
+    """Return the sum of a gradient's squares, of a distributed one over all of its shards.
+
+    Squares are summed in float64 where the device has it.
+    """
+    if gradient.device.type == "meta":
+        return 0.0
+    real = _real(_dense(gradient))
+    norm: Any = torch.linalg.vector_norm(real, dtype=torch.float32 if real.device.type in _NO_DOUBLE else torch.float64)
+    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm) ** 2
+
+
 @cache
-def _torch_update() -> Any:
-    # What torch does for subclasses imports modules on behalf of the calling function, and looks for this there.
-    return rule.bind(sqrt=torch.sqrt, divide=torch.divide, select=_select, __builtins__=builtins)
+def _operations() -> "_Operations":
+    return _Operations()
+
+
+@final
+class _Operations:
+    """Torch's side of `rmsprop._core.traced.Operations`, for real tensors; norms are found on the host."""
+
+    def __init__(self) -> None:
+        # What torch does for subclasses imports modules on behalf of the calling function, and looks for this there.
+        self.update = rule.bind(sqrt=torch.sqrt, divide=torch.divide, select=_select, __builtins__=builtins)
+
+    def dtype(self, array: Tensor) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def cast(self, array: Tensor, dtype: str) -> Tensor:
+        return array.to(getattr(torch, dtype))
+
+    def scalar(self, number: Any, dtype: str) -> Any:
+        return number  # an operation rounds it to the type that it computes in
+
+    def dense(self, item: Item) -> Tensor:
+        gradient: Tensor = item.gradient
+        return gradient
 
 
 def _select(condition: Any, x: Any, y: Any) -> Any:
     return torch.where(condition, x, y) if isinstance(condition, Tensor) else (x if condition else y)
 
 
-@torch.no_grad()
-def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
-    """Advance parameters; `scales` is what each gradient is multiplied by, None: all are taken as they are."""
-    for place, item in enumerate(items):
-        _advance(item, None if scales is None else scales[place])
-
-
-def _advance(item: Item, scale: float | None) -> None:
-    options = item.group.options
-    owners = [item.parameter, *(item.slots.get(name) for name in rule.STATE[1:])]
-    stored = [None if owner is None else _real(owner.detach()) for owner in owners]
-    wide = max(one.dtype.itemsize for one in stored if one is not None) == 8
-    compute = torch.float64 if wide else torch.float32
-    known: dict[str, Any] = {"learning_rate": item.group.rate, "clip_scale": scale, **constants(options, item.decays)}
-    if options.use_ema and options.ema_overwrite_frequency is not None:
-        known["overwrite"] = item.group.overwrite
-    numbers = [None if one is None else one.to(compute) for one in stored]
-    scalars = [known.get(name) for name in rule.SCALARS]
-    new = _torch_update()(_real(_dense(item.gradient)).to(compute), *numbers, *scalars)
-    for one, value in zip(stored, new, strict=True):
-        if one is not None:
-            one.copy_(value)
-
-
-@torch.no_grad()
-def square_sum(gradient: Tensor) -> float:
-    """Sum a gradient's squares, in float64 where the device has it; a distributed one's over all of its shards."""
-    if gradient.device.type == "meta":
-        return 0.0
-    real = _real(_dense(gradient))
-    norm: Any = torch.linalg.vector_norm(real, dtype=torch.float32 if real.device.type in _NO_DOUBLE else torch.float64)
-    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm) ** 2
+def _as_real(item: Item) -> Item:
+    """Return an item with a dense gradient, complex tensors as pairs of real numbers in the same memory."""
+    slots = {name: _real(slot.detach()) for name, slot in item.slots.items()}
+    return item._replace(variable=_real(item.variable.detach()), gradient=_real(_dense(item.gradient)), slots=slots)
 
 
 def _dense(gradient: Tensor) -> Tensor:
