@@ -43,30 +43,30 @@ class RMSprop:
 
     Epsilon stands inside the root and the learning rate inside the momentum, unlike in torch.
 
-    One optimizer is stepped by one thread at a time; different ones may step at once. `learning_rate` and `iterations`
-    are what may be assigned later: any other attribute raises an AttributeError.
+    Only one thread at a time may step an optimizer; different optimizers may step at once. Only `learning_rate` and
+    `iterations` may be assigned later: any other attribute raises an AttributeError.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
         rho: decay of the average of squared gradients, 0 to 1.
-        momentum: 0 to 1; 0 keeps no momentum.
-        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        momentum: 0 to 1; 0 has no momentum slot.
+        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient makes NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
-        use_ema: keep an exponential moving average of each variable, starting at its initial value. By default it
-            overwrites the variable every 100 steps: see `ema_overwrite_frequency`.
+        use_ema: average each variable exponentially, starting at its initial value. By default the average overwrites
+            the variable every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
         ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: a passive
             average, written only by `finalize_variable_values`.
         jit_compile: True runs one compiled kernel; False the same rule in plain NumPy, with the same bits.
-        name: kept in the config.
+        name: an entry of the config.
         initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
-        native: False: the step of ``jit_compile=False``. None: the environment variable ``RMSPROP_NATIVE`` decides, 1
-            (the default) or 0. True: whatever that says.
+        native: False is the same step as ``jit_compile=False``; None follows the environment variable
+            ``RMSPROP_NATIVE``, 1 (the default) or 0; True overrides it.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -107,7 +107,7 @@ class RMSprop:
         self._exclusion = Exclusion()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # What the class has may be assigned, or says itself that it may not; anything else would never be read.
+        # Attributes of the class refuse by themselves, or may be assigned; any other would never be read.
         if name[:1] != "_" and not hasattr(RMSprop, name):
             refuse_attribute("rmsprop.RMSprop", name, value)
             raise AttributeError(
@@ -129,7 +129,7 @@ class RMSprop:
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
         options = with_rate(self._options, value)
-        # At once: an interrupt in between would leave one that rules and another that is shown.
+        # At once: an interrupt in between would leave the old rate with the new options.
         self.__dict__.update(_options=options, _rate=rate_function(options.learning_rate))
 
     @property
@@ -156,8 +156,8 @@ class RMSprop:
 
         Args:
             variables: a list of arrays, or a mapping of names to arrays: float16, bfloat16 (from ml_dtypes), float32 or
-                float64, of any shape and strides. They are kept and updated in place. A second call with the same
-                variables does nothing.
+                float64, of any shape and strides, which steps update in place. A second call with the same variables
+                does nothing.
 
         Raises:
             TypeError: a variable is not such an array.
@@ -205,8 +205,8 @@ class RMSprop:
         Raises:
             TypeError: a gradient or variable is not of a float type, or there is something that is no pair.
             ValueError: a shape differs, a variable is unknown, given twice or has become read-only, all gradients are
-                None, or what `build` refuses. Nothing has changed then. (Ctrl-C within a step may leave a part of it
-                done, not counted, with the state that belongs to it; so may running out of memory with
+                None, or `build` would refuse the variables. Nothing has changed then. (Ctrl-C within a step may leave a
+                part of it done, not counted, with the state that belongs to it; so may a lack of memory with
                 ``jit_compile=False``, whose temporaries are as large as a variable.)
         """
         pairs = list(grads_and_vars)
@@ -232,12 +232,12 @@ class RMSprop:
             found = state.engine.prepare(state.variables.match(pairs), pairs)
         run, _held = found
         run.set_numbers(0, rate)
-        # Assigned only now: a first step that is refused leaves the optimizer free to be built, and one that is
-        # interrupted while it writes leaves the state that belongs to what it has written.
+        # Assigned only now: a refused first step leaves the optimizer free to be built, and one that is interrupted
+        # while it writes leaves the state of what it has written.
         if self._state is None:
             self._state = state
         run.execute(done)
-        # Past `__setattr__`, which would take a good part of a small step.
+        # Past `__setattr__`, which would be a good part of a small step.
         _assign(self, "_iterations", done + 1)
 
     def minimize(self, loss: Callable[[], tuple[Any, Any]], variables: Collection) -> Any:
@@ -249,7 +249,7 @@ class RMSprop:
             variables: as for `build`.
 
         Returns:
-            The value, as `loss` gave it: before the step.
+            The value from `loss`, before the step.
 
         Raises:
             TypeError: `loss` is not such a function.
@@ -260,20 +260,20 @@ class RMSprop:
         return value
 
     def explain(self, variables: Collection | None = None) -> Explanation:
-        """Tell how a step goes: for each variable whether a kernel does it, and if not, why.
+        """Explain a step: for each variable whether a kernel does it, and if not, why.
 
-        Gradients are taken to be dense, of the variables' types, and to lie in memory as they do. Nothing is built or
-        compiled; Numba is loaded, which takes a moment.
+        Gradients are assumed to be dense, with the variables' types and strides. Nothing is built or compiled; Numba is
+        loaded.
 
         Args:
-            variables: as for `build`, before that; later some of those that it got. None: all that it got.
+            variables: before `build`, the same argument; later a part of its variables, or None: all of them.
 
         Returns:
             A table as text, and attributes: see `rmsprop.Explanation`.
 
         Raises:
-            TypeError: a variable is not an array that `build` takes.
-            ValueError: `variables` is None before `build`, or holds what `build` refuses or was not given.
+            TypeError: a variable is not an array for `build`.
+            ValueError: `variables` is None before `build`, or has a variable that `build` refuses or did not get.
 
         Example:
             >>> import numpy as np
@@ -327,9 +327,9 @@ class RMSprop:
         """Write the state to a safetensors file, whole or not at all; `load` of every front end reads it.
 
         Args:
-            path: the file; an older one is replaced and keeps its mode, a link's target is.
-            variables: whether to write the variables too, so that file and model cannot fall apart.
-            metadata: texts of your own to keep with it, which `load` and `rmsprop.checkpoint.read_metadata` return.
+            path: the file; an older one is replaced with its mode unchanged, also at the target of a link.
+            variables: whether to write the variables too, so that state and model are in one file.
+            metadata: your own texts, which `load` and `rmsprop.checkpoint.read_metadata` return.
 
         Raises:
             OSError: the folder is missing or cannot be written, or a folder, a device or a fifo is in the file's place.
@@ -353,11 +353,11 @@ class RMSprop:
     def load(
         self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
     ) -> dict[str, str]:
-        """Go on from a file that `save` of any front end wrote.
+        """Read a file that `save` of any front end wrote.
 
-        What is read: the state, the iterations, and the learning rate unless a schedule rules here. The options stay
-        those of the constructor. State goes by the variables' names, in any order, if the file has the same; by
-        position if no name is in common and all shapes agree.
+        This reads the state, the iterations, and the learning rate unless a schedule rules here. The options stay those
+        of the constructor. Variables are matched by name, in any order, if the file has the same names; by position if
+        no name is in common and all shapes agree.
 
         Args:
             path: the file.
@@ -368,7 +368,7 @@ class RMSprop:
             The texts that were given to `save`.
 
         Warns:
-            UserWarning: it goes by position, and the pairs are listed; or an option in the file is another than here.
+            UserWarning: variables are matched by position, and listed; or an option in the file is another than here.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -388,7 +388,7 @@ class RMSprop:
         return {name: value for name, value in self.__dict__.items() if name != "_rate"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # What a pickle of an earlier version lacks is as after construction.
+        # Attributes that a pickle of an earlier version lacks are those of a new optimizer.
         self.__init__()
         self.__dict__ |= state
         self._rate = rate_function(self._options.learning_rate)

@@ -13,7 +13,7 @@ from rmsprop._core.options import FLOATS
 
 Array = NDArray[Any]
 
-#: Candidate solutions after which NumPy gives up a question about shared memory.
+#: Candidate solutions that NumPy tries before it refuses a question about shared memory.
 _MAX_WORK: Final[Any] = 1_000_000
 
 

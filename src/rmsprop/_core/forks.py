@@ -35,7 +35,7 @@ _forking: dict[int, list[tuple[Any, bool]]] = {}
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Keep other threads from forking while modules are imported that need Numba."""
+    """Delay forks by other threads while modules are imported that need Numba."""
     with _imports._lock:
         _register_again()
         yield
@@ -43,7 +43,7 @@ def loading() -> Iterator[None]:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Keep other threads from compiling a kernel, and from forking meanwhile."""
+    """Delay compilations and forks by other threads while a kernel is compiled."""
     with _kernels._lock:
         yield
 

@@ -23,7 +23,7 @@ LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
 #: The types of variables, gradients and state.
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
-#: Entries that only configs of tf_keras have, and that say nothing about the update.
+#: Entries that only configs of tf_keras have, without an effect on the update.
 _SWALLOWED: Final = ("is_legacy_optimizer",)
 
 #: The advice for a model, or its variables, in place of a learning rate.
@@ -248,7 +248,7 @@ def _takes_the_step(function: Callable[..., Any]) -> bool:
     """Whether a function is called with the step, or with nothing; one that admits both is refused."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions have none
+    except (TypeError, ValueError):  # a built-in function may have none
         return True
     parameters = signature.parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]

@@ -32,7 +32,7 @@ class RowSparse:
         shape: shape of the variable, at least one axis.
 
     Raises:
-        TypeError: an argument is not of the kind said above.
+        TypeError: an argument is of another kind.
         ValueError: a shape does not fit, or a row number is out of range.
 
     Example:

@@ -1,4 +1,4 @@
-"""Whether NumPy's arrays are as they were, read from their memory by compiled code: no Python object is made for it.
+"""Whether NumPy's arrays are as before, read from their memory by compiled code, without a Python object.
 
 An ndarray object begins with the fields that NumPy's binary interface fixes (``PyArrayObject_fields`` in
 ``ndarraytypes.h``). `rmsprop._numpy.looks` tries whether it finds them where they are expected.
@@ -7,13 +7,13 @@ An ndarray object begins with the fields that NumPy's binary interface fixes (``
 from rmsprop._core.cpu.looks import differ, touches
 from rmsprop._core.cpu.words import read, write
 
-#: Words before the rows: how many arrays there are, bytes of a Python object's header, and where memory that a step
-#: writes to begins and ends: how many intervals, and two lists of addresses.
+#: Words before the rows: the number of arrays, the bytes of a Python object's header, and the memory that a step writes
+#: to: the number of intervals, and the addresses of the lists of their beginnings and ends.
 HEADER = ("count", "header", "intervals", "starts", "ends")
 
-#: A row for each array. `object` is the address that it must have, 0 for any; `data` likewise of its numbers; `to` is
-#: where that of others is written, whose memory must not be what a step writes to: `below` and `above` are how many
-#: bytes before and from the address it has. `axes` is -1 for what is no array, and not looked at.
+#: A row for each array. `object` is the address of a variable, 0 for a gradient; `data` is the address of a variable's
+#: numbers; `to` is where the address of a gradient's numbers is written. A gradient's memory must not be what a step
+#: writes to: `below` and `above` are its bytes before and from its address. `axes` is -1 for what is no array.
 LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags", "below", "above", "to")
 
 _COUNT, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
@@ -26,7 +26,7 @@ _INT = 0xFFFFFFFF
 
 
 def look(table, given):
-    """Look at all arrays; give 1 if they are as they were, with the addresses of gradients written down, else 0.
+    """Compare all arrays; return 1 if they are as before, after writing the addresses of gradients, else 0.
 
     Args:
         table: address of the words and rows above.

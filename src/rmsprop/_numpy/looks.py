@@ -16,8 +16,8 @@ from rmsprop._core.rows import RowSparse
 
 _WRITEABLE: Final = 0x0400
 
-# Each call of this makes a class. Not of the kind that releases the interpreter's lock: nobody may change an array
-# while it is looked at.
+# Each call of this makes a class. Not of the kind that releases the interpreter's lock: no thread may change an array
+# while it is compared.
 _LOOK: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 

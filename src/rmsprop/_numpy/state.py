@@ -100,7 +100,7 @@ class State:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Addresses and compiled plans belong to this process and to these arrays, and a copy of an array may have
-        # other strides: a copy of the state is made anew and takes over the numbers.
+        # other strides: a copy of the state is made anew and gets the numbers.
         options, decayed, native = self._made_of
         return State._again, (options, dict(self.variables.items()), decayed, self.slots, native)
 

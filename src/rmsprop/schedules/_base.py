@@ -14,7 +14,7 @@ from rmsprop.schedules._namespace import Namespace, resolve
 class LearningRateSchedule(ABC):
     """A learning rate that depends on the step.
 
-    A subclass defines ``__call__(step)`` and ``get_config()``. When its constructor takes the entries of the config by
+    A subclass defines ``__call__(step)`` and ``get_config()``. When its constructor has the entries of the config by
     name, ``from_config`` needs no code either. Two schedules are equal when their class and their config are.
 
     Example:

@@ -33,7 +33,7 @@ class CosineDecay(Formula):
         alpha: What is left at the end, as a fraction of the learning rate from which the cosine falls; a finite number.
         name: A label for Keras; it changes no value.
         warmup_target: Learning rate at the end of the warm-up; a number, 0 or greater, also one below
-            `initial_learning_rate`. None: no warm-up, whatever `warmup_steps` says.
+            `initial_learning_rate`. None: no warm-up, for any `warmup_steps`.
         warmup_steps: Steps of the warm-up; a number, 0 or greater. 0 starts the cosine at once, from `warmup_target`.
 
     Returns:

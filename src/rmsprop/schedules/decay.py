@@ -62,8 +62,8 @@ class PiecewiseConstantDecay(Formula):
     ``values[-1]`` behind the last boundary.
 
     Args:
-        boundaries: The last step of each value but the last; numbers, strictly increasing. Kept as a tuple.
-        values: The learning rates, one more than there are boundaries; numbers, 0 or greater. Kept as a tuple.
+        boundaries: The last step of each value but the last; numbers, strictly increasing. Stored as a tuple.
+        values: The learning rates, one more than there are boundaries; numbers, 0 or greater. Stored as a tuple.
         name: A label for Keras; it changes no value.
 
     Returns:

@@ -88,7 +88,7 @@ def _narrow_float16(builder: Any, value: Any) -> Any:
 def _round_to_odd(builder: Any, value: Any) -> Any:
     """Shorten a float64 to float32 so that rounding the result once more equals rounding once.
 
-    An inexact result gets an odd last bit, which keeps it off every tie of a shorter type (Boldo and Melquiond,
+    An inexact result gets an odd last bit, and so is no tie of a shorter type (Boldo and Melquiond,
     "Emulation of a FMA and correctly rounded sums", IEEE Transactions on Computers 57, 2008).
     """
     nearest = builder.fptrunc(value, _FLOAT)

@@ -127,7 +127,7 @@ class _Team:
                 handle, held = system.semaphore()
                 self._held.append(held)
                 self._words[box + team.HANDLE] = handle
-            # Nobody waits for it at the end of the interpreter, which may begin meanwhile.
+            # A daemon is not waited for at the end of the interpreter, which may begin meanwhile.
             arguments = self.address + 8 * box, self.address
             thread = threading.Thread(target=_functions()[0], args=arguments, name="rmsprop", daemon=True)
             thread.start()

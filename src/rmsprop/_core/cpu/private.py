@@ -1,4 +1,4 @@
-"""Files in a folder that nobody else may write to, as the machine code in them is run.
+"""Files in a folder that only its owner may write to, as the machine code in them is run.
 
 The folder, its parent and the file must belong to the user or to root, and neither the group nor others may write to
 them; a group is never private, as its members may change at any time. Each is checked after it has been opened, inside

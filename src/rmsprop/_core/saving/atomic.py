@@ -29,7 +29,7 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
     """
 
     def for_us_alone(path: str, flags: int) -> int:
-        # Nobody else may read it: it has the rights of the older file before its contents.
+        # Others may not read it: it has the rights of the older file before its contents.
         return os.open(path, flags, 0o600)
 
     target = Path(os.path.realpath(path))
@@ -97,7 +97,7 @@ def _names_of(folder: Path) -> Iterator[Callable[[], None]]:
         try:
             os.fsync(handle)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems do it only for files
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that do it only for files
                 raise
 
     try:
