@@ -114,13 +114,8 @@ address: Callable[[Array], int] = _address_reader()
 def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: int | None = None) -> int:
     """Return the address of an array that a kernel treats as contiguous, in C order.
 
-    Args:
-        array: what the kernel is to read or write.
-        dtype: the type that the kernel expects; None: any.
-        size: the size that it expects; None: any.
-
     Raises:
-        AssertionError: the array is another: its numbers would be read in another order, or those behind it.
+        AssertionError: it is not, or has another type or size: the kernel would read other numbers.
     """
     if not array.flags.c_contiguous or dtype not in (None, array.dtype) or size not in (None, array.size):
         raise AssertionError(

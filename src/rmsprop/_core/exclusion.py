@@ -11,12 +11,7 @@ _SHOWN: Final = 8
 
 
 def compile_patterns(var_names: Iterable[str | re.Pattern[str]] | None) -> list[re.Pattern[str]]:
-    """Compile the argument `var_names` of `exclude_from_weight_decay`.
-
-    Raises:
-        TypeError: it is one string.
-        ValueError: a name is not a regular expression.
-    """
+    """Compile the argument `var_names` of `exclude_from_weight_decay`, or raise a TypeError or a ValueError."""
     if isinstance(var_names, str):
         raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
     try:

@@ -24,11 +24,7 @@ _T = TypeVar("_T")
 
 @final
 class Named(Mapping[str, _T]):
-    """An immutable mapping, which can be hashed, in the order of its pairs.
-
-    Args:
-        pairs: names and values.
-    """
+    """An immutable mapping, which can be hashed, in the order of its pairs."""
 
     __slots__ = ("_values",)
 
@@ -53,13 +49,7 @@ class Named(Mapping[str, _T]):
 
 @final
 class Choice(NamedTuple):
-    """How a variable is stepped, and the reason against a faster way.
-
-    Attributes:
-        way: "native", "traced" or "plain".
-        compiler: what compiles it, "" for nothing.
-        reason: against a faster way, "" if this is the fastest.
-    """
+    """How a variable is stepped, what compiles it ("" for nothing), and why not faster ("" for the fastest)."""
 
     way: Way
     compiler: str = ""
@@ -169,29 +159,14 @@ def _table(variables: Mapping[str, Explained]) -> list[str]:
 def describe(
     shape: Sequence[int], dtype: str, slots: Mapping[str, str], choice: Choice, *, clips_by_norm: bool
 ) -> Explained:
-    """Describe a variable whose gradient is dense and has the variable's type.
-
-    Args:
-        shape: its lengths.
-        dtype: name of its type.
-        slots: slot name -> name of its type.
-        choice: how it is stepped.
-        clips_by_norm: whether the gradient is read for a norm before the step.
-    """
+    """Describe a variable whose gradient is dense and has the variable's type."""
     written = sum(_BYTES[one] for one in (dtype, *slots.values()))
     read = _BYTES[dtype] * (2 if clips_by_norm else 1)
     return Explained(tuple(shape), dtype, Named(slots), *choice, prod(shape) * (read + 2 * written))
 
 
 def summarize(front_end: str, variables: Iterable[tuple[str, Explained]], launches: int, threads: int) -> Explanation:
-    """Return the explanation of a step.
-
-    Args:
-        front_end: its name.
-        variables: unique names, and how each is stepped.
-        launches: kernel calls of a step.
-        threads: that a kernel on the CPU may use.
-    """
+    """Return the explanation of a step; the variables' names are unique."""
     named = Named(variables)
     on_cpu = any(one.compiler == "numba" for one in named.values())
     return Explanation(front_end, named, launches, sum(one.nbytes for one in named.values()), threads if on_cpu else 0)

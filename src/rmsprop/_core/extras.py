@@ -46,9 +46,6 @@ def advice(missing: ModuleNotFoundError) -> str:
 def naming_the_extra(front_end: str) -> Iterator[None]:
     """Replace the error of an import of a framework, or of a part of it, by one with the remedy.
 
-    Args:
-        front_end: the module that imports, for the error text.
-
     Raises:
         ModuleNotFoundError: a package or a module of it was not found.
         ImportError: a module does not have a name that is imported from it.

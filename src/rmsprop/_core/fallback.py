@@ -63,14 +63,7 @@ def _numba() -> str:
 
 
 def warn_once(reason: str) -> str:
-    """Warn, once in a process, that there are no native steps, and return the reason.
-
-    Args:
-        reason: why; "" if there are native steps.
-
-    Warns:
-        UserWarning: there are none, and this is the first call.
-    """
+    """Warn, once in a process, that there are no native steps, and return the reason; "" if there are."""
     if reason and _warned.acquire(blocking=False):
         warn(
             f"rmsprop steps without its compiled kernels in this process, which may take many times as long: {reason}. "

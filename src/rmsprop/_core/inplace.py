@@ -133,13 +133,7 @@ def _fill(run: Run, members: Sequence[Member]) -> None:
 
 
 def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradient]) -> None:
-    """Write where this step's gradients are; they must live until it is done.
-
-    Args:
-        run: the run of the step.
-        addresses: of their numbers.
-        gradients: the gradients.
-    """
+    """Write where this step's gradients are; they must live until it is done."""
     run.where["gradient"][:] = addresses
     for place, gradient in enumerate(gradients):
         if isinstance(gradient, RowSparse):

@@ -159,10 +159,7 @@ def refuse_attribute(
 def options_repr(options: Options, name: str, **others: Any) -> str:
     """Return the call of a constructor with the arguments that are not at their defaults.
 
-    Args:
-        options: the checked arguments.
-        name: of the class.
-        **others: arguments of the front end that are no options; their default is None.
+    `others` are arguments of the front end that are no options; their default is None.
     """
     defaults = {field.name: field.default for field in fields(options)}
     return call_repr(name, {**vars(options), **others}, {**defaults, **dict.fromkeys(others)})
@@ -201,12 +198,7 @@ def check_learning_rate(value: Any) -> LearningRate:
 
 
 def with_rate(options: Options, value: Any) -> Options:
-    """Return the options with another learning rate.
-
-    Raises:
-        TypeError: it is a number while a schedule rules, or nothing that can be a learning rate.
-        ValueError: it is below 0 or not finite.
-    """
+    """Return the options with another learning rate, checked: no number while a schedule rules."""
     value, ruling = check_learning_rate(value), options.learning_rate
     if callable(ruling) and not callable(value):
         raise TypeError(

@@ -48,12 +48,7 @@ _R = TypeVar("_R")
 
 
 def refuse_unknown(keywords: Mapping[str, Any], arguments: Iterable[str]) -> None:
-    """Raise a TypeError that names the right argument if any keyword is left over.
-
-    Args:
-        keywords: the names that are no arguments, and their values.
-        arguments: the names of all arguments.
-    """
+    """Raise a TypeError that names the right argument for the first of these keywords, if there is one."""
     for keyword, value in keywords.items():
         raise TypeError(f"RMSprop has no argument {keyword}={value!r}: {_advice(keyword, list(arguments))}")
 

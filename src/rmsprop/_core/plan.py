@@ -107,12 +107,7 @@ class Kernel(NamedTuple):
 
 @final
 class Launch(NamedTuple):
-    """Tensors that one kernel call serves.
-
-    Attributes:
-        kernel: the kernel.
-        tensors: their places among the plan's.
-    """
+    """Tensors that one kernel call serves, by their places among the plan's."""
 
     kernel: Kernel
     tensors: tuple[int, ...]
@@ -172,28 +167,19 @@ class Plan:
 
     def _lay_out(self) -> list[int]:
         """Return the words of all tables."""
-        count = len(self.tensors)
+        count, begin = len(self.tensors), self._begin
         words = [0] * len(HEAD)
-        begin = self._begin
         begin["where"] = _append(words, [0] * (len(WHERE) * count))
         begin["group_table"] = _append(words, [0] * (len(GROUP) * self.groups))
         begin["members"] = _append(words, [tensor.group for tensor in self.tensors])
-        begin["scales"] = _append(words, [0] * count)
-        begin["squares"] = _append(words, [0] * count)
-        partials = 0
-        norms, steps = list[int](), list[int]()
-        for launch in self.norms:
-            job, partials = self._job(words, launch, CHUNK, partials)
-            norms += job
-        for launch in self.steps:
-            job, _ = self._job(words, launch, STEP, 0)
-            steps += job
+        begin["scales"], begin["squares"] = _append(words, [0] * count), _append(words, [0] * count)
+        norms, partials = self._jobs(words, self.norms, CHUNK)
+        steps, _ = self._jobs(words, self.steps, STEP)
         begin["norms"], begin["steps"] = _append(words, norms), _append(words, steps)
         begin["partials"] = _append(words, [0] * partials)
-        for jobs, launches in (("norms", self.norms), ("steps", self.steps)):
-            for number in range(len(launches)):
-                at = begin[jobs] + JOB_WORDS * number
-                words[at + COUNTERS + JOB.index("head")] = -8 * at
+        for first, launches in ((begin["norms"], self.norms), (begin["steps"], self.steps)):
+            for job in range(first, first + JOB_WORDS * len(launches), JOB_WORDS):
+                words[job + COUNTERS + JOB.index("head")] = -8 * job
         scratch = max([one.kernel.scratch for one in (*self.norms, *self.steps)], default=0)
         head = {name: 8 * at for name, at in begin.items()}
         head |= {"version": VERSION, "tensors": count, "groups": self.groups}
@@ -202,31 +188,30 @@ class Plan:
         words[: len(HEAD)] = [head.get(name, 0) for name in HEAD]
         return words
 
-    def _job(self, words: list[int], launch: Launch, unit: int, partials: int) -> tuple[list[int], int]:
-        """Append the rows of a launch; return its job, and the number of partial sums after it.
+    def _jobs(self, words: list[int], launches: Sequence[Launch], unit: int) -> tuple[list[int], int]:
+        """Append the rows of launches, in which each tensor begins at a multiple of `unit` elements.
 
-        Args:
-            words: all tables up to here.
-            launch: the launch.
-            unit: each tensor begins at a multiple of so many elements.
-            partials: the number of partial sums before it.
+        Returns:
+            The jobs, and the number of partial sums of all tensors.
         """
-        rows, begin, end = list[int](), 0, 0
-        squares = launch.kernel.work == "squares"
-        for place in launch.tensors:
-            one = self.tensors[place]
-            layout = one.norm_layout if squares else one.layout
-            at = _append(words, [len(layout[0]), *(number for part in layout for number in part)]) if layout else 0
-            found = {"begin": begin, "size": one.size, "tensor": place, "group": one.group, "layout": 8 * at}
-            found |= {"row": one.row, "partial": partials}
-            rows += [found[name] for name in ROW]
-            partials += -(-one.size // CHUNK)
-            end = begin + one.size
-            begin += -(-one.size // unit) * unit
-        length = GATHERED if launch.kernel.form == "gathered" else CHUNK
-        job = {"pieces": -(-end // length), "take": 1, "length": length, "rows": len(launch.tensors), "threads": 1}
-        job["row_table"] = 8 * _append(words, rows)
-        return [*[0] * COUNTERS, *(job.get(name, 0) for name in JOB)], partials
+        jobs, partials = list[int](), 0
+        for launch in launches:
+            rows, begin, end = list[int](), 0, 0
+            for place in launch.tensors:
+                one = self.tensors[place]
+                layout = one.norm_layout if launch.kernel.work == "squares" else one.layout
+                at = _append(words, [len(layout[0]), *(number for part in layout for number in part)]) if layout else 0
+                row = {"begin": begin, "size": one.size, "tensor": place, "group": one.group, "layout": 8 * at}
+                row |= {"row": one.row, "partial": partials}
+                rows += [row[name] for name in ROW]
+                partials += -(-one.size // CHUNK)
+                end = begin + one.size
+                begin += -(-one.size // unit) * unit
+            length = GATHERED if launch.kernel.form == "gathered" else CHUNK
+            job = {"pieces": -(-end // length), "batch": 1, "length": length, "rows": len(launch.tensors), "threads": 1}
+            job["row_table"] = 8 * _append(words, rows)
+            jobs += [*[0] * COUNTERS, *(job.get(name, 0) for name in JOB)]
+        return jobs, partials
 
 
 def _append(words: list[int], table: Sequence[int]) -> int:

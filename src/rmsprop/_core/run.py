@@ -15,15 +15,15 @@ from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, ME
 #: Pieces of a launch from which another thread saves more than its waking costs.
 SMALL: Final = 8
 
-#: How often a thread claims pieces: often enough that others do the work of one that the system stops.
-_TAKES: Final = 16
+#: Batches of pieces that a thread claims: enough that others do the work of one that the system stops.
+_BATCHES: Final = 16
 
 #: The largest float32.
 _LARGEST: Final = float(numpy.finfo(numpy.float32).max)
 
 _GIVEN, _ITERATIONS, _SCRATCH, _TEAM, _BYTES = columns(HEAD, "given", "iterations", "scratch", "team", "scratch_bytes")
-_PIECES, _TAKE, _THREADS, _KERNEL = (
-    COUNTERS + number for number in columns(JOB, "pieces", "take", "threads", "kernel")
+_PIECES, _BATCH, _THREADS, _KERNEL = (
+    COUNTERS + number for number in columns(JOB, "pieces", "batch", "threads", "kernel")
 )
 
 _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
@@ -88,7 +88,7 @@ class Run:
                 pieces, threads = int(job[_PIECES]), 1
                 if pieces >= SMALL:
                     threads, helpers = self._threads, self._threads - 1
-                    job[_TAKE] = max(1, pieces // (threads * _TAKES))
+                    job[_BATCH] = max(1, pieces // (threads * _BATCHES))
                 job[_THREADS] = threads
                 job[_KERNEL] = kernel(launch.kernel)
         self.words[_TEAM] = THE_TEAM.address
@@ -96,12 +96,7 @@ class Run:
         self._execute = _EXECUTE(entry("execute"))
 
     def set_numbers(self, group: int, rate: float, factor: float = 1.0) -> None:
-        """Write the numbers of a group that change from step to step.
-
-        Args:
-            group: its number.
-            rate: the learning rate.
-            factor: of its gradients.
+        """Write the learning rate of a group, and the factor of its gradients.
 
         Warns:
             RuntimeWarning: the rate is beyond the compute type of a tensor of the group.
@@ -119,12 +114,7 @@ class Run:
         self._numbers[group] = rate, factor
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
-        """Do the step; `compile` comes before it.
-
-        Args:
-            iterations: steps done before.
-            given: what is known before it, or wanted of it; see `rmsprop._core.tables`.
-        """
+        """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""
         if self._helpers:
             self._team.have(self._helpers)
         self._view[_ITERATIONS] = iterations

@@ -8,22 +8,14 @@ SWITCH: Final = "RMSPROP_NATIVE"
 
 
 def check_native(native: Any) -> bool | None:
-    """Return the optimizers' argument `native`, checked.
-
-    Raises:
-        TypeError: it is not True, False or None.
-    """
+    """Return the optimizers' argument `native`, or raise a TypeError: it is not True, False or None."""
     if native is not None and not isinstance(native, bool):
         raise TypeError(f"native={native!r} is not True, False or None")
     return native
 
 
 def native_by_default() -> bool:
-    """Whether the environment allows native steps.
-
-    Raises:
-        ValueError: the value of the environment variable is neither 0 nor 1.
-    """
+    """Whether the environment allows native steps; a ValueError if its value is neither 0 nor 1."""
     value = os.environ.get(SWITCH, "1")
     if value not in ("0", "1"):
         raise ValueError(f"{SWITCH}={value!r} is neither 0 nor 1")
@@ -31,14 +23,7 @@ def native_by_default() -> bool:
 
 
 def against_native(native: bool | None) -> str:
-    """Return why the user wants no native steps; "" if there is no reason.
-
-    Args:
-        native: the optimizer's argument; None: the environment decides.
-
-    Raises:
-        ValueError: the value of the environment variable is neither 0 nor 1.
-    """
+    """Return why the user wants no native steps; "" if there is no reason. `native=None`: the environment decides."""
     if native is None:
         return "" if native_by_default() else f"{SWITCH}=0"
     return "" if native else "native=False"

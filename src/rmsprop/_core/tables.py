@@ -34,7 +34,8 @@ HEAD: Final = (
 #: threads are another's, such as a framework's, waits until all pieces are finished.
 NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
 
-JOB: Final = ("kernel", "head", "pieces", "take", "length", "rows", "row_table", "threads")
+#: `batch` is how many pieces a thread claims at a time.
+JOB: Final = ("kernel", "head", "pieces", "batch", "length", "rows", "row_table", "threads")
 JOB_WORDS: Final = COUNTERS + len(JOB)
 
 ROW: Final = ("begin", "size", "tensor", "group", "layout", "row", "partial")

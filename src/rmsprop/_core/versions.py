@@ -24,14 +24,9 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def check(front_end: str, *packages: str) -> None:
-    """Refuse packages that are too old for a front end.
+    """Raise an ImportError if a package is too old for a front end, or has no version.
 
-    Args:
-        front_end: its name, for the message.
-        packages: keys of `TRIED`.
-
-    Raises:
-        ImportError: one is too old, or has no version, like a folder of its name on the path.
+    A folder of the package's name on the path has none. `packages` are keys of `TRIED`.
     """
     for package in packages:
         module, oldest = import_module(package), TRIED[package][0]
@@ -46,11 +41,7 @@ def check(front_end: str, *packages: str) -> None:
 
 
 def lookup(front_end: str, package: str, module: str, name: str) -> Any:
-    """Return a name of a package that is not part of its public interface.
-
-    Raises:
-        ImportError: this version of the package does not have it.
-    """
+    """Return a name of a package that is not part of its public interface, or raise an ImportError."""
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

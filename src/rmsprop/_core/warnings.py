@@ -12,13 +12,7 @@ _WRAPPERS: Final = ("tensorflow.python.", "torch.", "jax.", "keras.", "tf_keras.
 
 
 def warn(message: str, category: type[Warning] = UserWarning, through: str | None = None) -> None:
-    """Warn at the first caller outside of this package.
-
-    Args:
-        message: the text.
-        category: the warning's class.
-        through: the name of another package that is not the user's, which called this one.
-    """
+    """Warn at the first caller outside of this package, and of the package `through`, which called this one."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and (
         frame.f_code.co_filename.startswith(_PACKAGE)

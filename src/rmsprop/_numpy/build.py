@@ -31,17 +31,14 @@ class Exclusion:
 
     def decayed(self, options: Options, variables: Variables, *, warns: bool) -> list[bool]:
         """Return for each variable whether weight decay applies."""
-        if not warns:
-            by_name = self._by_name(variables, warns=False)
-        else:
-            if self._last is None or self._last[0] != variables.names:
-                self._last = variables.names, self._by_name(variables, warns=True)
+        if warns and self._last is not None and self._last[0] == variables.names:
             by_name = self._last[1]
+        else:
+            by_name = excluded_by_name(self._patterns, [[name] for name in variables.names], warns=warns)
+        if warns:
+            self._last = variables.names, by_name
         listed = {variables.find(array) for array in self._arrays}
         return [options.decays and not one and index not in listed for index, one in enumerate(by_name)]
-
-    def _by_name(self, variables: Variables, *, warns: bool) -> list[bool]:
-        return excluded_by_name(self._patterns, [[name] for name in variables.names], warns=warns)
 
 
 def start(options: Options, native: bool | None, exclusion: Exclusion, collection: Collection) -> State:

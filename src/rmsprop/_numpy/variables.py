@@ -35,12 +35,7 @@ def named(variables: Collection) -> dict[str, Array]:
 def compute_pairs(
     loss: Callable[[], tuple[Any, Any]], variables: Collection
 ) -> tuple[Any, list[tuple[Gradient, Array]], dict[str, Array]]:
-    """Call the loss function of `minimize`; return the value, the pairs of a step, and the variables by name.
-
-    Raises:
-        TypeError: `loss` is not a function, or its result is not a pair.
-        ValueError: it returned a wrong number of gradients, or gradients with unknown names.
-    """
+    """Call the loss function of `minimize`; return the value, the pairs of a step, and the variables by name."""
     if not callable(loss):
         raise TypeError(f"loss={loss!r} is not a function; pass one that returns (value, gradients)")
     known = named(variables)

@@ -31,11 +31,7 @@ _BLUE, _ORANGE, _GREY = "#2a6fbb", "#e0762c", "#666666"
 
 @final
 class Clock:
-    """Adds up the time of the parts of a run.
-
-    Attributes:
-        parts: the seconds of each of `PARTS` but the rest.
-    """
+    """Adds up the time of the parts of a run, in seconds: `PARTS` but the rest."""
 
     def __init__(self) -> None:
         self.parts = {part: 0.0 for part in PARTS if part != "rest"}
@@ -58,14 +54,7 @@ class Clock:
 
 @final
 class Display:
-    """Shows progress: a line an epoch, and bars below the lines on a terminal.
-
-    Args:
-        console: of the output; without a terminal it has the lines alone.
-        epochs: of the whole run.
-        epoch: epochs done.
-        steps: of an epoch.
-    """
+    """Shows progress: a line an epoch, and bars below the lines on a terminal."""
 
     def __init__(self, console: Console, *, epochs: int, epoch: int, steps: int) -> None:
         self._console, self._epochs = console, epochs

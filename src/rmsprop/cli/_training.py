@@ -119,15 +119,7 @@ class Stop:
 
 @final
 class Training:
-    """The training of a network.
-
-    Args:
-        record: its progress, which this updates.
-        digits: the data.
-        network: the network, at the progress of `record`.
-        path: of the checkpoint.
-        clock: measures the time of each part.
-    """
+    """The training of a network at the progress of a record, which this updates."""
 
     def __init__(self, record: Record, digits: "Digits", network: "Network", path: Path, clock: "Clock") -> None:
         self.record = record

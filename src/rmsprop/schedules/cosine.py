@@ -36,9 +36,6 @@ class CosineDecay(Formula):
             `initial_learning_rate`. None: no warm-up, for any `warmup_steps`.
         warmup_steps: Steps of the warm-up; a number, 0 or greater. 0 starts the cosine at once, from `warmup_target`.
 
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
-
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.
         ValueError: If a number is not finite or outside its range.
@@ -95,9 +92,6 @@ class CosineDecayRestarts(Formula):
         m_mul: How many times higher each period starts than the one before; a finite number.
         alpha: What is left at a period's end, as a fraction of `initial_learning_rate`; a finite number.
         name: A label for Keras; it changes no value.
-
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
 
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.

@@ -25,9 +25,6 @@ class ExponentialDecay(Formula):
         staircase: Whether the learning rate changes in stairs.
         name: A label for Keras; it changes no value.
 
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
-
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.
         ValueError: If a number is not finite or outside its range.
@@ -65,9 +62,6 @@ class PiecewiseConstantDecay(Formula):
         boundaries: The last step of each value but the last; numbers, strictly increasing. Stored as a tuple.
         values: The learning rates, one more than there are boundaries; numbers, 0 or greater. Stored as a tuple.
         name: A label for Keras; it changes no value.
-
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
 
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.
@@ -123,9 +117,6 @@ class PolynomialDecay(Formula):
         cycle: Whether to start again behind each multiple of `decay_steps`.
         name: A label for Keras; it changes no value.
 
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
-
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.
         ValueError: If a number is not finite or outside its range.
@@ -173,9 +164,6 @@ class InverseTimeDecay(Formula):
         decay_rate: How much the divisor grows per unit of time; a finite number.
         staircase: Whether the learning rate changes in stairs.
         name: A label for Keras; it changes no value.
-
-    Returns:
-        A schedule: call it with a step, see :meth:`__call__`.
 
     Raises:
         TypeError: If an argument has the wrong type; a bool is not a number.

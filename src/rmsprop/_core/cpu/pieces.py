@@ -12,8 +12,8 @@ from rmsprop._core.cpu.words import add_shared, greater, less, read
 from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW, columns
 
 _NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
-_PIECES, _TAKE, _LENGTH, _HEAD, _ROWS, _TABLE = (
-    COUNTERS + number for number in columns(JOB, "pieces", "take", "length", "head", "rows", "row_table")
+_PIECES, _BATCH, _LENGTH, _HEAD, _ROWS, _TABLE = (
+    COUNTERS + number for number in columns(JOB, "pieces", "batch", "length", "head", "rows", "row_table")
 )
 _BEGIN, _SIZE = columns(ROW, "begin", "size")
 _WIDTH = 8 * len(ROW)
@@ -35,15 +35,15 @@ def over_pieces(key: Any, do: Any) -> Any:
     """
 
     def kernel(job):
-        pieces, take, length = read(job, _PIECES), read(job, _TAKE), read(job, _LENGTH)
-        first = add_shared(job + _NEXT, take)
+        pieces, batch, length = read(job, _PIECES), read(job, _BATCH), read(job, _LENGTH)
+        first = add_shared(job + _NEXT, batch)
         if first < pieces:
             mode = compute_exactly()
             head = job + read(job, _HEAD)
             table, rows = head + read(job, _TABLE), read(job, _ROWS)
             scratch = head + read(head, _SCRATCH) + add_shared(job + _ARRIVED, 1) * read(head, _BYTES)
             while first < pieces:
-                last = less(first + take, pieces)
+                last = less(first + batch, pieces)
                 for piece in range(first, last):
                     begin, end = piece * length, (piece + 1) * length
                     # The last row that begins at or before the piece, by bisection.
@@ -65,7 +65,7 @@ def over_pieces(key: Any, do: Any) -> Any:
                             do(head, row, start, stop - start, scratch)
                         number += 1
                 add_shared(job + _FINISHED, last - first)
-                first = add_shared(job + _NEXT, take)
+                first = add_shared(job + _NEXT, batch)
             restore(mode)
 
     # Compiled code finds functions by their names, also the code of another process in the cache.

@@ -50,8 +50,8 @@ _LOOKS: Final = 2000
 #: How often a leader looks whether a helper is done before it lets others run.
 _PATIENCE: Final = 1000
 
-_KERNEL, _PIECES, _TAKE, _HEAD, _THREADS = (
-    COUNTERS + number for number in columns(JOB, "kernel", "pieces", "take", "head", "threads")
+_KERNEL, _PIECES, _BATCH, _HEAD, _THREADS = (
+    COUNTERS + number for number in columns(JOB, "kernel", "pieces", "batch", "head", "threads")
 )
 _TEAM = HEAD.index("team")
 
@@ -100,8 +100,8 @@ def lead(job):
     write_shared(job + 8 * NEXT, 0)
     write_shared(job + 8 * FINISHED, 0)
     write_shared(job + 8 * ARRIVED, 0)
-    take = read(job, _TAKE)
-    wanted = less(read(job, _THREADS), (read(job, _PIECES) + take - 1) // take) - 1
+    batch = read(job, _BATCH)
+    wanted = less(read(job, _THREADS), (read(job, _PIECES) + batch - 1) // batch) - 1
     box, end, team = 0, 0, read(job + read(job, _HEAD), _TEAM)
     if wanted > 0 and team != 0:
         box = team + 8 * BOXES

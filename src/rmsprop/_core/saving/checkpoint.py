@@ -69,8 +69,7 @@ def write(
 
     Raises:
         OSError: the folder is missing or cannot be written, or `path` is not a regular file.
-        TypeError: `metadata` is no mapping, or holds something else than strings.
-        ValueError: it uses a name of ours, is too long, or cannot be written as UTF-8.
+        TypeError, ValueError: `metadata` is no mapping of strings, uses a name of ours, or cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save

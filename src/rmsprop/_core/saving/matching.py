@@ -40,10 +40,8 @@ class Group(NamedTuple):
 class SavedGroup(NamedTuple):
     """Variables of a file with the same options.
 
-    Attributes:
-        names: None in files of versions without groups: all variables are in one, in an unknown order.
-        config: the options by name.
-        rate: the learning rate, None if it was no number.
+    Without names, in files of early versions, all variables are in one group, in an unknown order. The rate is None if
+    it was no number.
     """
 
     names: list[str] | None
@@ -149,12 +147,6 @@ def compare_groups(
     shown: str, groups: Sequence[Group], saved: Sequence[SavedGroup], own: Mapping[str, str]
 ) -> list[float | None]:
     """Compare the options of groups with those of the same variables in a file.
-
-    Args:
-        shown: the file, for messages.
-        groups: the groups here.
-        saved: the groups of the file.
-        own: name in the file -> name here.
 
     Returns:
         The learning rate in the file for each group here, None if there is no number.

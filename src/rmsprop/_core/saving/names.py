@@ -19,12 +19,7 @@ _SHOWN: Final = 32
 
 @final
 class Named(NamedTuple):
-    """A parameter, or the saved state of one.
-
-    Attributes:
-        name: None without a name.
-        shape: None if it is not known.
-    """
+    """A parameter, or the saved state of one; without a name or a known shape these are None."""
 
     name: str | None
     shape: tuple[int, ...] | None
