@@ -1,7 +1,4 @@
-"""Every argument of the optimizer: its default, its check, its error text, and its form in a config.
-
-All front ends have the same arguments and hand them to `Options`, which checks them once, at construction.
-"""
+"""The arguments of all front ends: defaults, checks at construction, error texts, and their form in a config."""
 
 import inspect
 import math
@@ -23,10 +20,11 @@ LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
 #: The types of variables, gradients and state.
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
-#: Entries that only configs of tf_keras have, without an effect on the update.
-_SWALLOWED: Final = ("is_legacy_optimizer",)
+#: An entry that only configs of tf_keras have, without an effect on the update.
+_LEGACY: Final = "is_legacy_optimizer"
 
-#: The advice for a model, or its variables, in place of a learning rate.
+#: What a learning rate may be, and the advice for a model, or its variables.
+_OR_ELSE: Final = ", or a schedule, or a function"
 _NO_MODEL: Final = ": variables and their gradients come with each step, not here"
 
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -79,14 +77,7 @@ class Options:
         return self.clipnorm is not None or self.global_clipnorm is not None
 
     def overwrites(self, iterations: Any) -> Any:
-        """Return whether the step after `iterations` finished ones replaces the variables by their averages.
-
-        Args:
-            iterations: an int, or an integer array of a framework; then the result is an array.
-
-        Returns:
-            None if no step does.
-        """
+        """Whether the step after `iterations` finished ones overwrites by averages, as a bool or an array; or None."""
         frequency = self.ema_overwrite_frequency
         if not self.use_ema or frequency is None:
             return None
@@ -95,7 +86,7 @@ class Options:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as values that JSON can hold."""
-        config, rate = dict(vars(self)), self.learning_rate
+        config, rate = _by_name(self), self.learning_rate
         if is_schedule(rate):
             from rmsprop import schedules
 
@@ -113,13 +104,12 @@ class Options:
     ) -> Self:
         """Make options from `get_config`'s result, or from a config that tf_keras wrote.
 
-        An entry that is missing has its default, as configs of earlier versions have fewer entries. `others` are
-        arguments of the front end that are no options; their entries are ignored.
+        A missing entry has its default. `others` are arguments of the front end that are no options, and ignored.
         """
         if not isinstance(config, Mapping):
             raise TypeError(f"config={config!r} is no mapping of arguments")
-        arguments = {key: value for key, value in config.items() if key not in (*_SWALLOWED, *others)}
-        if any(key in config for key in _SWALLOWED):
+        arguments = {key: value for key, value in config.items() if key not in (_LEGACY, *others)}
+        if _LEGACY in config:
             # Without a GPU tf_keras turns it off and writes that down, whatever the user wanted.
             arguments.pop("jit_compile", None)
         rate = arguments.get("learning_rate")
@@ -142,13 +132,7 @@ def refuse_attribute(
     """Raise an AttributeError if an assigned attribute is an argument, or another library's word for one.
 
     Nothing would ever read such an attribute. A front end calls this from its `__setattr__` for the names that are
-    none of its own attributes or properties.
-
-    Args:
-        owner: the users' name of the optimizer's class, for the error text.
-        name: the attribute.
-        value: what is assigned.
-        assignable: what may be assigned, for the error text.
+    none of its own attributes or properties. `owner` is the users' name of the optimizer's class.
     """
     if name in OTHER_WORDS:
         raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {OTHER_WORDS[name]}")
@@ -162,7 +146,12 @@ def options_repr(options: Options, name: str, **others: Any) -> str:
     `others` are arguments of the front end that are no options; their default is None.
     """
     defaults = {field.name: field.default for field in fields(options)}
-    return call_repr(name, {**vars(options), **others}, {**defaults, **dict.fromkeys(others)})
+    return call_repr(name, {**_by_name(options), **others}, {**defaults, **dict.fromkeys(others)})
+
+
+def _by_name(options: Options) -> dict[str, Any]:
+    # By fields: options that an earlier version pickled lack the attributes of later arguments.
+    return {field.name: getattr(options, field.name) for field in fields(options)}
 
 
 def call_repr(name: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
@@ -186,15 +175,18 @@ def check_learning_rate(value: Any) -> LearningRate:
     """Check a learning rate given at construction or set later."""
     if is_schedule(value):
         return value
-    if callable(value) and _is_model(value):
-        raise TypeError(f"learning_rate={value!r} is a model, not a number, or a schedule, or a function{_NO_MODEL}")
     if callable(value) and not isinstance(value, type):
+        # Of the class: Keras's layers have no weights before they are built, and tf_keras's then raise an error. A
+        # module of torch without parameters may be a schedule.
+        if hasattr(type(value), "trainable_weights") or (
+            hasattr(type(value), "named_parameters") and any(True for _ in value.named_parameters())
+        ):
+            raise TypeError(f"learning_rate={value!r} is a model, not a number{_OR_ELSE}{_NO_MODEL}")
         function: Callable[..., Any] = value
         _takes_the_step(function)
         return function
     several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
-    advice = _NO_MODEL if several else ""
-    return _number("learning_rate", value, or_else=f", or a schedule, or a function{advice}")
+    return _number("learning_rate", value, or_else=_OR_ELSE + _NO_MODEL * several)
 
 
 def with_rate(options: Options, value: Any) -> Options:
@@ -208,19 +200,8 @@ def with_rate(options: Options, value: Any) -> Options:
     return replace(options, learning_rate=value)
 
 
-def _is_model(value: Any) -> bool:
-    """Whether a callable is a model of Keras or torch, which cannot be called with the step.
-
-    A module of torch without parameters, or of TensorFlow, may well be a schedule.
-    """
-    # Of the class: Keras's layers have no weights before they are built, and tf_keras's then raise an error.
-    if hasattr(type(value), "trainable_weights"):
-        return True
-    return hasattr(type(value), "named_parameters") and any(True for _ in value.named_parameters())
-
-
 def check_iterations(value: Any) -> int:
-    """Check a number of finished steps that was set or read; files and frameworks have it as int64."""
+    """Check a number of finished steps, an int64 in files and frameworks."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
         raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
     return int(value)
@@ -243,7 +224,7 @@ def _takes_the_step(function: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):  # a built-in function may have none
         return True
     parameters = signature.parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    positional = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     if positional and all(p.default is not p.empty for p in positional):
         raise TypeError(
             f"learning_rate={function!r} may be called with the step or with nothing: give its first parameter no "

@@ -1,20 +1,20 @@
 """The RMSprop step of one element: the only place where the update is written.
 
-Numba compiles `update` for CPU memory, Triton for CUDA memory, JAX and TensorFlow trace it, and called on
-arrays it is plain NumPy. All of them read the same source, so it keeps to what they all understand:
+Numba compiles `update` for CPU memory, Triton for CUDA memory, JAX and TensorFlow trace it, and a call with
+arrays is plain NumPy. All of them read the same source, so it uses only what they all understand:
 
 * arguments and results are numbers (or arrays) of ONE compute type; nothing is cast here;
 * an option that is off arrives as ``None``, and ``x is not None`` is the only question asked about one:
   every compiler decides it while compiling, so an option that is off costs nothing;
-* arguments may be None, RESULTS never (Triton cannot return None): a slot that is off returns a value of the
-  compute type which the caller drops;
+* arguments may be None, RESULTS never (Triton cannot return None): the result for a slot that is off is a value
+  of the compute type which the caller drops;
 * statements: assignments to a name, ``if x is not None`` with or without ``else``, one ``return`` of a tuple;
   expressions: names, the literal 0.0, ``+ - *``, ``<`` and ``>``, and calls of `sqrt`, `divide` and `select`;
 * choices are made by `select`, never by multiplying with 0 or 1, so that a NaN cannot leak from the side
-  that was not chosen, and one that was computed is never hidden.
+  that is not chosen, and a NaN on the chosen side is never hidden.
 
 ``tests/core/test_rule_language.py`` holds the function to this list. The three functions are NumPy's here;
-`bind` gives a copy of `update` in which they are another compiler's.
+`bind` returns a copy of `update` in which they are another compiler's.
 """
 
 from collections.abc import Callable
@@ -55,8 +55,8 @@ def update(
 ) -> Any:
     """Advance one element by one step.
 
-    ``rho_c`` and ``ema_momentum_c`` are the complements ``1 - rho`` and ``1 - ema_momentum``, taken in double
-    before they are rounded to the compute type. The slots `momentum`, `average_gradient` and `average`, and
+    ``rho_c`` and ``ema_momentum_c`` are the complements ``1 - rho`` and ``1 - ema_momentum``, computed in double
+    and then rounded to the compute type. The slots `momentum`, `average_gradient` and `average`, and
     the scalars `clip_scale`, `clip_value`, `weight_decay`, `mu`, `ema_momentum`, `ema_momentum_c` and
     `overwrite` may be None.
 
@@ -94,7 +94,7 @@ def update(
 
 
 def bind(**functions: Any) -> Callable[..., Any]:
-    """Give `update` with a compiler's own spelling of its functions; the code object is shared.
+    """Return `update` with a compiler's own spelling of its functions; the code object is shared.
 
     Args:
         **functions: ``sqrt(x)`` and ``divide(x, y)``, correctly rounded where the compiler can and without an error
