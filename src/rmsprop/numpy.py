@@ -1,54 +1,47 @@
 """RMSprop for NumPy arrays, updated in place."""
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, final
 
 import numpy
 
-from rmsprop._core import slots as _slots
 from rmsprop._core import versions
-from rmsprop._core.exclusion import excluded_by_name
-from rmsprop._core.explain import NEEDED, Explanation
+from rmsprop._core.explain import Explanation
 from rmsprop._core.modes import exact, flushes
 from rmsprop._core.options import (
     LearningRate,
     Options,
     check_iterations,
-    check_learning_rate,
+    options_repr,
     rate_function,
     refuse_attribute,
+    with_rate,
 )
 from rmsprop._core.other_words import refuses_other_words
-from rmsprop._core.rows import RowSparse
-from rmsprop._core.saving.matching import Group
+from rmsprop._core.switches import check_native
+from rmsprop._numpy.build import Exclusion, built, explain, start
 from rmsprop._numpy.state import State
-from rmsprop._numpy.variables import Array, Gradient, Variables, check_pairs, named, pair, refuse_swapped
+from rmsprop._numpy.variables import Array, Collection, Gradient, check_pairs, compute_pairs, is_swapped, refuse_swapped
 
 versions.check("rmsprop", "numpy")
-
-Collection = Sequence[Array] | Mapping[str, Array]
 
 _assign = object.__setattr__
 
 
 @final
 class RMSprop:
-    r"""RMSprop as Keras 2 defines it, for NumPy arrays.
+    """RMSprop as Keras 2 defines it, for NumPy arrays.
 
-    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
-    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+    One step of a variable w with the gradient g, which is clipped first if a clip is on::
 
-    .. math::
-        v &\leftarrow \rho v + (1 - \rho) g^2 \\
-        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
-        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
-        w &\leftarrow w - m
+        w = w - learning_rate * weight_decay * w
+        v = rho * v + (1 - rho) * g**2
+        a = rho * a + (1 - rho) * g                    # 0 unless centered
+        m = momentum * m + learning_rate * g / sqrt(v - a**2 + epsilon)
+        w = w - m
 
-    without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
-    unlike in torch.
+    Epsilon stands inside the root and the learning rate inside the momentum, unlike in torch.
 
     One optimizer is stepped by one thread at a time; different ones may step at once. `learning_rate` and `iterations`
     are what may be assigned later: any other attribute raises an AttributeError.
@@ -56,7 +49,7 @@ class RMSprop:
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, or a function of the step (int from 0) or of nothing.
         rho: decay of the average of squared gradients, 0 to 1.
-        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        momentum: 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
@@ -70,8 +63,10 @@ class RMSprop:
             average, written only by `finalize_variable_values`.
         jit_compile: True runs one compiled kernel; False the same rule in plain NumPy, with the same bits.
         name: kept in the config.
-        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
+        native: False: the step of ``jit_compile=False``. None: the environment variable ``RMSPROP_NATIVE`` decides, 1
+            (the default) or 0. True: whatever that says.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -94,34 +89,22 @@ class RMSprop:
 
     @refuses_other_words
     def __init__(
-        self,
-        learning_rate: LearningRate = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = 100,
-        jit_compile: bool = True,
-        name: str = "RMSprop",
-        *,
-        initial_velocity: float = 0.0,
-        slot_dtype: str | None = None,
-    ) -> None:
+        self, learning_rate: LearningRate = 0.001, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+        centered: bool = False, weight_decay: float | None = None, clipnorm: float | None = None,
+        clipvalue: float | None = None, global_clipnorm: float | None = None, use_ema: bool = False,
+        ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = 100, jit_compile: bool = True,
+        name: str = "RMSprop", *, initial_velocity: float = 0.0, slot_dtype: str | None = None,
+        native: bool | None = None,
+    ) -> None:  # fmt: skip
         self._options = Options(
             learning_rate, rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue, global_clipnorm,
             use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity, slot_dtype,
         )  # fmt: skip
+        self._native = check_native(native)
         self._rate = rate_function(self._options.learning_rate)
         self._iterations = 0
         self._state: State | None = None
-        self._exclusion: tuple[list[Array], list[re.Pattern[str]]] = [], []
-        self._excluded: tuple[list[str], list[bool]] | None = None
+        self._exclusion = Exclusion()
 
     def __setattr__(self, name: str, value: Any) -> None:
         # What the class has may be assigned, or says itself that it may not; anything else would never be read.
@@ -145,15 +128,9 @@ class RMSprop:
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
-        value, ruling = check_learning_rate(value), self._options.learning_rate
-        if callable(ruling) and not callable(value):
-            raise TypeError(
-                f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
-                "assign another schedule, or construct the optimizer with a number"
-            )
-        options, rate = replace(self._options, learning_rate=value), rate_function(value)
+        options = with_rate(self._options, value)
         # At once: an interrupt in between would leave one that rules and another that is shown.
-        self.__dict__.update(_options=options, _rate=rate)
+        self.__dict__.update(_options=options, _rate=rate_function(options.learning_rate))
 
     @property
     def iterations(self) -> int:
@@ -188,23 +165,11 @@ class RMSprop:
         """
         if self._state is None:
             self._state = self._start(variables)
-        elif not Variables(variables).are(self._state.variables):
-            raise ValueError(f"the optimizer is built already, for {', '.join(self._state.variables.names)}")
+        else:
+            self._state.check_same(variables)
 
     def _start(self, variables: Collection) -> State:
-        built = Variables(variables)
-        if self._excluded is None or self._excluded[0] != built.names:
-            # Kept, as a first step that is refused is done again, and a warning is told once.
-            self._excluded = built.names, self._excluded_by_name(built)
-        return State(self._options, built, self._decayed(built, self._excluded[1]))
-
-    def _excluded_by_name(self, variables: Variables, *, warns: bool = True) -> list[bool]:
-        return excluded_by_name(self._exclusion[1], [[name] for name in variables.names], warns=warns)
-
-    def _decayed(self, variables: Variables, by_name: Sequence[bool]) -> list[bool]:
-        """Tell for each variable whether weight decay applies."""
-        listed = {variables.find(array) for array in self._exclusion[0]}
-        return [self._options.decays and not one and index not in listed for index, one in enumerate(by_name)]
+        return start(self._options, self._native, self._exclusion, variables)
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Array] | None = None, var_names: Iterable[str] | None = None
@@ -223,17 +188,7 @@ class RMSprop:
         """
         if self._state is not None:
             raise ValueError("exclude_from_weight_decay comes before build() and before the first step")
-        if isinstance(var_list, numpy.ndarray):
-            raise TypeError("var_list is one array: pass a list of arrays, [w]")
-        if isinstance(var_names, str):
-            raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
-        try:
-            patterns = [re.compile(name) for name in var_names or ()]
-        except re.error as error:
-            raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
-        arrays = list(var_list or ())
-        self._excluded = None
-        self._exclusion = arrays, patterns
+        self._exclusion = Exclusion(var_list, var_names)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, Array]]) -> int:
         """Do one step.
@@ -250,9 +205,9 @@ class RMSprop:
         Raises:
             TypeError: a gradient or variable is not of a float type, or there is something that is no pair.
             ValueError: a shape differs, a variable is unknown, given twice or has become read-only, all gradients are
-                None, or what `build` refuses. Nothing has changed then. (Ctrl-C in the middle of a step is another
-                matter: it may leave a part of it done, not counted, with the state that belongs to it; so may running
-                out of memory with jit_compile=False, whose temporaries are as large as a variable.)
+                None, or what `build` refuses. Nothing has changed then. (Ctrl-C within a step may leave a part of it
+                done, not counted, with the state that belongs to it; so may running out of memory with
+                ``jit_compile=False``, whose temporaries are as large as a variable.)
         """
         pairs = list(grads_and_vars)
         check_pairs(pairs)
@@ -260,16 +215,9 @@ class RMSprop:
             try:
                 self._step(pairs)
             except (TypeError, ValueError) as error:
-                refuse_swapped(pairs, self._is_swapped, error)
+                refuse_swapped(pairs, is_swapped(self._state), error)
                 raise
         return self._iterations
-
-    def _is_swapped(self, gradient: Any, variable: Any) -> bool:
-        """Whether the first of a pair is the variable; an optimizer that is not built takes any array for one."""
-        if self._state is None:
-            return isinstance(gradient, numpy.ndarray) and (variable is None or isinstance(variable, RowSparse))
-        known = self._state.variables
-        return known.holds(gradient) and not known.holds(variable)
 
     def _step(self, pairs: list[tuple[Gradient, Array]], variables: Collection | None = None) -> None:
         if flushes():
@@ -284,7 +232,7 @@ class RMSprop:
             found = state.engine.prepare(state.variables.match(pairs), pairs)
         run, _held = found
         run.set_numbers(0, rate)
-        # Kept from here on: a first step that is refused leaves the optimizer free to be built, and one that is
+        # Assigned only now: a first step that is refused leaves the optimizer free to be built, and one that is
         # interrupted while it writes leaves the state that belongs to what it has written.
         if self._state is None:
             self._state = state
@@ -307,14 +255,8 @@ class RMSprop:
             TypeError: `loss` is not such a function.
             ValueError: there are more or fewer gradients than variables. Otherwise as `apply_gradients`.
         """
-        if not callable(loss):
-            raise TypeError(f"loss={loss!r} is not a function; pass one that returns (value, gradients)")
-        variables = named(variables)
-        result = loss()
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"loss() returned {type(result).__name__}, not a tuple (value, gradients)")
-        value, gradients = result
-        self._step(pair(gradients, variables), variables)
+        value, pairs, named = compute_pairs(loss, variables)
+        self._step(pairs, named)
         return value
 
     def explain(self, variables: Collection | None = None) -> Explanation:
@@ -342,24 +284,7 @@ class RMSprop:
             bias      4      float64  velocity, momentum  plain    224  jit_compile=False
             2 variables in numpy, 0 launches, 896 bytes a step
         """
-        from rmsprop._core.explaining import explain_arrays
-        from rmsprop._core.inplace import Member
-
-        if self._state is not None:
-            known, members = self._state.variables, self._state.engine.members()
-            chosen = known.arrays if variables is None else named(variables).values()
-            places = [known.find(array) for array in chosen]
-            return explain_arrays("numpy", [known.names[at] for at in places], [members[at] for at in places])
-        if variables is None:
-            raise ValueError(NEEDED)
-        built = Variables(variables)
-        decayed = self._decayed(built, self._excluded_by_name(built, warns=False))
-        slots = [slot.name for slot in _slots.slots(self._options)]
-        found = [
-            Member(array, dict.fromkeys(slots, array), self._options, decays)
-            for array, decays in zip(built.arrays, decayed, strict=True)
-        ]
-        return explain_arrays("numpy", built.names, found)
+        return explain(self._state, self._options, self._native, self._exclusion, variables)
 
     def finalize_variable_values(self, variables: Collection | None = None) -> None:
         """Write the averages into the variables; without `use_ema` nothing happens.
@@ -371,16 +296,15 @@ class RMSprop:
             ValueError: a variable is not one of the optimizer's, or the optimizer is not built.
         """
         if self._options.use_ema:
-            chosen = None if variables is None else list(named(variables).values())
-            self._built("finalize_variable_values").finalize(chosen)
+            built(self._state, "finalize_variable_values").finalize(variables)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments, with the learning rate as it is now, as values that JSON can hold.
+        """Return the arguments, with the learning rate as it is now, as values that JSON can hold.
 
         Raises:
             ValueError: the learning rate is a plain function.
         """
-        return self._options.get_config()
+        return self._options.get_config() | ({} if self._native is None else {"native": self._native})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
@@ -394,8 +318,8 @@ class RMSprop:
             TypeError: an entry is unknown or of the wrong type.
             ValueError: a number is out of its range, or a schedule's class is unknown.
         """
-        options = Options.from_config(config, custom_objects)
-        return cls(**{field.name: getattr(options, field.name) for field in fields(options)})
+        options = Options.from_config(config, custom_objects, ("native",))
+        return cls(**vars(options), native=config.get("native"))
 
     def save(
         self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
@@ -424,14 +348,7 @@ class RMSprop:
             ...     print(again.load(f"{folder}/run"), again.learning_rate)
             {'epoch': '7'} 0.5
         """
-        from rmsprop._core.saving import checkpoint
-
-        state = self._built("save")
-        tensors = state.tensors()
-        if variables:
-            state.engine.check(writing=False)
-            tensors |= state.values()
-        checkpoint.write(path, "numpy", [self._group(state)], tensors, self._iterations, metadata)
+        built(self._state, "save").save(path, self._options, self._iterations, variables, metadata)
 
     def load(
         self, path: str | os.PathLike[str], *, variables: bool = False, names: Mapping[str, str] | None = None
@@ -461,28 +378,11 @@ class RMSprop:
                 than this optimizer needs, or groups of variables that differ in their options; the error lists the
                 differences. Nothing has changed then.
         """
-        from rmsprop._core.saving import checkpoint
-
-        state = self._built("load")
-        mine = state.tensors()
-        if variables:
-            state.engine.check()
-            mine |= state.values()
-        found = checkpoint.read(path, [self._group(state)], mine, names)
-        for name, array in mine.items():
-            array[...] = found.tensors[name]
+        found = built(self._state, "load").load(path, self._options, variables, names)
         self._iterations, (rate,) = found.iterations, found.rates
         if not callable(self._options.learning_rate) and rate is not None:
             self.learning_rate = rate
         return found.metadata
-
-    def _group(self, state: State) -> Group:
-        return Group(state.variables.names, self._options)
-
-    def _built(self, method: str) -> State:
-        if self._state is None:
-            raise ValueError(f"{method} needs the variables: call build(variables) first")
-        return self._state
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_rate"}
@@ -492,8 +392,8 @@ class RMSprop:
         self.__init__()
         self.__dict__ |= state
         self._rate = rate_function(self._options.learning_rate)
+        if isinstance(self._exclusion, tuple):  # of an earlier version
+            self._exclusion = Exclusion(*self._exclusion)
 
     def __repr__(self) -> str:
-        default = Options()
-        given = ((field.name, getattr(self._options, field.name)) for field in fields(self._options))
-        return f"RMSprop({', '.join(f'{name}={value!r}' for name, value in given if value != getattr(default, name))})"
+        return options_repr(self._options, "RMSprop", native=self._native)

@@ -33,11 +33,13 @@ def _cases(jit_compile, switch, native):
 
 #: Front end -> cases, all with variables on one CPU.
 TABLE = {
-    "numpy": _cases(("plain", "", "jit_compile=False"), NATIVE, None),
-    "torch": _cases(("plain", "", "jit_compile=False"), NATIVE, None),
+    "numpy": _cases(
+        ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
+    ),
+    "torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),
     "jax": _cases(("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), None),
     "tf_keras": _cases(NATIVE, ("traced", "", "RMSPROP_NATIVE=0"), ("traced", "", "native=False")),
-    "keras on torch": _cases(("plain", "", "jit_compile=False"), NATIVE, None),
+    "keras on torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),
     "keras on jax": _cases(
         ("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), ("traced", "xla", "native=False")
     ),

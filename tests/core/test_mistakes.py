@@ -17,7 +17,7 @@ from rmsprop import RMSprop, RowSparse
         ({"learningrate": 0.9}, r"learningrate=0.9: did you mean learning_rate\?"),
         ({"kwargs": {"rho": 0.5}}, r"kwargs=\{'rho': 0\.5\}: the arguments are"),
         ({"kwargs": None}, "kwargs=None: the arguments are"),
-        ({"maximize": True}, "maximize=True: the arguments are learning_rate, .*, initial_velocity, slot_dtype$"),
+        ({"maximize": True}, "maximize=True: the arguments are learning_rate, .*, initial_velocity, slot_dtype, native$"),
     ],
     ids=str,
 )

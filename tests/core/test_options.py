@@ -26,7 +26,7 @@ def test_arguments_have_the_documented_order_and_defaults():
     positional = {p.name: p.default for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
     keyword = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert list(positional.items()) == list(DOCUMENTED.items())
-    assert keyword == OURS
+    assert keyword == OURS | {"native": None}
     assert {field.name: field.default for field in fields(Options)} == DOCUMENTED | OURS
 
 
@@ -173,3 +173,10 @@ def test_iterations_are_whole_numbers(value):
 
 def test_the_repr_shows_what_was_given():
     assert repr(rmsprop.RMSprop(rho=0.5, centered=True)) == "RMSprop(rho=0.5, centered=True)"
+    assert repr(rmsprop.RMSprop(0.001, 0.9, jit_compile=True, ema_overwrite_frequency=None)) == (
+        "RMSprop(ema_overwrite_frequency=None)"
+    )
+    assert repr(rmsprop.RMSprop(schedules.PolynomialDecay(0.5, 10, cycle=True), weight_decay=0, name="n")) == (
+        "RMSprop(learning_rate=PolynomialDecay(initial_learning_rate=0.5, decay_steps=10, cycle=True), "
+        "weight_decay=0.0, name='n')"
+    )

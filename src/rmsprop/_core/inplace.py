@@ -18,7 +18,7 @@ from rmsprop._core.rows import RowSparse
 from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group, names_on, storage_of
-from rmsprop._core.switches import native_by_default
+from rmsprop._core.switches import against_native
 
 #: Runs kept: gradients may come and go (None) in some patterns, not in endless ones.
 _RUNS: Final = 64
@@ -82,10 +82,11 @@ class Runs:
     Args:
         members: the variables.
         threads: how many a launch may use.
+        off: why the user wants no native steps, "" if there is no reason; None: the environment decides.
     """
 
-    def __init__(self, members: Sequence[Member], threads: int) -> None:
-        self.members, self._threads = list(members), threads
+    def __init__(self, members: Sequence[Member], threads: int, off: str | None = None) -> None:
+        self.members, self._threads, self._off = list(members), threads, off
         self._found: dict[tuple[Kind, ...], Run] = {}
 
     def find(self, kinds: tuple[Kind, ...]) -> Run:
@@ -102,7 +103,7 @@ class Runs:
         members = [self.members[index] for index, _, _ in kinds]
         groups = 1 + max(member.group for member in self.members)
         plan = Plan([member.tensor(kind) for member, kind in zip(members, kinds, strict=True)], groups)
-        run = Run(plan, self._threads, runs_kernels(members[0].options))
+        run = Run(plan, self._threads, not against_kernels(members[0].options, self._off, warns=True))
         for place, (member, tensor) in enumerate(zip(members, plan.tensors, strict=True)):
             order = memory_order(member.variable)
             for name, array in (("variable", member.variable), *member.slots.items()):
@@ -150,25 +151,21 @@ def set_rows(run: Run, place: int, gradient: RowSparse) -> None:
     run.where["row_count"][place] = gradient.indices.size
 
 
-def against_kernels(options: Options, *, warns: bool = False) -> str:
-    """Why no compiled kernel does a step on arrays of the CPU; "" if one does.
+def against_kernels(options: Options, off: str | None = None, *, warns: bool = False) -> str:
+    """Return why no compiled kernel steps arrays of the CPU; "" if one does.
 
     Args:
         options: the checked arguments.
-        warns: whether to say so, once in a process, to those who did not ask for it.
+        off: why the user wants no native steps, "" if there is no reason; None: the environment decides.
+        warns: whether to warn of a reason that is not the user's, once in a process.
 
     Warns:
         UserWarning: kernels should do it, and cannot; see `rmsprop._core.fallback`.
     """
-    if not options.jit_compile:
-        return "jit_compile=False"
-    reason = kernels()
-    return told(reason) if reason and warns and native_by_default() else reason
-
-
-def runs_kernels(options: Options) -> bool:
-    """Whether compiled kernels do a step; warns as `against_kernels` does."""
-    return not against_kernels(options, warns=True)
+    off = against_native(None) if off is None else off
+    if not options.jit_compile or off:
+        return off if options.jit_compile else "jit_compile=False"
+    return told(kernels()) if warns else kernels()
 
 
 def count_launches(kinds: Sequence[Kind], members: Sequence[Member]) -> int:

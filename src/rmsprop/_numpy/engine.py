@@ -1,11 +1,11 @@
 """A whole step on NumPy arrays: checks, the gradients' forms, and the run.
 
-A step like the one before goes a short way: one call of compiled code finds that all arrays are as they were. Else each
-is looked at, and what can be refused is refused before anything is written.
+A step like the one before needs one call of compiled code, which finds that all arrays are as before. Any other step
+checks each array, and refuses before anything is written.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy
 
@@ -14,7 +14,7 @@ from rmsprop._core.forks import loading
 from rmsprop._core.forms import ITSELF, ROWS, Gradient, Kind, start_of, to_kernel_form
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse, is_masked
-from rmsprop._core.switches import default_threads
+from rmsprop._core.switches import against_native, default_threads
 from rmsprop._numpy.looks import Looks, can_look
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rmsprop._core.run import Run
 
 
+@final
 class Target(NamedTuple):
     """A variable as it was at build, to be compared at every step."""
 
@@ -42,6 +43,7 @@ class Target(NamedTuple):
             raise ValueError(f"variable {self.name!r} was resized, reshaped or retyped since build: its state is lost")
 
 
+@final
 class Engine:
     """Steps on variables that were checked at build.
 
@@ -51,6 +53,10 @@ class Engine:
         variables: arrays that own disjoint memory.
         slots: slot name -> an array for each variable, without gaps, its axes in memory as the variable's.
         decayed: for each variable, whether weight decay applies.
+        native: the argument of the optimizer.
+
+    Attributes:
+        off: why the user wants no native steps; "" if there is no reason.
     """
 
     def __init__(
@@ -60,11 +66,16 @@ class Engine:
         variables: Sequence[Array],
         slots: dict[str, list[Array]],
         decayed: Sequence[bool],
+        native: bool | None,
     ) -> None:
+        self.off = against_native(native)
         self._options = options
         self._slots = slots
         self._decayed = decayed
-        self._targets = [_target(name, array) for name, array in zip(names, variables, strict=True)]
+        self._targets = [
+            Target(name, array, array.shape, array.dtype, array.strides, address(array))
+            for name, array in zip(names, variables, strict=True)
+        ]
         self._memory = MemoryMap([*variables, *(array for arrays in slots.values() for array in arrays)])
         self._runs: Runs | None = None
         self._last: Run | None = None
@@ -73,9 +84,9 @@ class Engine:
         self._usual: tuple[Looks, Run, list[tuple[int, int, int, Kind]]] | None = None
 
     def usual(self, pairs: Sequence[Any]) -> tuple["Run", Sequence[Gradient]] | None:
-        """Give the run of the last step if arrays are as they were, and what must live until it is done; else None.
+        """Return the run of the last step, and what must live until it is done; None if arrays are not as before.
 
-        The run knows where the gradients are now.
+        The run has the gradients' addresses then.
 
         Args:
             pairs: (gradient, variable) each, as the user gave them; they must live until then, too.
@@ -91,14 +102,16 @@ class Engine:
             kind, usable = self._to_kernel_form(index, gradient)
             if kind != known or not isinstance(usable, RowSparse):
                 return None
-            _set_rows(run, place, usable)
+            from rmsprop._core.inplace import set_rows  # there is a run, so it is loaded
+
+            set_rows(run, place, usable)
             held.append(usable)
         return run, held
 
     def prepare(
         self, gradients: Mapping[int, Any], pairs: Sequence[tuple[Any, Any]]
     ) -> tuple["Run", Sequence[Gradient]]:
-        """Give what does a step; nothing that can be refused is left then, and nothing is written yet.
+        """Return the run of a step, after every check and before anything is written.
 
         Args:
             gradients: by the variables' numbers.
@@ -108,22 +121,20 @@ class Engine:
             The run, and what must live until it is done.
         """
         self._usual = None
-        kinds: list[Kind] = []
-        addresses: list[int] = []
-        arrays: list[Gradient] = []
+        found = []
         for index, gradient in gradients.items():
             self._targets[index].check()
-            kind, usable = self._to_kernel_form(index, gradient)
-            kinds.append(kind)
-            addresses.append(start_of(kind, usable))
-            arrays.append(usable)
-        with loading():
-            from rmsprop._core.inplace import set_gradients
-
-        run = self._find(tuple(kinds))
+            found.append(self._to_kernel_form(index, gradient))
+        kinds, arrays = [kind for kind, _ in found], [array for _, array in found]
+        addresses = [start_of(kind, array) for kind, array in found]
+        with loading():  # not at `import rmsprop`: only steps need it
+            from rmsprop._core.inplace import Runs, set_gradients
+        if self._runs is None:
+            self._runs = Runs(self.members(), default_threads(), self.off)
+        run = self._runs.find(tuple(kinds))
         set_gradients(run, addresses, arrays)
         run.compile()
-        if run is self._last:  # a step that comes but once needs no short way, nor what makes one compiled
+        if run is self._last:  # one that is not repeated needs no short way, nor what makes one compiled
             self._remember(run, gradients, arrays, kinds, pairs)
         self._last = run
         return run, arrays
@@ -136,7 +147,7 @@ class Engine:
         kinds: Sequence[Kind],
         pairs: Sequence[tuple[Any, Any]],
     ) -> None:
-        """Write down what the arrays of a step that was done again are like, if the next may go the short way."""
+        """Note what the arrays of a repeated step are like, if the next may go the short way."""
         if not run.compiled or len(pairs) != len(arrays):
             return
         with loading():
@@ -163,7 +174,7 @@ class Engine:
             target.check(writing)
 
     def _to_kernel_form(self, index: int, gradient: Any) -> tuple[Kind, Gradient]:
-        """Check a gradient that is not of the usual kind, and bring it into a form that a kernel reads."""
+        """Check a gradient, and bring it into a form that a kernel reads."""
         target = self._targets[index]
         if not isinstance(gradient, RowSparse):
             gradient = _as_array(target, gradient)
@@ -179,31 +190,14 @@ class Engine:
         return to_kernel_form(index, target.array, gradient, self._memory)
 
     def members(self) -> list["Member"]:
-        """List the variables as plans know them."""
+        """Return the variables as plans know them."""
         from rmsprop._core.inplace import Member
 
+        slots = [dict(zip(self._slots, arrays, strict=True)) for arrays in zip(*self._slots.values(), strict=True)]
         return [
-            Member(
-                target.array,
-                {name: arrays[index] for name, arrays in self._slots.items()},
-                self._options,
-                self._decayed[index],
-            )
-            for index, target in enumerate(self._targets)
+            Member(target.array, mine, self._options, decays)
+            for target, mine, decays in zip(self._targets, slots, self._decayed, strict=True)
         ]
-
-    def _find(self, kinds: tuple[Kind, ...]) -> "Run":
-        if self._runs is None:
-            # Imported when there is a first step: what only steps need is not waited for at `import rmsprop`.
-            with loading():
-                from rmsprop._core.inplace import Runs
-
-            self._runs = Runs(self.members(), default_threads())
-        return self._runs.find(kinds)
-
-
-def _target(name: str, array: Array) -> Target:
-    return Target(name, array, array.shape, array.dtype, array.strides, address(array))
 
 
 def _as_array(target: Target, gradient: Any) -> Array:
@@ -215,9 +209,3 @@ def _as_array(target: Target, gradient: Any) -> Array:
         raise ValueError(f"the gradient of variable {target.name!r} is no array: {error}") from error
     except (RuntimeError, TypeError) as error:  # as torch says that a tensor is on a device, or is differentiated
         raise TypeError(f"the gradient of variable {target.name!r} is not to be read by NumPy: {error}") from error
-
-
-def _set_rows(run: "Run", place: int, gradient: RowSparse) -> None:
-    from rmsprop._core.inplace import set_rows  # there is a run, so it is loaded
-
-    set_rows(run, place, gradient)

@@ -1,10 +1,10 @@
-"""Whether a step's arrays are as in the step before: asked of all of them at once, by compiled code."""
+"""Whether a step's arrays are as in the step before: found for all of them at once, by compiled code."""
 
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy
 
@@ -12,7 +12,6 @@ from rmsprop._core import objects
 from rmsprop._core.arrays import Array, MemoryMap, address, span
 from rmsprop._core.forms import Gradient
 from rmsprop._core.objects import word, words
-from rmsprop._core.plan import Integers
 from rmsprop._core.rows import RowSparse
 
 _WRITEABLE: Final = 0x0400
@@ -22,6 +21,7 @@ _WRITEABLE: Final = 0x0400
 _LOOK: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
+@final
 class Looks:
     """Gradients and variables of a step, pairwise, in the order in which they were given.
 
@@ -37,27 +37,25 @@ class Looks:
         from rmsprop._numpy import array_looks
 
         self._pairs = len(pairs)
-        arrays = [*chain.from_iterable(pairs)]
-        self._kept: list[Any] = []  # what the table holds addresses of
-        rows: list[int] = []
-        for number, array in enumerate(arrays):
-            row = {"axes": -1} if isinstance(array, RowSparse) else self._row(array, number % 2 == 1)
-            row["to"] = places[number // 2]
-            rows += [row.get(name, 0) for name in array_looks.LOOK]
+        self._held: list[Any] = []  # what the table has addresses of
         starts, ends = memory.intervals()
         head = {
-            "count": len(arrays), "header": object.__basicsize__, "intervals": len(starts),
+            "count": 2 * len(pairs), "header": object.__basicsize__, "intervals": len(starts),
             "starts": self._words(starts), "ends": self._words(ends),
         }  # fmt: skip
-        self._table = numpy.array([*(head[name] for name in array_looks.HEADER), *rows], numpy.int64)
-        self._address = self._table.ctypes.data
+        table = [head[name] for name in array_looks.HEADER]
+        for number, array in enumerate(chain.from_iterable(pairs)):
+            row = {"axes": -1} if isinstance(array, RowSparse) else self._row(array, number % 2 == 1)
+            row["to"] = places[number // 2]
+            table += [row.get(name, 0) for name in array_looks.LOOK]
+        self._address = self._words(table)
         self._look: Callable[[int, int], int] = _LOOK(
             c_function(array_looks.look, "int64(int64, int64)", array_looks, looks)
         )
 
     def _row(self, array: Array, is_variable: bool) -> dict[str, int]:
         begin, end = span(array)
-        self._kept.append(array.dtype)
+        self._held.append(array.dtype)
         return {
             "object": id(array) if is_variable else 0, "type": id(numpy.ndarray), "data": address(array),
             "descr": id(array.dtype), "axes": array.ndim, "lengths": self._words(array.shape),
@@ -66,12 +64,12 @@ class Looks:
         }  # fmt: skip
 
     def _words(self, numbers: Sequence[int]) -> int:
-        found: Integers = numpy.array([*numbers, 0], numpy.int64)
-        self._kept.append(found)
-        return found.ctypes.data
+        """Return the address of int64 words that live as long as this."""
+        self._held.append(numpy.array([*numbers, 0], numpy.int64))
+        return int(self._held[-1].ctypes.data)
 
     def are_of(self, pairs: Sequence[Any]) -> bool:
-        """Whether these are such pairs: the same variables, with gradients like those of before, wherever they are."""
+        """Whether these are such pairs: the same variables, and gradients like those of before, at any address."""
         if len(pairs) != self._pairs or {*map(type, pairs)} != {tuple} or {*map(len, pairs)} != {2}:
             return False
         arrays = [*chain.from_iterable(pairs)]
@@ -83,21 +81,20 @@ def can_look() -> bool:
     """Whether the fields of arrays are where they are expected: a trial with arrays of all kinds."""
     from rmsprop._numpy.array_looks import AXES, DATA, DESCR, FLAGS, LENGTHS, STRIDES
 
+    def field(array: Array, number: int) -> int:
+        return word(id(array) + object.__basicsize__ + 8 * number)
+
     base = numpy.zeros((4, 6), numpy.float32)
     fixed = numpy.zeros(3)
     fixed.flags.writeable = False
     trials = (base, base[1:, ::2], base.T, numpy.zeros(()), numpy.zeros((0, 5)), fixed, numpy.arange(5)[::-1])
     return objects.are_known() and all(
         word(id(array) + objects.TYPE) == id(numpy.ndarray)
-        and _field(array, DATA) == array.__array_interface__["data"][0]
-        and _field(array, AXES) & 0xFFFFFFFF == array.ndim
-        and words(_field(array, LENGTHS), array.ndim) == array.shape
-        and words(_field(array, STRIDES), array.ndim) == array.strides
-        and _field(array, DESCR) == id(array.dtype)
-        and bool(_field(array, FLAGS) & _WRITEABLE) == array.flags.writeable
+        and field(array, DATA) == array.__array_interface__["data"][0]
+        and field(array, AXES) & 0xFFFFFFFF == array.ndim
+        and words(field(array, LENGTHS), array.ndim) == array.shape
+        and words(field(array, STRIDES), array.ndim) == array.strides
+        and field(array, DESCR) == id(array.dtype)
+        and bool(field(array, FLAGS) & _WRITEABLE) == array.flags.writeable
         for array in trials
     )
-
-
-def _field(array: Array, number: int) -> int:
-    return word(id(array) + object.__basicsize__ + 8 * number)

@@ -1,7 +1,7 @@
 """The NumPy arrays that an optimizer was built for: checked once, named, and found again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy
 from numpy.typing import NDArray
@@ -12,12 +12,16 @@ from rmsprop._core.other_words import stepped_by
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.warnings import warn
 
+if TYPE_CHECKING:
+    from rmsprop._numpy.state import State
+
 Array = NDArray[Any]
+Collection = Sequence[Array] | Mapping[str, Array]
 Gradient = Array | RowSparse | float | None
 
 
-def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
-    """Give variables by name; those of a list are called by their position, "0", "1", ..."""
+def named(variables: Collection) -> dict[str, Array]:
+    """Return variables by name; the names of a list are its positions, "0", "1", ..."""
     if isinstance(variables, Mapping):
         for name in variables:
             if not isinstance(name, str):
@@ -28,21 +32,35 @@ def named(variables: Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
     return {str(index): array for index, array in enumerate(variables)}
 
 
-def pair(gradients: Any, variables: Mapping[str, Array]) -> list[tuple[Gradient, Array]]:
-    """Join what a loss function returned with its variables: by name, or in order."""
+def compute_pairs(
+    loss: Callable[[], tuple[Any, Any]], variables: Collection
+) -> tuple[Any, list[tuple[Gradient, Array]], dict[str, Array]]:
+    """Call the loss function of `minimize`; return the value, the pairs of a step, and the variables by name.
+
+    Raises:
+        TypeError: `loss` is not a function, or its result is not a pair.
+        ValueError: it returned a wrong number of gradients, or gradients with unknown names.
+    """
+    if not callable(loss):
+        raise TypeError(f"loss={loss!r} is not a function; pass one that returns (value, gradients)")
+    known = named(variables)
+    result = loss()
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"loss() returned {type(result).__name__}, not a tuple (value, gradients)")
+    value, gradients = result
     if isinstance(gradients, Mapping):
-        unknown = ", ".join(repr(name) for name in gradients if name not in variables)
+        unknown = ", ".join(repr(name) for name in gradients if name not in known)
         if unknown:
             raise ValueError(f"loss() returned gradients for {unknown}, which are no variables")
-        return [(gradients.get(name), array) for name, array in variables.items()]
+        gradients = [gradients.get(name) for name in known]
     gradients = list(gradients)
-    if len(gradients) != len(variables):
-        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(variables)} variables")
-    return list(zip(gradients, variables.values(), strict=True))
+    if len(gradients) != len(known):
+        raise ValueError(f"loss() returned {len(gradients)} gradients for {len(known)} variables")
+    return value, list(zip(gradients, known.values(), strict=True)), known
 
 
 def check_pairs(pairs: Sequence[Any]) -> None:
-    """Refuse what is no list of pairs, such as a single pair, whose arrays would be taken for pairs themselves."""
+    """Refuse what is no list of pairs, such as a single pair."""
     if {*map(type, pairs)} == {tuple} and {*map(len, pairs)} == {2}:
         return
     for number, one in enumerate(pairs):
@@ -59,13 +77,13 @@ def refuse_swapped(
     error: Exception,
     names: tuple[str, str] | None = None,
 ) -> None:
-    """Say of a step that was refused that the variable stands first in a pair, if that is what is wrong.
+    """Raise a better error for a refused step if the variable stands first in one of its pairs.
 
     Args:
         pairs: the pairs of the step.
         is_swapped: whether the first of a pair, and not the second, is a variable.
         error: why the step was refused.
-        names: the arguments for gradients and for variables, if the step has one for each; else it has pairs.
+        names: the arguments for gradients and for variables; None: one argument has the pairs.
 
     Raises:
         TypeError: a pair is swapped.
@@ -83,6 +101,17 @@ def refuse_swapped(
             ) from error
 
 
+def is_swapped(state: "State | None") -> Callable[[Any, Any], bool]:
+    """Return a test of a pair: whether its first is the variable. Before `build` any array may be a variable."""
+    if state is None:
+        return lambda gradient, variable: (
+            isinstance(gradient, numpy.ndarray) and (variable is None or isinstance(variable, RowSparse))
+        )
+    holds = state.variables.holds
+    return lambda gradient, variable: holds(gradient) and not holds(variable)
+
+
+@final
 class Variables:
     """Arrays that a step may write to.
 
@@ -94,20 +123,23 @@ class Variables:
         ValueError: an array is read-only, or shares memory with itself or with another, or there is none.
     """
 
-    def __init__(self, variables: Sequence[Array] | Mapping[str, Array]) -> None:
+    def __init__(self, variables: Collection) -> None:
         found = named(variables)
         for name, array in found.items():
             _check(name, array)
-        self.names = list(found)
-        self.arrays = list(found.values())
+        self.names, self.arrays = list(found), list(found.values())
         if not self.arrays:
             raise ValueError(f"variables={variables!r} holds no array")
-        self._refuse_overlap()
+        if overlap := first_overlap(self.arrays):
+            one, other = (self.names[index] for index in overlap)
+            if self.arrays[overlap[0]] is self.arrays[overlap[1]]:
+                raise ValueError(f"variables {one!r} and {other!r} are the same array: it would be stepped twice")
+            raise ValueError(f"variables {one!r} and {other!r} share memory: a step would update it twice")
         self._places = {id(array): index for index, array in enumerate(self.arrays)}
         self._memory = {_memory(array): index for index, array in enumerate(self.arrays) if array.size}
 
     def find(self, variable: Any) -> int:
-        """Give the number of a variable: the same array, or another view of exactly the same memory.
+        """Return the number of a variable: the same array, or another view of exactly the same memory.
 
         Raises:
             ValueError: the optimizer was not built for it.
@@ -116,8 +148,10 @@ class Variables:
         if index is None and isinstance(variable, numpy.ndarray):
             index = self._memory.get(_memory(variable))
         if index is None:
+            is_array = isinstance(variable, numpy.ndarray)
+            shown = f"of shape {variable.shape} and type {variable.dtype}" if is_array else f"that is a {_type(variable)}"
             raise ValueError(
-                f"a variable {_describe(variable)} is not among those the optimizer was built for "
+                f"a variable {shown} is not among those the optimizer was built for "
                 f"({', '.join(self.names)}): pass all variables to build() first, and change arrays in place "
                 "(w[...] = value) instead of making new ones"
             )
@@ -133,7 +167,7 @@ class Variables:
         return [_memory(array) for array in self.arrays] == [_memory(array) for array in others.arrays]
 
     def items(self) -> Iterator[tuple[str, Array]]:
-        """Give names and arrays in order."""
+        """Return names and arrays in order."""
         return zip(self.names, self.arrays, strict=True)
 
     def match(self, pairs: Iterable[tuple[Gradient, Any]]) -> dict[int, Any]:
@@ -165,22 +199,11 @@ class Variables:
             warn(f"variables without a gradient are left as they are: {names}")
         return present
 
-    def _refuse_overlap(self) -> None:
-        pair = first_overlap(self.arrays)
-        if pair is None:
-            return
-        one, other = (self.names[index] for index in pair)
-        if self.arrays[pair[0]] is self.arrays[pair[1]]:
-            raise ValueError(f"variables {one!r} and {other!r} are the same array: it would be stepped twice")
-        raise ValueError(f"variables {one!r} and {other!r} share memory: a step would update it twice")
-
 
 def _check(name: str, array: Any) -> None:
     if not isinstance(array, numpy.ndarray) or is_masked(array):
         advice = stepped_by(array, here="numpy") or "make it numpy.array(value, dtype=float)"
-        raise TypeError(
-            f"variable {name!r} is a {type(array).__name__}, not an array that can be updated in place: {advice}"
-        )
+        raise TypeError(f"variable {name!r} is a {_type(array)}, not an array that can be updated in place: {advice}")
     if not is_float(array.dtype):
         raise TypeError(f"variable {name!r} has the type {array.dtype}: it must be native {', '.join(FLOATS)}")
     if not array.flags.writeable:
@@ -193,7 +216,5 @@ def _memory(array: Array) -> tuple[Any, ...]:
     return address(array), array.shape, array.strides, array.dtype
 
 
-def _describe(variable: Any) -> str:
-    if isinstance(variable, numpy.ndarray):
-        return f"of shape {variable.shape} and type {variable.dtype}"
-    return f"that is a {type(variable).__name__}"
+def _type(value: Any) -> str:
+    return type(value).__name__
