@@ -137,23 +137,29 @@ def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: in
 class _Memory:
     """Memory as NumPy's array interface describes it."""
 
-    __slots__ = ("__array_interface__",)
+    __slots__ = ("__array_interface__", "_owner")
 
-    def __init__(self, address: int, typestr: str, shape: Sequence[int], strides: Sequence[int] | None) -> None:
-        steps = None if strides is None else tuple(strides)
+    def __init__(
+        self, address: int, typestr: str, shape: Sequence[int], strides: Sequence[int] | None, owner: Any
+    ) -> None:
+        self._owner, steps = owner, None if strides is None else tuple(strides)
         self.__array_interface__ = {
             "version": 3, "typestr": typestr, "data": (address, False), "shape": tuple(shape), "strides": steps,
         }  # fmt: skip
 
 
 def array_at(
-    address: int, dtype: numpy.dtype[Any], shape: Sequence[int], strides: Sequence[int] | None = None
+    address: int,
+    dtype: numpy.dtype[Any],
+    shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    owner: Any = None,
 ) -> Array:
-    """Give memory as an array, which does not keep it alive; in C order without strides."""
+    """Return memory as an array, in C order without strides; the array keeps `owner` alive, and no memory by itself."""
     if not math.prod(shape):
         return numpy.empty(shape, dtype)
     known = dtype.name != "bfloat16"  # which NumPy's interface has no name for
-    found = numpy.asarray(_Memory(address, dtype.str if known else "<u2", shape, strides))
+    found = numpy.asarray(_Memory(address, dtype.str if known else "<u2", shape, strides, owner))
     return found if known else found.view(dtype)
 
 

@@ -1,35 +1,35 @@
-"""Whether tensors look as they did - types, shapes, strides - which is asked of all of a step's tensors at each step.
+"""Whether tensors have the types, shapes and strides that they had, which is asked of all tensors at each step.
 
-Torch's compiler has a function for that, which looks at all of them in one call. Asking for one property after another
-takes most of a small model's step; that is done where the function does not say yes.
+Torch's compiler has a function that looks at all of them in one call. Reading one property after another takes most of
+a small model's step; that is done where the function does not answer yes.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-# Called through `map`, these are the cheapest ways to ask many tensors.
-_shape, _dtype, _device = attrgetter("shape"), attrgetter("dtype"), attrgetter("device")
+# Through `map`, these are the cheapest reads of many tensors.
+_PROPERTIES = Tensor.stride, Tensor.is_neg, Tensor.is_conj, *map(attrgetter, ("shape", "dtype", "device"))
 
 
+@final
 class Looks:
-    """What dense tensors look like."""
+    """Types, shapes and strides of dense tensors."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._looks = _look(tensors)
-        self._count = len(tensors)
+        self._looks, self._count = _look(tensors), len(tensors)
         guards = _guards()
         self._check = None if guards is None else guards(tensors)
 
     def are_of(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether tensors look like this.
+        """Return whether tensors have these properties.
 
         Raises:
-            TypeError, RuntimeError: one of them is none, or not a dense one.
+            TypeError, RuntimeError: one of them is no tensor, or not a dense one.
         """
         if len(tensors) != self._count:
             return False
@@ -40,13 +40,12 @@ class Looks:
 
 
 def _look(tensors: Sequence[Tensor]) -> Any:
-    methods = torch.Tensor.stride, torch.Tensor.is_neg, torch.Tensor.is_conj, _shape, _dtype, _device
-    return [[*map(method, tensors)] for method in methods]
+    return [[*map(read, tensors)] for read in _PROPERTIES]
 
 
 @cache
 def _guards() -> Any:
-    """Give what makes torch's function for some tensors; None if it is not there, or a trial shows another one."""
+    """Return what makes torch's function for given tensors; None if it is missing, or a trial finds another one."""
     try:
         from torch._C._dynamo.guards import TensorGuards
     except ImportError:

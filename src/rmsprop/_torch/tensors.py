@@ -1,6 +1,6 @@
-"""A step by torch's own operations: on devices without a kernel of ours, and of subclasses that stand for others.
+"""A step by torch's own operations, where there is no kernel of ours: on other devices, and for tensor subclasses.
 
-No number leaves the device but the norms, where one is limited.
+Only norms leave the device, where one is limited.
 """
 
 import builtins
