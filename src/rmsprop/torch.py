@@ -11,25 +11,20 @@ with naming_the_extra("rmsprop.torch"):
 
     import torch
     from torch import Tensor
-    from torch.autograd import profiler
 
-from rmsprop import schedules
 from rmsprop._core.explain import Explanation
 from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.warnings import warn
-from rmsprop._torch import conversion
 from rmsprop._torch.arguments import check_torch_words, choose_rate
 from rmsprop._torch.base import Base
+from rmsprop._torch.conversion import convert
 from rmsprop._torch.groups import names_of
+from rmsprop._torch.hooks import is_watched
 from rmsprop._torch.import_order import warn_of_import_order
 
 #: A smaller momentum is what another optimizer has at that position of its arguments.
 _LEAST_MOMENTUM: Final = 1e-3
-
-#: Hooks of all optimizers, before and after a step.
-_PRE_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks")
-_POST_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_post_hooks")
 
 
 @final
@@ -197,12 +192,8 @@ class RMSprop(Base):
             `torch.optim.RMSprop <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>`_;
             `timm.optim.RMSpropTF <https://huggingface.co/docs/timm/reference/optimizers>`_.
         """
-        found = conversion.translate(other, options)
-        conversion.warn(found.lines, other, stacklevel=2)
-        made = cls(found.groups, **found.defaults | options)
-        made.iterations = found.iterations
-        conversion.carry_over(made, other)
-        return made
+        found: Self = convert(cls, other, options)
+        return found
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -228,21 +219,18 @@ class RMSprop(Base):
         if torch.compiler.is_compiling():
             from rmsprop._torch.outside_compile import run_outside_compile
 
-            loss: float | None = run_outside_compile(self._announced_step, closure)
+            loss: float | None = run_outside_compile(self._watched_step, closure)
             return loss
-        if profiler._is_profiler_enabled or self._has_hooks():
-            return self._announced_step(closure)
-        return self._step(closure)
+        return self._watched_step(closure) if is_watched(self) else self._step(closure)
 
     # Torch's own wrapper, for profilers and hooks, takes a third of a small model's step. This keeps torch from
     # wrapping `step`, which calls the wrapper where there is a profiler or a hook.
     step.hooked = True  # type: ignore[attr-defined]
 
-    def _announced_step(self, closure: Callable[[], float] | None = None) -> float | None:
-        if profiler._is_profiler_enabled or self._has_hooks():
-            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
-            return hooked
-        return self._step(closure)
+    def _watched_step(self, closure: Callable[[], float] | None) -> float | None:
+        step = _hooked_step if is_watched(self) else RMSprop._step
+        loss: float | None = step(self) if closure is None else step(self, closure)
+        return loss
 
     def _step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = None
@@ -252,9 +240,6 @@ class RMSprop(Base):
         scale, found_inf = self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
         self._stepper.step(self.param_groups, self.state, scale, found_inf, closure is None)
         return loss
-
-    def _has_hooks(self) -> bool:
-        return bool(self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _PRE_HOOKS or _POST_HOOKS)
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.
@@ -266,7 +251,8 @@ class RMSprop(Base):
             The loss, as it was before the step.
 
         Raises:
-            TypeError: `loss` is neither. Otherwise as `step`.
+            TypeError: `loss` is neither, or an entry of a group, a parameter or a gradient is of the wrong type.
+            ValueError: a number is out of its range, or a shape differs. No parameter has changed then.
         """
         if callable(loss) and not isinstance(loss, Tensor):
             with torch.enable_grad():
@@ -309,12 +295,6 @@ class RMSprop(Base):
             group.update()
         return explain("torch", names_of(groups), groups, self._groups.common.off)
 
-
-# Wrappers with parameter groups of their own, as `ZeroRedundancyOptimizer`, save the constructor's arguments in them;
-# schedules that are made of a few numbers may be in a weights-only file.
-torch.serialization.add_safe_globals(
-    [getattr(schedules, name) for name in schedules.__all__ if isinstance(getattr(schedules, name), type)]
-)
 
 #: A step with profiler and hooks.
 _hooked_step = RMSprop.profile_hook_step(RMSprop._step)

@@ -40,12 +40,7 @@ values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_DEFAULT
 
 
 def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str = "RMSprop") -> Options:
-    """Return a group's options, checked.
-
-    Raises:
-        TypeError: an option is of the wrong type, or there is a word of another library.
-        ValueError: an option is out of its range, or two clips were given.
-    """
+    """Return a group's options, checked; errors of the constructor."""
     refuse_unknown({word: group[word] for word in _REFUSED if word in group}, _DEFAULTS)
     _check_flag("maximize", group["maximize"])
     return Options(
@@ -65,11 +60,7 @@ def make_plain(group: MutableMapping[str, Any]) -> None:
 
 
 def choose_rate(learning_rate: Any, lr: Any) -> Any:
-    """Return the learning rate, which has two names.
-
-    Raises:
-        TypeError: both were given.
-    """
+    """Return the learning rate, which has two names; a TypeError if both were given."""
     if lr is None:
         return 0.001 if learning_rate is None else learning_rate
     if learning_rate is not None:
@@ -94,11 +85,7 @@ def _one_number(rate: Tensor) -> float:
 
 
 def number(rate: Any) -> float:
-    """Return a group's learning rate as a number.
-
-    Raises:
-        TypeError, ValueError: it is no number, or out of its range.
-    """
+    """Return a group's learning rate as a number, checked."""
     value = _one_number(rate) if isinstance(rate, Tensor) else rate
     if isinstance(value, float) and -_ROUNDING < value < 0:
         return 0.0
@@ -108,12 +95,7 @@ def number(rate: Any) -> float:
 
 
 def check_torch_words(foreach: Any, fused: Any, capturable: Any, differentiable: Any, maximize: Any) -> None:
-    """Check the arguments of torch's own optimizers, which choose an implementation.
-
-    Raises:
-        TypeError: an argument is not True, False or (the first two) None.
-        ValueError: there is no such implementation.
-    """
+    """Check the arguments of torch's own optimizers, which choose an implementation."""
     for name, value in (("foreach", foreach), ("fused", fused)):
         if value is not None:
             _check_flag(name, value)

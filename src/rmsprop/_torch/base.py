@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop._core.options import LearningRate, check_iterations, rate_function
-from rmsprop._core.switches import check_native
+from rmsprop._core.options import LearningRate, check_iterations
 from rmsprop._torch import files, pickling
-from rmsprop._torch.arguments import check_attribute, check_options, check_rate, make_plain, number
+from rmsprop._torch.arguments import check_attribute, make_plain
 from rmsprop._torch.averages import averages_of, copy_all
 from rmsprop._torch.checkpoint import adopt
 from rmsprop._torch.exclusion import from_user
-from rmsprop._torch.groups import Groups
+from rmsprop._torch.groups import Groups, made
 from rmsprop._torch.import_order import warn_of_import_order
-from rmsprop._torch.live_group import Common, LiveGroup, is_schedule
+from rmsprop._torch.live_group import LiveGroup
 from rmsprop._torch.loading import check_and_hide, complete
 from rmsprop._torch.params import check_params
 from rmsprop._torch.stepper import Stepper
@@ -31,23 +30,17 @@ class Base(torch.optim.Optimizer, ABC):
         self, params: Any, rate: Any, defaults: dict[str, Any], jit_compile: bool, native: bool | None, name: str
     ) -> None:
         check_params(params)
-        make_plain(defaults)
-        check_options(defaults, jit_compile, name)
-        common = Common(defaults, bool(jit_compile), check_native(native))
-        checked = check_rate(rate)
-        schedule = checked if is_schedule(checked) else None
-        defaults = {"lr": checked if schedule is None else rate_function(schedule)(0)} | defaults
-        common.defaults["lr"] = defaults["lr"]
+        groups = made(rate, defaults, jit_compile, native, name)
         self.name = name
-        self._start(Groups(common, rate, schedule))
-        super().__init__(params, defaults)
+        self._start(groups)
+        super().__init__(params, {"lr": groups.common.defaults["lr"], **defaults})
 
     def _start(self, groups: Groups) -> None:
         self._groups, self._stepper = groups, Stepper(groups)
 
     @abstractmethod
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Do one step."""
+    def _step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Do one step, without hooks."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Properties are assignable, and what other libraries set is theirs.
@@ -56,10 +49,8 @@ class Base(torch.optim.Optimizer, ABC):
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        common, more = self._groups.common, {"learning_rate": self._groups.schedule}
-        more |= {"jit_compile": None if common.jit_compile else False, "native": common.native}
-        more["name"] = None if self.name == "RMSprop" else self.name
-        lines = "".join(f"{word}: {value}\n" for word, value in more.items() if value is not None)
+        name = {} if self.name == "RMSprop" else {"name": self.name}
+        lines = "".join(f"{word}: {value}\n" for word, value in (self._groups.settings() | name).items())
         return f"{super().__repr__().removesuffix(')')}{lines})"
 
     @property
@@ -83,10 +74,7 @@ class Base(torch.optim.Optimizer, ABC):
             TypeError: a number was assigned while a schedule rules, or something that is neither.
             ValueError: a number below 0 or not finite was assigned, or came from a function.
         """
-        group = self._settled_groups()[0]
-        if group.schedule is None:
-            return number(group.entry["lr"])
-        return rate_function(group.schedule)(self.iterations)
+        return self._settled_groups()[0].next_rate(lambda: self.iterations)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:

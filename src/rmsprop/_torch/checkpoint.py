@@ -26,15 +26,10 @@ class Hidden:
 def check_loaded(
     groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any], unsaid: Sequence[Collection[str]]
 ) -> None:
-    """Compare a state dict with the groups of an optimizer.
+    """Raise a ValueError that lists the differences between a state dict and the groups of an optimizer.
 
-    Args:
-        groups: `param_groups`.
-        loaded: the state dict, with groups in the same order.
-        unsaid: of each group, entries that were not in the file; they demand no slots.
-
-    Raises:
-        ValueError: it is of another optimizer, or has other slots or shapes; the error lists the differences.
+    The groups are in the same order. `unsaid` has the entries of each group that were not in the file: they demand no
+    slots.
     """
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     found: dict[str, tuple[str, tuple[int, ...]]] = {}

@@ -1,14 +1,15 @@
 """Other libraries' RMSprop for torch: their options and state in our terms, and what has no equal here."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import unwrap
 from typing import Any, Final, NamedTuple, final
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from rmsprop._core import slots
+from rmsprop._core.warnings import warn
 from rmsprop._torch.arguments import check_options, check_torch_words, number
 from rmsprop._torch.slots import empty_alike, slot_dtype
 
@@ -43,32 +44,14 @@ _LEAST: Final = torch.finfo(torch.float32).tiny
 _SLOTS: Final = {"velocity": "square_avg", "momentum": "momentum_buffer", "average_gradient": "grad_avg"}
 
 
-@final
-class Translation(NamedTuple):
-    """Another optimizer in our terms.
+def convert(make: Callable[..., Any], other: Any, options: Mapping[str, Any]) -> Any:
+    """Make an optimizer of ours from another library's; `options` are arguments of ours that replace its options.
 
-    Attributes:
-        defaults: the constructor's keywords.
-        groups: the parameter groups.
-        iterations: steps done.
-        lines: the differences, a line each.
-    """
-
-    defaults: dict[str, Any]
-    groups: list[dict[str, Any]]
-    iterations: int
-    lines: list[str]
-
-
-def translate(other: Any, options: Mapping[str, Any]) -> Translation:
-    """Read another optimizer's options.
-
-    Args:
-        other: the optimizer.
-        options: arguments of ours that replace its options.
+    Warns:
+        UserWarning: the differences, a line each.
 
     Raises:
-        TypeError: it is of an unknown class.
+        TypeError: `other` is of an unknown class.
         ValueError: an option or a parameter of it has no meaning here.
     """
     rule = _rule_of(other)
@@ -79,13 +62,17 @@ def translate(other: Any, options: Mapping[str, Any]) -> Translation:
             raise ValueError(f"{rule.name} squares complex numbers as such: there is no velocity to go on with")
         entries, differences = _translate_group(rule, group, options)
         lines |= dict.fromkeys(differences)
-        names = group.get("param_names")
+        names = entries.pop("param_names", None)
         parameters = list(group["params"]) if names is None else list(zip(names, group["params"], strict=True))
-        groups.append({key: one for key, one in entries.items() if key != "param_names"} | {"params": parameters})
-    states = (other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"])
-    iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
+        groups.append(entries | {"params": parameters})
     defaults, _ = _translate_group(rule, other.defaults, options)
-    return Translation(defaults, groups, iterations, list(lines))
+    if lines:
+        warn("\n  ".join([f"RMSprop does not do all that {type(other).__name__} did:", *lines]))
+    found = make(groups, **{**defaults, **options})
+    states = [other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"]]
+    found.iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
+    _copy_state(found, other)
+    return found
 
 
 def _rule_of(other: Any) -> Rule:
@@ -94,7 +81,7 @@ def _rule_of(other: Any) -> Rule:
             if (one.__module__.partition(".")[0], one.__name__) == rule[:2] and _step(type(other)) is _step(one):
                 return rule
     inner = getattr(other, "optimizer", None)
-    hint = "; pass the optimizer that it wraps, its .optimizer" if isinstance(inner, torch.optim.Optimizer) else ""
+    hint = "; pass the optimizer that it wraps, its .optimizer" if isinstance(inner, Optimizer) else ""
     shown = f"{type(other).__module__}.{type(other).__qualname__}"
     raise TypeError(f"from_optimizer knows {', '.join(KNOWN)}, and not {shown}{hint}")
 
@@ -154,15 +141,8 @@ def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
     return corrected, line
 
 
-def warn(lines: list[str], other: Any, stacklevel: int) -> None:
-    """Warn of the differences."""
-    if lines:
-        listed = "".join(f"\n  {line}" for line in lines)
-        warnings.warn(f"RMSprop does not do all that {type(other).__name__} did:{listed}", stacklevel=stacklevel + 1)
-
-
 @torch.no_grad()
-def carry_over(ours: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
+def _copy_state(ours: Optimizer, other: Optimizer) -> None:
     """Copy the state of another optimizer for the same groups."""
     for group, theirs in zip(ours.param_groups, other.param_groups, strict=True):
         options = check_options(group)

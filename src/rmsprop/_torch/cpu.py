@@ -31,20 +31,13 @@ from rmsprop._torch.short_way import ShortWay, is_open
 #: The public function is in Python and first looks whether it was given one tensor.
 _increment_version: Any = getattr(torch._C, "_increment_version", increment_version)
 
-# Through `map`, these are the cheapest reads of many tensors.
-_start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
-
 
 @final
 class Native:
     """Parameters on the CPU with their state, and the runs that step them.
 
-    Args:
-        items: the variables of the step.
-        groups: for each item, the number of its group among those of the step.
-        scaled: for each item, whether its gradient is multiplied by a number although no norm clips.
-        threads: how many a launch may use.
-        off: why the user wants no native steps; "" if there is no reason.
+    For each item there is the number of its group, and whether its gradient is multiplied by a number although no norm
+    clips. `off` is why the user wants no native steps.
     """
 
     def __init__(
@@ -53,8 +46,7 @@ class Native:
         self._parameters, self._threads = [item.variable for item in items], threads
         self._slots = [tensor for item in items for tensor in item.slots.values()]
         self._written = [*self._parameters, *self._slots]
-        self._starts, self._sizes = [*map(_start, self._written)], [*map(_bytes, map(_storage, self._written))]
-        self._looks = Looks(self._written)
+        self._starts, self._looks = [*map(Tensor.data_ptr, self._written)], Looks(self._written)
         # Used only after all of this was found unchanged: the arrays keep no memory alive.
         variables = [as_array(parameter, holds=False) for parameter in self._parameters]
         slots = [{name: as_array(tensor, holds=False) for name, tensor in item.slots.items()} for item in items]
@@ -80,14 +72,13 @@ class Native:
             len(items) == len(self._parameters)
             and len(slots) == len(self._slots)
             and all(map(is_, [*(item.variable for item in items), *slots], self._written))
-            and [*map(_start, self._written)] == self._starts
-            and [*map(_bytes, map(_storage, self._written))] == self._sizes
+            and [*map(Tensor.data_ptr, self._written)] == self._starts
             and self._looks.are_of(self._written)
             and torch.get_num_threads() == self._threads
         )
 
     def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
-        """Set options that may have changed; arguments of the constructor."""
+        """Set options that may have changed."""
         self._run = None
         self._groups = sorted({*groups})
         self._runs.set_options(
@@ -169,12 +160,7 @@ class Native:
         return self._run.measure()
 
     def set_numbers(self, groups: Sequence[Group], unscale: float | None) -> None:
-        """Set the step's numbers.
-
-        Args:
-            groups: those of the step.
-            unscale: what each gradient is multiplied by before anything else.
-        """
+        """Set the step's numbers; each gradient is multiplied by `unscale` before anything else."""
         assert self._run is not None
         factor = 1.0 if unscale is None else unscale
         for number in self._groups:
@@ -182,12 +168,7 @@ class Native:
             self._run.set_numbers(number, float(group.rate), -factor if group.maximize else factor)
 
     def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
-        """Do the step.
-
-        Args:
-            iterations: steps done before.
-            scales: what each gradient is multiplied by, where it is known already.
-        """
+        """Do the step; `scales` is what each gradient is multiplied by, where that is known already."""
         run = self._run
         assert run is not None
         if scales is not None:

@@ -31,11 +31,9 @@ _GRADIENT, _VARIABLE, _ROW_MAJOR = map(TENSOR_COLUMNS.index, ("gradient", "varia
 
 @final
 class Seen(NamedTuple):
-    """What a call leaves for the next one; it has no tensors.
+    """What a call leaves for the next one: the tensor table, and for each item what `_key` returned and its look.
 
-    Attributes:
-        items: what `_key` returned for an item, and its look; None where something had to be copied.
-        tensors: the tensor table.
+    Where something had to be copied, there is None for the item. It has no tensors.
     """
 
     items: list[tuple[Any, Look] | None]
@@ -46,12 +44,7 @@ class Seen(NamedTuple):
 class Call:
     """The tables of one step.
 
-    Args:
-        items: what is stepped.
-        last: of the call before; None if there was none.
-
     Attributes:
-        items: as given.
         looks: what each item is to the planner.
         seen: for the next call.
         tensors: the tensor table.

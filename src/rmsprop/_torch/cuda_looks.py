@@ -16,16 +16,9 @@ from rmsprop._torch.arrays import numpy_dtype, type_name
 
 @final
 class Look(NamedTuple):
-    """What a `rmsprop._core.plan.Tensor` is made from; compared at every step.
+    """What a `rmsprop._core.plan.Tensor` is made from, compared at every step.
 
-    Attributes:
-        types: of gradient, parameter and slots.
-        shape: of the parameter.
-        strides: of the parameter.
-        decays: whether weight decay applies, if it is on.
-        options: the checked arguments.
-        group: number of the row of options.
-        maximize: whether the gradient is negated.
+    The types are those of gradient, parameter and slots; shape and strides are the parameter's.
     """
 
     types: tuple[torch.dtype, torch.dtype, torch.dtype]

@@ -65,12 +65,7 @@ def _tell_of_old_triton() -> None:
 def against_cuda(parameter: Tensor, gradient: Tensor, options: Options, off: str = "", *, warns: bool = True) -> str:
     """Return why the CUDA kernels do not step a parameter; "" if they do.
 
-    Args:
-        parameter: what is stepped.
-        gradient: of its shape.
-        options: the checked arguments.
-        off: why the user wants no native steps; "" if there is no reason.
-        warns: whether to warn, once, of a Triton that is too old.
+    `off` is why the user wants no native steps. With `warns`, a Triton that is too old is warned of once.
     """
     if parameter.device.type != "cuda":
         return "not on a CUDA device"

@@ -87,11 +87,11 @@ class Engine:
         found_inf: Tensor | None,
         gradients: Gradients = None,
     ) -> None:
-        """Do the step on the device that leads, without waiting for it.
+        """Do the step on the device that leads, without waiting for it; missing state is made.
 
         Args:
             groups: the parameter groups; some parameter has a gradient.
-            states: parameter -> slot name -> tensor; missing slots are made.
+            states: parameter -> slot name -> tensor.
             iterations: steps done before, on the device, which advances it.
             grad_scale: what the loss was multiplied by.
             found_inf: not zero to skip the step.
@@ -138,15 +138,9 @@ class Engine:
     def look(
         self, groups: Sequence[Group], states: States, unscales: bool, gradients: Gradients = None
     ) -> Sequence[Tensor] | None:
-        """Return the gradients if the step is like the last one, on the CPU; else None.
+        """Return the gradients if the step is like the last one, on the CPU; else None. Arguments of `step`.
 
         The gradients must live until `run_again` has returned, and no code of the user's may run before it.
-
-        Args:
-            groups: the parameter groups.
-            states: parameter -> slot name -> tensor.
-            unscales: whether gradients are multiplied by a number before anything else.
-            gradients: as `Gradients` says.
         """
         return None if self.short is None else self.short.gradients(groups, states, unscales, gradients)
 

@@ -32,14 +32,6 @@ class Exclusion:
 
     Other libraries may replace the tensors of a group: shards replace whole tensors, a denser cloud of points a sparser
     one. As long as a group has as many tensors as before, the tensor at the place of an excluded one is excluded.
-
-    Args:
-        tensors: excluded parameters.
-        patterns: regular expressions for names of parameters.
-
-    Attributes:
-        patterns: as given.
-        is_on: whether anything is excluded.
     """
 
     def __init__(self, tensors: Iterable[Tensor] = (), patterns: Iterable[re.Pattern[str]] = ()) -> None:

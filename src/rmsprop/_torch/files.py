@@ -43,11 +43,7 @@ def save(
 
 @torch.no_grad()
 def load(
-    path: str | PathLike[str],
-    groups: list[LiveGroup],
-    states: States,
-    variables: bool,
-    names: Mapping[str, str] | None,
+    path: str | PathLike[str], groups: list[LiveGroup], states: States, variables: bool, names: Mapping[str, str] | None
 ) -> Found:
     """Read a file into parameters, state and learning rates; missing state is made."""
     needed, targets = {}, {}

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from rmsprop._core.options import check_learning_rate, rate_function
 from rmsprop._core.saving.matching import plain_names
+from rmsprop._core.switches import check_native
 from rmsprop._torch.arguments import (
     TORCH_WORDS,
     check_options,
@@ -23,20 +24,19 @@ Entry = dict[str, Any]
 class Groups:
     """A `LiveGroup` for each entry of `param_groups`.
 
-    Args:
-        common: what the groups have in common.
-        rate: the constructor's learning rate, as given.
-        schedule: the schedule of groups that come without a learning rate; None if there is none.
-
-    Attributes:
-        common: as given.
-        schedule: as given.
+    `rate` is the constructor's learning rate as given, `schedule` that of groups that come without a learning rate.
     """
 
     def __init__(self, common: Common, rate: Any, schedule: Any) -> None:
         self.common, self.schedule, self._rate = common, schedule, rate
         self._entries: list[Entry] = []
         self._live: list[LiveGroup] = []
+
+    def settings(self) -> dict[str, Any]:
+        """Return what is not at its default and not in the entries of the groups."""
+        jit_compile, native = self.common.jit_compile, self.common.native
+        found = {"learning_rate": self.schedule, "jit_compile": None if jit_compile else False, "native": native}
+        return {word: value for word, value in found.items() if value is not None}
 
     def of(self, entries: list[Entry]) -> list[LiveGroup]:
         """Return the groups of these entries."""
@@ -45,12 +45,7 @@ class Groups:
         return self._live
 
     def settled(self, entries: list[Entry], iterations: Callable[[], int]) -> list[LiveGroup]:
-        """Return the groups of entries that are complete, with a number where the user assigned a schedule to ``"lr"``.
-
-        Args:
-            entries: `param_groups`.
-            iterations: returns the steps done.
-        """
+        """Return the groups, with complete entries and a number where the user assigned a schedule to "lr"."""
         groups = self.of(entries)
         for group in groups:
             group.complete()
@@ -85,12 +80,7 @@ class Groups:
             group.set_rate(checked, iterations())
 
     def prepare(self, given: Mapping[str, Any], done: int) -> tuple[Entry, Any]:
-        """Return the entry of a new group, checked, and the schedule of its learning rate.
-
-        Args:
-            given: the user's dictionary.
-            done: steps done.
-        """
+        """Return the entry of a new group, checked, and the schedule of its learning rate; `done` steps are done."""
         group = {**given, "iterations": done}
         # None is "not given", as in the constructor: the group has the optimizer's.
         learning_rate, lr = group.pop("learning_rate", None), group.pop("lr", None)
@@ -130,6 +120,16 @@ class Groups:
 
 def _for_all(word: str, group: Mapping[str, Any]) -> str:
     return f"{word}={group[word]!r} in a parameter group: give it to the constructor, for all"
+
+
+def made(rate: Any, defaults: dict[str, Any], jit_compile: Any, native: Any, name: Any) -> Groups:
+    """Return the groups of an optimizer, none yet, after checks of the constructor's arguments."""
+    make_plain(defaults)
+    check_options(defaults, jit_compile, name)
+    native, checked = check_native(native), check_rate(rate)
+    schedule = checked if is_schedule(checked) else None
+    first = checked if schedule is None else rate_function(schedule)(0)
+    return Groups(Common({**defaults, "lr": first}, bool(jit_compile), native), rate, schedule)
 
 
 def names_of(groups: Sequence[LiveGroup]) -> list[str]:

@@ -20,15 +20,8 @@ _ANY: Final = object()
 class Common:
     """What the groups of an optimizer have in common. It has no reference to the optimizer, which makes no cycle.
 
-    Args:
-        defaults: entries of groups that lack them.
-        jit_compile: whether compiled kernels may do the step.
-        native: the optimizer's argument.
-
     Attributes:
-        defaults: as given, with defaults for options that an older version did not know.
-        jit_compile: as given.
-        native: as given.
+        defaults: entries of groups that lack them; also those that an older version did not know.
         off: why the user wants no native steps; "" if there is no reason.
         exclusion: which parameters weight decay leaves alone.
         is_wrapped: whether a wrapper with groups of its own, as `ZeroRedundancyOptimizer`, copies all of the
@@ -45,22 +38,11 @@ class Common:
 
 @final
 class LiveGroup:
-    """What a step reads of one entry of `param_groups`.
-
-    Args:
-        entry: the user's dictionary; missing entries are added.
-        number: its place among the groups.
-        common: what the groups have in common.
-        schedule: the schedule or function of the learning rate; None: ``"lr"`` is the rate. It is not in the entry,
-            which other libraries copy and save.
+    """What a step reads of one entry of `param_groups`; it is a `rmsprop._torch.interface.Group`.
 
     Attributes:
-        entry: as given.
-        schedule: as given, or what the user has assigned to ``"lr"`` since.
-        options: the checked arguments; the same object until one changes.
-        maximize: whether gradients are negated.
-        rate: the learning rate of this step: a number, or a tensor on another device than the CPU.
-        overwrite: whether this step replaces the parameters by their averages.
+        schedule: the schedule or function of the learning rate; None: ``"lr"`` is the rate. It is not in the entry,
+            which other libraries copy and save.
     """
 
     options: Options
@@ -118,6 +100,10 @@ class LiveGroup:
         names = self.entry.get("param_names")
         return names[place] if names is not None and place < len(names) else None
 
+    def next_rate(self, iterations: Callable[[], int]) -> float:
+        """Return the learning rate of the next step."""
+        return number(self.entry["lr"]) if self._function is None else self._function(iterations())
+
     def set_rate(self, rate: Any, iterations: int) -> None:
         """Set a checked learning rate: a number or a tensor, or a schedule or a function for this and later steps."""
         schedule = rate if is_schedule(rate) else None
@@ -129,12 +115,7 @@ class LiveGroup:
         self._written = value if schedule is not None else None
 
     def update(self) -> None:
-        """Read the options if the entry has changed.
-
-        Raises:
-            TypeError: an entry is of the wrong type.
-            ValueError: a number is out of its range.
-        """
+        """Read the options if the entry has changed; errors of the constructor."""
         # A new or a missing entry may be a word of another library, or one that is needed.
         try:
             changed = len(self.entry) != self._length or values_of(self.entry) != self._values
@@ -144,22 +125,16 @@ class LiveGroup:
             self._read_options()
 
     def read(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read options and learning rate.
+        """Read options and learning rate; errors of the constructor, or `lr` was set while a schedule rules.
 
-        Args:
-            iterations: steps done; where a device leads, a function that returns them and may wait for the device.
-            counter: where a device leads, the steps done, on the device. Formulas are computed from it, and the device
-                decides whether averages overwrite.
-
-        Raises:
-            TypeError: an entry is of the wrong type, or a number was set as `lr` over a schedule.
-            ValueError: a number is out of its range.
+        Where a device leads, `iterations` is a function that may wait for the device. `counter` has the steps done
+        there: formulas are computed from it, and the device decides whether averages overwrite.
         """
         self.update()
         self.read_rate(iterations, counter)
 
     def read_rate(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read the learning rate, after `update`; arguments and errors of `read`."""
+        """Read the learning rate, after `update`; as `read`."""
         self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
         rate = self.entry["lr"]
         if rate is self._written and type(rate) is float and self.schedule is None:

@@ -46,16 +46,11 @@ def _refuse_other_rmsprop(groups: _Groups) -> None:
 
 
 def _fit(groups: _Groups, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a state dict with the groups in the order of `groups`, and with the names here.
+    """Return a state dict with the groups in the order of `groups`, and with the names here; errors of `pair`.
 
     A group has the options of the saved group with its parameters, and the default of an option that an earlier version
-    did not know. `fused` stays as it is here: it is about how a program steps, not about the state.
-
-    Returns:
-        None where groups go by position and their sizes differ, which torch refuses.
-
-    Raises:
-        ValueError: parameters or groups do not fit.
+    did not know. `fused` stays as it is here: it is about how a program steps, not about the state. None where groups
+    go by position and their sizes differ, which torch refuses.
     """
     theirs: list[dict[str, Any]] = [
         {**group, _UNSAID: DEFAULTS.keys() - group.keys()} for group in state_dict["param_groups"]

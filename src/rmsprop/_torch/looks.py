@@ -1,4 +1,4 @@
-"""Whether tensors have the types, shapes and strides that they had, which is asked of all tensors at each step.
+"""Whether tensors have the types, shapes, strides and storage that they had, which is asked of all tensors at a step.
 
 Torch's compiler has a function that looks at all of them in one call. Reading one property after another takes most of
 a small model's step; that is done where the function does not answer yes.
@@ -13,25 +13,23 @@ import torch
 from torch import Tensor
 
 # Through `map`, these are the cheapest reads of many tensors.
-_PROPERTIES = Tensor.stride, Tensor.is_neg, Tensor.is_conj, *map(attrgetter, ("shape", "dtype", "device"))
+_ATTRIBUTES = map(attrgetter, ("shape", "dtype", "device"))
+_PROPERTIES: tuple[Any, ...] = Tensor.stride, Tensor.is_neg, Tensor.is_conj, *_ATTRIBUTES
+_storage, _bytes = Tensor.untyped_storage, torch.UntypedStorage.nbytes
 
 
 @final
 class Looks:
-    """Types, shapes and strides of dense tensors."""
+    """Types, shapes, strides and storage of dense tensors; not where the storage is."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._looks, self._count = _look(tensors), len(tensors)
+        self._looks, self._places, self._count = _look(tensors), _places(tensors), len(tensors)
         guards = _guards()
         self._check = None if guards is None else guards(tensors)
 
     def are_of(self, tensors: Sequence[Tensor]) -> bool:
-        """Return whether tensors have these properties.
-
-        Raises:
-            TypeError, RuntimeError: one of them is no tensor, or not a dense one.
-        """
-        if len(tensors) != self._count:
+        """Return whether tensors have these properties; a TypeError or RuntimeError where one is no dense tensor."""
+        if len(tensors) != self._count or _places(tensors) != self._places:
             return False
         # It also notices what does not matter here, such as `requires_grad`.
         if self._check is not None and self._check(*tensors):
@@ -41,6 +39,10 @@ class Looks:
 
 def _look(tensors: Sequence[Tensor]) -> Any:
     return [[*map(read, tensors)] for read in _PROPERTIES]
+
+
+def _places(tensors: Sequence[Tensor]) -> Any:
+    return [*map(_bytes, map(_storage, tensors))], [*map(Tensor.storage_offset, tensors)]
 
 
 @cache

@@ -16,10 +16,7 @@ Numbers = NDArray[numpy.float64]
 def scales(items: Sequence[Item], squares: Numbers | None, unscale: float) -> Numbers:
     """Return what each gradient is multiplied by: to clip, to undo a loss scale, to be negated.
 
-    Args:
-        items: those of the step.
-        squares: the sum of each gradient's squares, without the loss scale; None where no norm clips.
-        unscale: what undoes the loss scale.
+    `squares` are the sums of the gradients' squares, without the loss scale; None where no norm clips.
     """
     numbers = [group_numbers(item.group.options) for item in items]
     norms, limits = (numpy.array([one[name] for one in numbers]) for name in ("norm", "limit"))

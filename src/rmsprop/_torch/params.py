@@ -16,14 +16,7 @@ _ALONE: Final = "params is"
 
 
 def check_params(params: Any) -> None:
-    """Refuse a learning rate, a model, an optimizer, and arrays of other libraries.
-
-    Args:
-        params: the constructor's first argument, or that of a parameter group.
-
-    Raises:
-        TypeError: it is one of these, or a list with one.
-    """
+    """Raise a TypeError for a learning rate, a model, an optimizer, an array of another library, or a list with one."""
     if isinstance(params, Real) or is_schedule(params):
         raise TypeError(
             f"params={params!r} is a learning rate: parameters come first, RMSprop(model.parameters(), {params!r})"

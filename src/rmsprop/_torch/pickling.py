@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from rmsprop import schedules as _schedules
 from rmsprop._torch.arguments import DEFAULTS
 from rmsprop._torch.exclusion import Exclusion
 from rmsprop._torch.groups import Entry, Groups
 from rmsprop._torch.live_group import Common
 from rmsprop._torch.loading import complete
 
+# Wrappers with parameter groups of their own, as `ZeroRedundancyOptimizer`, save the constructor's arguments in them;
+# schedules that are made of a few numbers may be in a weights-only file.
+torch.serialization.add_safe_globals(
+    [one for name in _schedules.__all__ if isinstance(one := getattr(_schedules, name), type)]
+)
+
 
 def to_state(groups: Groups, entries: list[Entry], schedules: Sequence[Any]) -> dict[str, Any]:
-    """Return the groups as picklable values.
-
-    Args:
-        groups: of the optimizer.
-        entries: `param_groups`.
-        schedules: of the learning rate of each group.
-    """
+    """Return what is picklable of the groups; `schedules` are those of the learning rates."""
     common = groups.common
     common.exclusion.falls_back(entries)  # brings it up to date
     return {

@@ -39,13 +39,9 @@ _Row = dict[str, int]
 
 @final
 class ShortWay:
-    """What a step was like.
+    """What a step was like, and where to write the addresses of gradients.
 
     Args:
-        groups: the parameter groups.
-        items: the variables of the step.
-        states: parameter -> slot name -> tensor, after the step.
-        unscales: whether gradients are multiplied by a number first.
         places: for each item, the address of the word for the address of its gradient; 0 for a sparse one.
         memory: what the step writes to.
         locate_rows: of a sparse gradient, given its place among the items, writes where it is, and returns what must

@@ -61,12 +61,7 @@ def against_plain(tensor: Tensor) -> str:
 
 
 def check_slots(options: Options, parameter: Tensor, state: Mapping[str, Any], name: str) -> None:
-    """Check that state can be stepped after `complete`.
-
-    Raises:
-        ValueError: a slot has another shape than the parameter, or its memory is missing, or `slot_dtype` is not for
-            complex numbers.
-    """
+    """Raise a ValueError if state cannot be stepped, also after `complete`."""
     slot_dtype(options, parameter)
     for slot in slots.slots(options):
         tensor = state.get(slot.name)

@@ -19,8 +19,7 @@ _KNOWN = ", ".join(map(type_name, TYPES))
 
 _Moving = tuple[Group, int, Tensor, Tensor]
 
-# Through `map`, these are the cheapest reads of many tensors.
-_storage, _bytes, _offset = Tensor.untyped_storage, torch.UntypedStorage.nbytes, Tensor.storage_offset
+# Through `map`, this is the cheapest read of an attribute of many tensors.
 _layout = attrgetter("layout")
 
 
@@ -29,41 +28,29 @@ class Checked:
     """The tensors of the last step, which were checked one by one: tensors with the same properties pass as a whole."""
 
     def __init__(self) -> None:
-        self._counts: list[int] = []
-        self._options: list[Options] = []
+        self._known: tuple[list[int], list[Options]] = [], []
         self._looks: Looks | None = None
-        self._places: Any = None
 
     def check(self, moving: Sequence[_Moving], slots: Sequence[Mapping[str, Any]]) -> None:
         """Check parameters, gradients and state; errors of `collect`."""
         tensors = [parameter for _, _, parameter, _ in moving] + [gradient for _, _, _, gradient in moving]
         tensors += [slot for one in slots for slot in one.values() if isinstance(slot, Tensor)]
-        counts, options = [*map(len, slots)], [group.options for group, *_ in moving]
-        places: Any = None
-        if {*map(type, tensors)} <= {Tensor, Parameter} and {*map(_layout, tensors)} == {torch.strided}:
-            places = [*map(_bytes, map(_storage, tensors))], [*map(_offset, tensors)]
-            same = places == self._places and counts == self._counts and options == self._options
-            if same and self._looks is not None and self._looks.are_of(tensors):
-                return
+        known = [*map(len, slots)], [group.options for group, *_ in moving]
+        is_dense = {*map(type, tensors)} <= {Tensor, Parameter} and {*map(_layout, tensors)} == {torch.strided}
+        if is_dense and known == self._known and self._looks is not None and self._looks.are_of(tensors):
+            return
         self._looks = None
         for (group, place, parameter, gradient), state in zip(moving, slots, strict=True):
             name = group.describe(place)
             _check_parameter(parameter, name)
             _check_gradient(gradient, parameter, name)
             check_slots(group.options, parameter, state, name)
-        if places is not None:
-            self._places, self._counts, self._options = places, counts, options
-            self._looks = Looks(tensors)
+        if is_dense:
+            self._known, self._looks = known, Looks(tensors)
 
 
 def collect(groups: Sequence[Group], states: States, gradients: Gradients, checked: Checked) -> list[Item]:
     """List the variables of a step, in the order of the groups; new slots are not in the state yet.
-
-    Args:
-        groups: the parameter groups.
-        states: parameter -> slot name -> tensor.
-        gradients: as `Gradients` says.
-        checked: of the step before.
 
     Raises:
         TypeError: a parameter or a gradient is of a type that cannot be stepped.

@@ -54,12 +54,7 @@ def _has_other(table, function, handle, known, count):
 
 
 def look(table, given):
-    """Return 1 if all tensors are as they were, and write down the addresses of gradients; else return 0.
-
-    Args:
-        table: address of the words and rows above.
-        given: address of the object of a list of the tensors.
-    """
+    """Return 1 if the tensors of a list object are as they were, after writing the addresses of gradients; else 0."""
     if read(given + read(table, _LENGTH), 0) != read(table, _COUNT):
         return 0
     objects = read(given + read(table, _LENGTH), 1)

@@ -21,12 +21,7 @@ _NO_DOUBLE = ("mps",)
 
 @torch.no_grad()
 def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
-    """Step parameters in place.
-
-    Args:
-        items: what is stepped.
-        scales: what each gradient is multiplied by; None: no gradient is.
-    """
+    """Step parameters in place; `scales` is what each gradient is multiplied by, None for nothing."""
     for place, item in enumerate(items):
         group, scale = item.group, None if scales is None else scales[place]
         overwrite = group.overwrite if group.options.overwrites(0) is not None else None
