@@ -38,6 +38,9 @@ class Native:
 
     For each item there is the number of its group, and whether its gradient is multiplied by a number although no norm
     clips. `off` is why the user wants no native steps.
+
+    Attributes:
+        short: what the next step must be like to take the short way; None: it cannot.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Native:
         self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
         # Of the last step, and the forms of its gradients.
         self._run: Run | None = None
+        self.short: ShortWay | None = None
         self._kinds: list[Kind] = []
         self._is_repeated = False
         self._last: Run | None = None
@@ -79,7 +83,7 @@ class Native:
 
     def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
         """Set options that may have changed."""
-        self._run = None
+        self._run = self.short = None
         self._groups = sorted({*groups})
         self._runs.set_options(
             [

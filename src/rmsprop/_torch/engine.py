@@ -24,7 +24,6 @@ from rmsprop._torch.cpu import Native
 from rmsprop._torch.devices import against_cuda as against_cuda  # explain() asks for it by this name, too
 from rmsprop._torch.devices import cuda_module
 from rmsprop._torch.interface import Gradients, Group, States
-from rmsprop._torch.short_way import ShortWay
 from rmsprop._torch.slots import against_plain
 from rmsprop._torch.step_variables import Checked, collect
 
@@ -39,26 +38,21 @@ _gradient = attrgetter("grad")
 class Engine:
     """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time.
 
-    Args:
-        off: why the user wants no native steps, "" if there is no reason; None: the environment decides.
-
-    Attributes:
-        short: what the next step must be like to take the short way; None: it cannot.
+    `off` is why the user wants no native steps; None: the environment decides.
     """
 
     def __init__(self, off: str | None = None) -> None:
         self._off = against_native(None) if off is None else off
-        self.short: ShortWay | None = None
-        # Of the last step that was native on the CPU, and the same by the parameters that have a gradient.
+        # Of the last step, if it was native on the CPU, and of earlier ones by the parameters that had a gradient.
         self._native: Native | None = None
-        self._natives: dict[tuple[int, ...], tuple[Native, ShortWay | None]] = {}
+        self._natives: dict[tuple[int, ...], Native] = {}
         self._parameters: list[Tensor] = []
         self._checked = Checked()
         self._devices: dict[torch.device, Any] = {}
 
     def forget(self) -> None:
         """Drop what was made from groups and state, but not what a replayed CUDA graph may use."""
-        self._native = self.short = None
+        self._native = None
         self._natives.clear()
         self._parameters = []
 
@@ -142,7 +136,8 @@ class Engine:
 
         The gradients must live until `run_again` has returned, and no code of the user's may run before it.
         """
-        return None if self.short is None else self.short.gradients(groups, states, unscales, gradients)
+        short = None if self._native is None else self._native.short
+        return None if short is None else short.gradients(groups, states, unscales, gradients)
 
     def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
         """Do the step that `look` has found to be like the last one; arguments of `step`."""
@@ -155,13 +150,10 @@ class Engine:
         parameters = [parameter for group in groups for parameter in group.parameters]
         found = [*map(_gradient, parameters)] if gradients is None else gradients
         key = tuple(id(one) for one, gradient in zip(parameters, found, strict=True) if gradient is not None)
-        known = self._natives.pop(key, None)
-        if known is not None:
-            self._natives[key] = known  # at the end, farthest from being dropped
-            # Forgotten first: an interrupt on the way must not leave one set's parameters with another's step.
-            self.short = None
-            self._native, self.short = known
-        return known is not None
+        native = self._natives.pop(key, None)
+        if native is not None:
+            self._natives[key] = self._native = native  # at the end, farthest from being dropped
+        return native is not None
 
     def _step(
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
@@ -169,7 +161,7 @@ class Engine:
         if flushes():  # else what the host works out would be flushed
             with exact():
                 return self._step(groups, states, unscale, iterations, gradients)
-        self.short = None
+        self._native = None
         items = collect(groups, states, gradients, self._checked)
         if not items:
             return False
@@ -182,8 +174,8 @@ class Engine:
         if native is not None and len(here) == len(items):
             _keep(items, states)
             native.run(iterations)
-            self.short = native.short_way(groups, items, states, unscale is not None)
-            self._natives[_key(here)] = native, self.short
+            native.short = native.short_way(groups, items, states, unscale is not None)
+            self._native = native
         else:
             self._run_mixed(native, items, states, unscale, iterations)
         del arrays  # they must live until here
@@ -194,14 +186,13 @@ class Engine:
         numbers = {id(group): number for number, group in enumerate(groups)}
         owners = [numbers[id(item.group)] for item in items]
         key = _key(items)
-        native, _ = self._natives.pop(key, (None, None))
+        native = self._natives.pop(key, None)
         if native is not None and native.fits(items):
             native.set_options(items, owners, scaled)
         else:
             self._make_room(groups, is_moved=native is not None)
             native = Native(items, owners, scaled, torch.get_num_threads(), self._off)
-        self._natives[key] = native, None
-        self._native = native
+        self._natives[key] = native
         return native
 
     def _make_room(self, groups: Sequence[Group], is_moved: bool) -> None:
