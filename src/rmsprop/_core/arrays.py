@@ -158,7 +158,7 @@ def array_at(
     """Return memory as an array, in C order without strides; the array keeps `owner` alive, and no memory by itself."""
     if not math.prod(shape):
         return numpy.empty(shape, dtype)
-    known = dtype.name != "bfloat16"  # which NumPy's interface has no name for
+    known = dtype.isbuiltin != 2  # bfloat16, which NumPy's interface has no name for, is another package's
     found = numpy.asarray(_Memory(address, dtype.str if known else "<u2", shape, strides, owner))
     return found if known else found.view(dtype)
 
