@@ -14,8 +14,7 @@ from rmsprop._torch import files, pickling
 from rmsprop._torch.arguments import check_attribute, make_plain
 from rmsprop._torch.averages import averages_of, copy_all
 from rmsprop._torch.checkpoint import adopt
-from rmsprop._torch.exclusion import from_user
-from rmsprop._torch.groups import Groups, made
+from rmsprop._torch.groups import made
 from rmsprop._torch.import_order import warn_of_import_order
 from rmsprop._torch.live_group import LiveGroup
 from rmsprop._torch.loading import check_and_hide, complete
@@ -30,13 +29,9 @@ class Base(torch.optim.Optimizer, ABC):
         self, params: Any, rate: Any, defaults: dict[str, Any], jit_compile: bool, native: bool | None, name: str
     ) -> None:
         check_params(params)
-        groups = made(rate, defaults, jit_compile, native, name)
-        self.name = name
-        self._start(groups)
-        super().__init__(params, {"lr": groups.common.defaults["lr"], **defaults})
-
-    def _start(self, groups: Groups) -> None:
-        self._groups, self._stepper = groups, Stepper(groups)
+        self._groups = made(rate, defaults, jit_compile, native, name)
+        self._stepper, self.name = Stepper(self._groups), name
+        super().__init__(params, {"lr": self._groups.common.defaults["lr"], **defaults})
 
     @abstractmethod
     def _step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -112,14 +107,10 @@ class Base(torch.optim.Optimizer, ABC):
             raise TypeError(f"param_group={param_group!r} is not a dictionary")
         check_params(param_group.get("params"))
         done = self.iterations if self.param_groups else 0
-        self._groups.of(self.param_groups)
-        group, schedule = self._groups.prepare(param_group, done)
-        exclusion = self._groups.common.exclusion
-        exclusion.follow(self.param_groups)
+        group, schedule = self._groups.prepare(self.param_groups, param_group, done)
         super().add_param_group(group)
         self._groups.add(self.param_groups, schedule)
         self._stepper.count(self.param_groups, done)
-        exclusion.add(self.param_groups[-1])
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Tensor] | None = None, var_names: Iterable[str] | None = None
@@ -135,11 +126,8 @@ class Base(torch.optim.Optimizer, ABC):
             ValueError: a step has been done, the parameters have no names, a name is not a regular expression, or a
                 tensor is not among the parameters.
         """
-        common = self._groups.common
-        stepped = self.state and not self._stepper.only_has_state
-        if stepped and not common.exclusion.falls_back(self.param_groups):
-            raise ValueError("exclude_from_weight_decay comes before the first step")
-        common.exclusion = from_user(self.param_groups, var_list, var_names)
+        is_stepped = bool(self.state) and not self._stepper.only_has_state
+        self._groups.exclude(self.param_groups, var_list, var_names, is_stepped)
         self._stepper.renew(self.param_groups)
 
     @torch.no_grad()
@@ -293,8 +281,8 @@ class Base(torch.optim.Optimizer, ABC):
     def __getstate__(self) -> dict[str, Any]:
         self.iterations  # noqa: B018 - brings the groups up to date
         schedules = [group.schedule for group in self._settled_groups()]
-        own = pickling.to_state(self._groups, self.param_groups, schedules)
-        return super().__getstate__() | own | {"name": self.name, "_only_has_state": self._stepper.only_has_state}
+        own = {"name": self.name, "_only_has_state": self._stepper.only_has_state}
+        return super().__getstate__() | own | pickling.to_state(self._groups, self.param_groups, schedules)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # `load_state_dict` calls this too, without defaults and with tensors that are hidden in `Hidden`.
@@ -302,8 +290,8 @@ class Base(torch.optim.Optimizer, ABC):
         only_has_state = state.pop("_only_has_state", False)
         if "defaults" in state:
             warn_of_import_order()
-            self.name = state.pop("name", "RMSprop")
-            self._start(pickling.from_state(state))
+            self._groups, self.name = pickling.from_state(state), state.pop("name", "RMSprop")
+            self._stepper = Stepper(self._groups)
         complete(state["param_groups"])
         adopt(state["state"], state["param_groups"])
         super().__setstate__(state)

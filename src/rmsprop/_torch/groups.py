@@ -1,8 +1,10 @@
 """The parameter groups of an optimizer. `param_groups` is the user's list, and its entries may be replaced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import is_
 from typing import Any, final
+
+from torch import Tensor
 
 from rmsprop._core.options import check_learning_rate, rate_function
 from rmsprop._core.saving.matching import plain_names
@@ -15,6 +17,7 @@ from rmsprop._torch.arguments import (
     choose_rate,
     make_plain,
 )  # fmt: skip
+from rmsprop._torch.exclusion import from_user
 from rmsprop._torch.live_group import Common, LiveGroup, is_schedule
 
 Entry = dict[str, Any]
@@ -79,8 +82,9 @@ class Groups:
         for group in self._live:
             group.set_rate(checked, iterations())
 
-    def prepare(self, given: Mapping[str, Any], done: int) -> tuple[Entry, Any]:
+    def prepare(self, entries: list[Entry], given: Mapping[str, Any], done: int) -> tuple[Entry, Any]:
         """Return the entry of a new group, checked, and the schedule of its learning rate; `done` steps are done."""
+        self.of(entries)
         group = {**given, "iterations": done}
         # None is "not given", as in the constructor: the group has the optimizer's.
         learning_rate, lr = group.pop("learning_rate", None), group.pop("lr", None)
@@ -101,12 +105,26 @@ class Groups:
         check_torch_words(*(whole[word] for word in TORCH_WORDS))
         self._check_common(group)
         check_options(whole)
+        self.common.exclusion.follow(entries)
         return group, schedule
 
     def add(self, entries: list[Entry], schedule: Any) -> None:
         """Add the last of the entries, which `of` has not seen yet."""
         self._live = [*self._live, LiveGroup(entries[-1], len(entries) - 1, self.common, schedule)]
         self._entries = [*entries]
+        self.common.exclusion.add(entries[-1])
+
+    def exclude(
+        self,
+        entries: list[Entry],
+        var_list: Iterable[Tensor] | None,
+        var_names: Iterable[str] | None,
+        is_stepped: bool,
+    ) -> None:
+        """Leave parameters out of weight decay; `is_stepped` is whether a step has been done."""
+        if is_stepped and not self.common.exclusion.falls_back(entries):
+            raise ValueError("exclude_from_weight_decay comes before the first step")
+        self.common.exclusion = from_user(entries, var_list, var_names)
 
     def _check_common(self, group: Mapping[str, Any]) -> None:
         """Refuse a group with a value of its own for what is common to all groups."""
