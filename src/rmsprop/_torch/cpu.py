@@ -36,16 +36,14 @@ _increment_version: Any = getattr(torch._C, "_increment_version", increment_vers
 class Native:
     """Parameters on the CPU with their state, and the runs that step them.
 
-    For each item there is the number of its group, and whether its gradient is multiplied by a number although no norm
-    clips. `off` is why the user wants no native steps.
+    `unscales` is whether gradients are multiplied by a number before anything else, `off` why the user wants no native
+    steps.
 
     Attributes:
         short: what the next step must be like to take the short way; None: it cannot.
     """
 
-    def __init__(
-        self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool], threads: int, off: str
-    ) -> None:
+    def __init__(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool, threads: int, off: str) -> None:
         self._parameters, self._threads = [item.variable for item in items], threads
         self._slots = [tensor for item in items for tensor in item.slots.values()]
         self._written = [*self._parameters, *self._slots]
@@ -53,14 +51,10 @@ class Native:
         # Used only after all of this was found unchanged: the arrays keep no memory alive.
         variables = [as_array(parameter, holds=False) for parameter in self._parameters]
         slots = [{name: as_array(tensor, holds=False) for name, tensor in item.slots.items()} for item in items]
-        members = [
-            Member(variable, mine, item.group.options, item.decays, scales, turn, group)
-            for item, variable, mine, scales, turn, group in zip(
-                items, variables, slots, scaled, turns_of(variables), groups, strict=True
-            )
-        ]
+        arrays = zip(member_settings(items, groups, unscales), variables, slots, turns_of(variables), strict=True)
+        members = [Member(variable, mine, turn=turn, **one) for one, variable, mine, turn in arrays]
         self._runs = Runs(members, threads, off)
-        self._groups = sorted({*groups})
+        self._groups = sorted({member.group for member in members})
         self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
         # Of the last step, and the forms of its gradients.
         self._run: Run | None = None
@@ -81,16 +75,13 @@ class Native:
             and torch.get_num_threads() == self._threads
         )
 
-    def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
+    def set_options(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> None:
         """Set options that may have changed."""
         self._run = self.short = None
-        self._groups = sorted({*groups})
-        self._runs.set_options(
-            [
-                member._replace(options=item.group.options, decays=item.decays, scaled=scales, group=group)
-                for member, item, group, scales in zip(self._runs.members, items, groups, scaled, strict=True)
-            ]
-        )
+        settings = zip(self._runs.members, member_settings(items, groups, unscales), strict=True)
+        members = [member._replace(**one) for member, one in settings]
+        self._groups = sorted({member.group for member in members})
+        self._runs.set_options(members)
 
     def locate(self, items: Sequence[Item]) -> list[Any]:
         """Bring all gradients into a form that kernels read, and return what must live until the step is done."""
@@ -182,6 +173,18 @@ class Native:
         finally:
             # What a graph has saved is overwritten, and backward through it has to notice.
             _increment_version(self._written)
+
+
+def member_settings(items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> list[dict[str, Any]]:
+    """Return the fields of a `Member` that are no arrays; a number multiplies gradients that are negated, too."""
+    numbers = {id(group): number for number, group in enumerate(groups)}
+    return [
+        {
+            "options": item.group.options, "decays": item.decays, "scaled": unscales or item.group.maximize,
+            "group": numbers[id(item.group)],
+        }
+        for item in items
+    ]  # fmt: skip
 
 
 def turns_of(variables: Sequence[NDArray[Any]]) -> list[int]:

@@ -11,7 +11,6 @@ import numpy
 import torch
 from torch import Tensor
 
-from rmsprop._core import plan
 from rmsprop._core.cuda.launches import Launches
 from rmsprop._core.cuda.tables import Integers
 from rmsprop._core.items import Item
@@ -97,36 +96,30 @@ class Cuda:
         """Return the launches for a call; gradients that share memory with what is written are copied."""
         device = call.items[0].variable.device
         captures = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        looks, tensors, _ = self._overlaps
-        if not (call.looks == looks and numpy.array_equal(call.tensors, tensors)):
+        if not (call.looks == self._overlaps[0] and numpy.array_equal(call.tensors, self._overlaps[1])):
             # Only where something moved: this takes a while.
             self._overlaps = call.looks, call.tensors.copy(), call.overlapping()
         call.separate(self._overlaps[2])
         pattern = (device, len(call.groups), call.aligned())
         if self._last is None or pattern != self._last[0] or call.looks != self._last[1]:
-            tensors_ = tuple(tensor_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
+            tensors = tuple(tensor_of(*one) for one in zip(call.looks, *pattern[2], strict=True))
             up = tuple(look.maximize for look in call.looks)
-            self._last = pattern, call.looks, self._find((*pattern[:2], tensors_, up), captures)
+            key = (*pattern[:2], tensors, up)
+            launches = self._launches.pop(key, None)
+            if launches is None:
+                if captures:
+                    raise RuntimeError(
+                        "the first step of these parameters is within the capture of a CUDA graph, where nothing can "
+                        "be compiled: do one with gradients of the same types and strides before it"
+                    )
+                launches = Launches(tensors, up, len(call.groups), device)
+            if len(self._launches) >= _PATTERNS:
+                self._launches.pop(next(iter(self._launches)))
+            self._launches[key] = launches  # at the end, farthest from being dropped
+            self._last = pattern, call.looks, launches
         launches = self._last[2]
         if captures and launches not in self._captured:
             self._captured.append(launches)  # replays use its memory even if it is dropped here
-        return launches
-
-    def _find(
-        self, key: tuple[torch.device, int, tuple[plan.Tensor, ...], tuple[bool, ...]], captures: bool
-    ) -> Launches:
-        launches = self._launches.pop(key, None)
-        if launches is None:
-            if captures:
-                raise RuntimeError(
-                    "the first step of these parameters is within the capture of a CUDA graph, where nothing can be "
-                    "compiled: do one with gradients of the same types and strides before it"
-                )
-            device, groups, tensors, up = key
-            launches = Launches(tensors, up, groups, device)
-        if len(self._launches) >= _PATTERNS:
-            self._launches.pop(next(iter(self._launches)))
-        self._launches[key] = launches  # at the end, farthest from being dropped
         return launches
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from rmsprop._core.cuda.tables import GROUP_COLUMNS, TENSOR_COLUMNS, TENSOR_WIDTH, Doubles, Integers
 from rmsprop._core.items import Item
-from rmsprop._core.options import Options
 from rmsprop._core.scalars import constants
 from rmsprop._core.slots import slots as slots_of
 from rmsprop._torch.cuda_looks import Look
@@ -58,8 +57,6 @@ class Call:
         self.looks, self.returns = list[Look](), list[tuple[Tensor, Tensor]]()
         self._gradients: list[Tensor] = []
         self._held: list[Tensor] = []  # until the kernels are launched: torch reuses memory in the stream's order
-        self._numbers: dict[Any, int] = {}
-        self._groups: list[tuple[Options, float | Tensor, bool]] = []
         if last is None or len(last.items) != len(items):
             last = Seen([None] * len(items), numpy.zeros((len(items), TENSOR_WIDTH), numpy.int64))
         self.tensors = last.tensors.copy()
@@ -69,10 +66,9 @@ class Call:
     def _fill_in(self, last: list[tuple[Any, Look] | None]) -> list[tuple[Any, Look] | None]:
         rows: dict[int, list[int]] = {}
         addresses: list[int] = []
-        before, group = None, 0
+        numbers: dict[int, int] = {}
         for place, (item, seen) in enumerate(zip(self.items, last, strict=True)):
-            if item.group is not before:
-                before, group = item.group, self._group(item.group)
+            group = numbers.setdefault(id(item.group), len(numbers))
             if seen is not None and _key(item, group) == seen[0]:
                 self.looks.append(seen[1])
                 self._gradients.append(item.gradient)
@@ -113,26 +109,18 @@ class Call:
         for number in numbers:
             self.tensors[number, _GRADIENT] = self._hold(self._gradients[number].clone()).data_ptr()
 
-    def _group(self, group: Any) -> int:
-        """Return the number of a group's row; equal groups share one."""
-        options, rate, up = group.options, group.rate, group.maximize
-        key = id(options), id(rate) if isinstance(rate, Tensor) else rate, up
-        number = self._numbers.setdefault(key, len(self._groups))
-        if number == len(self._groups):
-            self._groups.append((options, rate, up))
-        return number
-
     def _group_table(self) -> Doubles:
-        table: Doubles = numpy.zeros((len(self._groups), len(GROUP_COLUMNS)))
-        for number, (options, rate, up) in enumerate(self._groups):
-            row = constants(options, decays=True)
-            if isinstance(rate, Tensor):
-                self.rates.append((number, rate))
+        groups = {id(item.group): item.group for item in self.items}
+        table: Doubles = numpy.zeros((len(groups), len(GROUP_COLUMNS)))
+        for number, group in enumerate(groups.values()):
+            options, row = group.options, constants(group.options, decays=True)
+            if isinstance(group.rate, Tensor):
+                self.rates.append((number, group.rate))
             else:
-                row["learning_rate"] = rate
+                row["learning_rate"] = group.rate
             row["limit"] = options.clipnorm or options.global_clipnorm or 0.0
             row["frequency"] = options.ema_overwrite_frequency or 0 if options.use_ema else 0
-            row["direction"] = -1.0 if up else 1.0
+            row["direction"] = -1.0 if group.maximize else 1.0
             table[number] = [row.get(name, 0.0) for name in GROUP_COLUMNS]
         return table
 

@@ -182,16 +182,13 @@ class Engine:
         return True
 
     def _prepare(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> Native:
-        scaled = [unscales or item.group.maximize for item in items]
-        numbers = {id(group): number for number, group in enumerate(groups)}
-        owners = [numbers[id(item.group)] for item in items]
         key = _key(items)
         native = self._natives.pop(key, None)
         if native is not None and native.fits(items):
-            native.set_options(items, owners, scaled)
+            native.set_options(items, groups, unscales)
         else:
             self._make_room(groups, is_moved=native is not None)
-            native = Native(items, owners, scaled, torch.get_num_threads(), self._off)
+            native = Native(items, groups, unscales, torch.get_num_threads(), self._off)
         self._natives[key] = native
         return native
 

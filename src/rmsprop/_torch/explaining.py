@@ -13,7 +13,7 @@ from rmsprop._core.items import Item
 from rmsprop._core.switches import against_native
 from rmsprop._torch import engine
 from rmsprop._torch.arrays import as_array, is_whole, type_name
-from rmsprop._torch.cpu import turns_of
+from rmsprop._torch.cpu import member_settings, turns_of
 from rmsprop._torch.interface import Group
 from rmsprop._torch.slots import slot_dtype
 
@@ -47,7 +47,7 @@ def explain(
         [item for item, choice in zip(items, choices, strict=True) if choice.compiler == compiler]
         for compiler in ("numba", "triton")
     )
-    launches = _count_here(here, scaled) + (_count_there(there) if there else 0)
+    launches = _count_here(here, groups, scaled) + (_count_there(there) if there else 0)
     return summarize(front_end, described, launches, torch.get_num_threads())
 
 
@@ -65,15 +65,17 @@ def _choose(item: Item, off: str) -> Choice:
     return Choice("traced", reason=reasons.get(device, f"on the device {device}"))
 
 
-def _count_here(items: Sequence[Item], scaled: bool) -> int:
+def _count_here(items: Sequence[Item], groups: Sequence[Group], scaled: bool) -> int:
     """Count the launches on the CPU, of parameters that have memory."""
     items = [item for item in items if is_whole(item.variable)]
     variables = [as_array(item.variable, holds=False) for item in items]
-    members = []
-    for item, variable, turn in zip(items, variables, turns_of(variables), strict=True):
-        options = item.group.options
-        slots = dict.fromkeys((slot.name for slot in _slots.slots(options)), variable)
-        members.append(Member(variable, slots, options, item.decays, scaled or item.group.maximize, turn))
+    settings = zip(member_settings(items, groups, scaled), variables, turns_of(variables), strict=True)
+    members = [
+        Member(
+            variable, dict.fromkeys((slot.name for slot in _slots.slots(one["options"])), variable), turn=turn, **one
+        )
+        for one, variable, turn in settings
+    ]
     return count_launches([kind_of_variable(*pair) for pair in enumerate(variables)], members)
 
 
