@@ -36,7 +36,9 @@ TABLE = {
     "numpy": _cases(
         ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
     ),
-    "torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),
+    "torch": _cases(
+        ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
+    ),
     "jax": _cases(("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), None),
     "tf_keras": _cases(NATIVE, ("traced", "", "RMSPROP_NATIVE=0"), ("traced", "", "native=False")),
     "keras on torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),

@@ -76,7 +76,7 @@ def test_devices_may_be_mixed_and_share_the_global_norm(monkeypatch):
 
     second = []
     expected = run()
-    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.parameter is second[-1]))
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.variable is second[-1]))
     used = []
     original = tensors.step
     monkeypatch.setattr(tensors, "step", lambda items, scales: used.append(len(items)) or original(items, scales))
