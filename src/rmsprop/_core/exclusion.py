@@ -1,23 +1,39 @@
-"""Which variables weight decay leaves alone, by their names: one search and one warning for every front end."""
+"""Variables that weight decay leaves alone, by their names: one search and one warning for every front end."""
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rmsprop._core.warnings import warn
 
 #: How many names a warning shows.
-_SHOWN = 8
+_SHOWN: Final = 8
+
+
+def compile_patterns(var_names: Iterable[str] | None) -> list[re.Pattern[str]]:
+    """Compile the argument `var_names` of `exclude_from_weight_decay`.
+
+    Raises:
+        TypeError: it is one string.
+        ValueError: a name is not a regular expression.
+    """
+    if isinstance(var_names, str):
+        raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
+    try:
+        return [re.compile(name) for name in var_names or ()]
+    except re.error as error:
+        raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
 
 
 def excluded_by_name(
     patterns: Iterable[str | re.Pattern[str]], names: Sequence[Sequence[str]], *, warns: bool = True
 ) -> list[bool]:
-    """Tell for each variable whether a pattern is found in one of its names.
+    """Return for each variable whether a pattern is found in one of its names.
 
     Args:
-        patterns: regular expressions, searched as `re.search` does.
-        names: for each variable, what it may be called: its name, and its path where it has one. The first is shown.
-        warns: False for a question that is asked before variables are built, and says nothing.
+        patterns: regular expressions, searched as by `re.search`.
+        names: for each variable, its name, and its path where it has one. A warning shows the first.
+        warns: False before variables are built, for `explain()`.
 
     Warns:
         UserWarning: a pattern is found in no variable's name; one warning for each such pattern.

@@ -1,13 +1,13 @@
-"""Every argument of the optimizer: its default, its check, its error text, and its way into a checkpoint.
+"""Every argument of the optimizer: its default, its check, its error text, and its form in a config.
 
-All front ends take the same arguments and hand them to `Options`, which checks them once, at construction.
+All front ends have the same arguments and hand them to `Options`, which checks them once, at construction.
 """
 
 import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 #: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
 LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
 
-#: The types of numbers that are stepped, and that state is kept in.
+#: The types of variables, gradients and state.
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
 #: Entries that only configs of tf_keras have, and that say nothing about the update.
 _SWALLOWED: Final = ("is_legacy_optimizer",)
 
-#: What to do with a model, or with its variables, in place of a learning rate.
+#: The advice for a model, or its variables, in place of a learning rate.
 _NO_MODEL: Final = ": variables and their gradients come with each step, not here"
 
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -33,7 +33,7 @@ _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Options:
-    """The checked arguments; numbers are Python floats, so they reach a kernel by one rounding."""
+    """The checked arguments; numbers are Python floats, which a kernel rounds once."""
 
     learning_rate: LearningRate = 0.001
     rho: float = 0.9
@@ -53,35 +53,14 @@ class Options:
     slot_dtype: str | None = None
 
     def __post_init__(self) -> None:
-        self._set("learning_rate", check_learning_rate(self.learning_rate))
-        for argument in ("rho", "momentum", "ema_momentum"):
-            self._set(argument, _number(argument, getattr(self, argument), high=1.0))
-        for argument in ("epsilon", "initial_velocity"):
-            self._set(argument, _number(argument, getattr(self, argument)))
-        for argument in ("weight_decay", *_CLIPS):
-            value = getattr(self, argument)
-            if value is not None:
-                self._set(argument, _number(argument, value, zero=argument == "weight_decay"))
-        for argument in ("centered", "use_ema", "jit_compile"):
-            self._set(argument, _flag(argument, getattr(self, argument)))
-        self._check_clips()
-        self._set("ema_overwrite_frequency", _frequency(self.ema_overwrite_frequency))
-        if not isinstance(self.name, str):
-            raise TypeError(f"name={self.name!r} is not a string")
-        self._set("name", str(self.name))  # NumPy's strings are strings, but no plain ones
-        if self.slot_dtype is not None and not isinstance(self.slot_dtype, str):
-            raise TypeError(f"slot_dtype={self.slot_dtype!r} is not a name, one of {', '.join(FLOATS)}, or None")
-        if self.slot_dtype is not None and self.slot_dtype not in FLOATS:
-            raise ValueError(f"slot_dtype={self.slot_dtype!r} is not one of {', '.join(FLOATS)}, or None")
-        self._set("slot_dtype", None if self.slot_dtype is None else str(self.slot_dtype))
+        for argument, check in _CHECKS.items():
+            self._set(argument, check(argument, getattr(self, argument)))
+        clips = [f"{clip}={getattr(self, clip)!r}" for clip in _CLIPS if getattr(self, clip) is not None]
+        if len(clips) > 1:
+            raise ValueError(f"{' and '.join(clips)} were given: at most one of {', '.join(_CLIPS)} is allowed")
 
     def _set(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)
-
-    def _check_clips(self) -> None:
-        given = [f"{clip}={getattr(self, clip)!r}" for clip in _CLIPS if getattr(self, clip) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} were given: at most one of {', '.join(_CLIPS)} is allowed")
 
     @property
     def decays(self) -> bool:
@@ -90,7 +69,7 @@ class Options:
 
     @property
     def has_momentum(self) -> bool:
-        """Whether a momentum is kept."""
+        """Whether there is a momentum."""
         return self.momentum > 0
 
     @property
@@ -98,25 +77,14 @@ class Options:
         """Whether a step must know a norm before it starts."""
         return self.clipnorm is not None or self.global_clipnorm is not None
 
-    def overwrites(self, iterations: Any) -> Any:
-        """Return whether the step after `iterations` finished ones replaces the variables by their averages.
-
-        Args:
-            iterations: an int, or an integer array of a framework; then the result is an array.
-
-        Returns:
-            None if no step does.
-        """
+    def overwrites(self, iteration: int) -> bool:
+        """Whether the step after `iteration` finished ones replaces the variables by their averages."""
         frequency = self.ema_overwrite_frequency
-        if not self.use_ema or frequency is None:
-            return None
-        # Not `iterations + 1`, which an array may not hold.
-        return iterations % frequency == frequency - 1
+        return self.use_ema and frequency is not None and (iteration + 1) % frequency == 0
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments as values that JSON can hold."""
-        config = {field.name: getattr(self, field.name) for field in fields(self)}
-        rate = self.learning_rate
+        """Return the arguments as values that JSON can hold."""
+        config, rate = dict(vars(self)), self.learning_rate
         if is_schedule(rate):
             from rmsprop import schedules
 
@@ -134,14 +102,14 @@ class Options:
     ) -> Self:
         """Make options from `get_config`'s result, or from a config that tf_keras wrote.
 
-        An entry that is missing has its default, as configs of earlier versions lack what came later. `others` are
-        arguments of the front end that are no options; its config may hold them, which are not in `config`.
+        An entry that is missing has its default, as configs of earlier versions have fewer entries. `others` are
+        arguments of the front end that are no options; their entries are ignored.
         """
         if not isinstance(config, Mapping):
             raise TypeError(f"config={config!r} is no mapping of arguments")
-        arguments = {key: value for key, value in config.items() if key not in _SWALLOWED}
-        if len(arguments) < len(config):
-            # Without a GPU tf_keras turns it off and writes that down, whatever the user had asked for.
+        arguments = {key: value for key, value in config.items() if key not in (*_SWALLOWED, *others)}
+        if any(key in config for key in _SWALLOWED):
+            # Without a GPU tf_keras turns it off and writes that down, whatever the user wanted.
             arguments.pop("jit_compile", None)
         rate = arguments.get("learning_rate")
         if isinstance(rate, Mapping):
@@ -160,21 +128,44 @@ class Options:
 def refuse_attribute(
     owner: str, name: str, value: Any, assignable: str = "learning_rate and iterations are what may be assigned"
 ) -> None:
-    """Raise an AttributeError if an attribute that is assigned is an option, or another library's word for one.
+    """Raise an AttributeError if an assigned attribute is an argument, or another library's word for one.
 
-    Such an attribute would be taken and never read. A front end calls this from its `__setattr__` for the names
-    that are none of its own attributes or properties.
+    Nothing would ever read such an attribute. A front end calls this from its `__setattr__` for the names that are
+    none of its own attributes or properties.
 
     Args:
-        owner: how users call the optimizer's class, for the error text.
+        owner: the users' name of the optimizer's class, for the error text.
         name: the attribute.
         value: what is assigned.
-        assignable: what may be, for the error text.
+        assignable: what may be assigned, for the error text.
     """
     if name in OTHER_WORDS:
         raise AttributeError(f"{owner} has no attribute {name!r} to set to {value!r}: {OTHER_WORDS[name]}")
-    if name in Options.__dataclass_fields__ and name != "name":
+    if name in (*Options.__dataclass_fields__, "native") and name != "name":
         raise AttributeError(f"{name}={value!r} cannot be assigned: give {name} to the constructor; {assignable}")
+
+
+def options_repr(options: Options, name: str, **others: Any) -> str:
+    """Return the call of a constructor with the arguments that are not at their defaults.
+
+    Args:
+        options: the checked arguments.
+        name: of the class.
+        **others: arguments of the front end that are no options; their default is None.
+    """
+    defaults = {field.name: field.default for field in fields(options)}
+    return call_repr(name, {**vars(options), **others}, {**defaults, **dict.fromkeys(others)})
+
+
+def call_repr(name: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Return a call with the arguments that are not at their defaults."""
+    given = [
+        f"{argument}={value!r}"
+        for argument, value in arguments.items()
+        # By type first: the value may be an array, or traced.
+        if argument not in defaults or type(value) is not type(defaults[argument]) or value != defaults[argument]
+    ]
+    return f"{name}({', '.join(given)})"
 
 
 def is_schedule(value: Any) -> "TypeGuard[LearningRateSchedule]":
@@ -198,8 +189,24 @@ def check_learning_rate(value: Any) -> LearningRate:
     return _number("learning_rate", value, or_else=f", or a schedule, or a function{advice}")
 
 
+def with_rate(options: Options, value: Any) -> Options:
+    """Return the options with another learning rate.
+
+    Raises:
+        TypeError: it is a number while a schedule rules, or nothing that can be a learning rate.
+        ValueError: it is below 0 or not finite.
+    """
+    value, ruling = check_learning_rate(value), options.learning_rate
+    if callable(ruling) and not callable(value):
+        raise TypeError(
+            f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
+            "assign another schedule, or construct the optimizer with a number"
+        )
+    return replace(options, learning_rate=value)
+
+
 def _is_model(value: Any) -> bool:
-    """Whether what can be called is a model of Keras or torch, which can be called, but not with the step.
+    """Whether a callable is a model of Keras or torch, which cannot be called with the step.
 
     A module of torch without parameters, or of TensorFlow, may well be a schedule.
     """
@@ -210,14 +217,14 @@ def _is_model(value: Any) -> bool:
 
 
 def check_iterations(value: Any) -> int:
-    """Check a number of finished steps that was set or read; files and frameworks keep it as int64."""
+    """Check a number of finished steps that was set or read; files and frameworks have it as int64."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
         raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
     return int(value)
 
 
 def rate_function(value: LearningRate) -> Callable[[int], float]:
-    """Give the learning rate as a function of the iterations that are done."""
+    """Return the learning rate as a function of the iterations that are done."""
     if not callable(value):
         return lambda iterations: value
     function: Callable[..., Any] = value
@@ -227,21 +234,19 @@ def rate_function(value: LearningRate) -> Callable[[int], float]:
 
 
 def _takes_the_step(function: Callable[..., Any]) -> bool:
-    """Whether a function is to be called with the step, or with nothing; one that admits both is refused."""
+    """Whether a function is called with the step, or with nothing; one that admits both is refused."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-in functions have none
         return True
     parameters = signature.parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    if not positional:
-        return False
-    if all(p.default is not p.empty for p in positional):
+    if positional and all(p.default is not p.empty for p in positional):
         raise TypeError(
             f"learning_rate={function!r} may be called with the step or with nothing: give its first parameter no "
             "default, or let it have none"
         )
-    return True
+    return bool(positional)
 
 
 def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
@@ -263,17 +268,57 @@ def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = T
     return number
 
 
+def _fraction(argument: str, value: Any) -> float:
+    return _number(argument, value, high=1.0)
+
+
+def _decay(argument: str, value: Any) -> float | None:
+    return None if value is None else _number(argument, value)
+
+
+def _limit(argument: str, value: Any) -> float | None:
+    return None if value is None else _number(argument, value, zero=False)
+
+
 def _flag(argument: str, value: Any) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):
         raise TypeError(f"{argument}={value!r} is not True or False")
     return bool(value)
 
 
-def _frequency(value: Any) -> int | None:
+def _frequency(argument: str, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"ema_overwrite_frequency={value!r} is not a whole number or None")
+        raise TypeError(f"{argument}={value!r} is not a whole number or None")
     if value < 1:
-        raise ValueError(f"ema_overwrite_frequency={value!r} is not a whole number of at least 1, or None")
+        raise ValueError(f"{argument}={value!r} is not a whole number of at least 1, or None")
     return int(value)
+
+
+def _text(argument: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}={value!r} is not a string")
+    return str(value)  # NumPy's strings are strings, but no plain ones
+
+
+def _type_name(argument: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{argument}={value!r} is not a name, one of {', '.join(FLOATS)}, or None")
+    if value is not None and value not in FLOATS:
+        raise ValueError(f"{argument}={value!r} is not one of {', '.join(FLOATS)}, or None")
+    return None if value is None else str(value)
+
+
+#: The check of each argument, which returns it as a plain value, in the order of the checks.
+_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "learning_rate": lambda argument, value: check_learning_rate(value),
+    **dict.fromkeys(("rho", "momentum", "ema_momentum"), _fraction),
+    **dict.fromkeys(("epsilon", "initial_velocity"), _number),
+    "weight_decay": _decay,
+    **dict.fromkeys(("centered", "use_ema", "jit_compile"), _flag),
+    **dict.fromkeys(_CLIPS, _limit),
+    "ema_overwrite_frequency": _frequency,
+    "name": _text,
+    "slot_dtype": _type_name,
+}

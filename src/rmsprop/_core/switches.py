@@ -1,18 +1,28 @@
-"""What the environment says: whether steps are native, which a framework that saves or exports them may forbid, and by
-how many threads."""
+"""Switches of the user: the argument `native`, and the environment variables for native steps and for threads."""
 
 import os
-from typing import Final
+from typing import Any, Final
 
 #: The environment variable that turns native steps off in the whole process, with the value 0.
 SWITCH: Final = "RMSPROP_NATIVE"
 
 
-def native_by_default() -> bool:
-    """Whether the environment lets steps go by our own kernels.
+def check_native(native: Any) -> bool | None:
+    """Return the optimizers' argument `native`, checked.
 
     Raises:
-        ValueError: the environment variable says neither yes nor no.
+        TypeError: it is not True, False or None.
+    """
+    if native is not None and not isinstance(native, bool):
+        raise TypeError(f"native={native!r} is not True, False or None")
+    return native
+
+
+def native_by_default() -> bool:
+    """Whether the environment allows native steps.
+
+    Raises:
+        ValueError: the value of the environment variable is neither 0 nor 1.
     """
     value = os.environ.get(SWITCH, "1")
     if value not in ("0", "1"):
@@ -21,13 +31,13 @@ def native_by_default() -> bool:
 
 
 def against_native(native: bool | None) -> str:
-    """Why a user wants no kernels of ours; "" if none is known.
+    """Return why the user wants no native steps; "" if there is no reason.
 
     Args:
-        native: the argument of the optimizer; None: as the environment says.
+        native: the optimizer's argument; None: the environment decides.
 
     Raises:
-        ValueError: as `native_by_default`.
+        ValueError: the value of the environment variable is neither 0 nor 1.
     """
     if native is None:
         return "" if native_by_default() else f"{SWITCH}=0"
@@ -35,7 +45,7 @@ def against_native(native: bool | None) -> str:
 
 
 def default_threads() -> int:
-    """Threads that a step uses: ``RMSPROP_NUM_THREADS``, else the processors this process may use."""
+    """Return the threads of a step: ``RMSPROP_NUM_THREADS``, else the processors that this process may use."""
     named = os.environ.get("RMSPROP_NUM_THREADS")
     if named is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
