@@ -11,7 +11,7 @@ from rmsprop._core import traced as _traced
 from rmsprop._core.items import Item
 from rmsprop._jax import norms
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.row_gradients import to_dense
+from rmsprop._jax.rows import to_dense
 
 
 def step(

@@ -156,6 +156,22 @@ def _is_function(mask: Any) -> bool:
     return callable(mask) and all(map(callable, jax.tree_util.tree_leaves(mask)))
 
 
+def is_traced(trees: Any) -> bool:
+    """Whether a leaf is being traced."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(trees))
+
+
+def strong(leaf: Any) -> Any:
+    """Return a number or an array with a type that is not weak, as a step returns it: a second step is the same."""
+    if isinstance(leaf, jax.Array) and not leaf.weak_type:
+        return leaf
+    try:
+        array = jnp.asarray(leaf)
+    except TypeError:  # the step names the leaf
+        return leaf
+    return jax.lax.convert_element_type(array, array.dtype)
+
+
 def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:
     """Put values into the shape of the parameters' tree."""
     return jax.tree_util.tree_unflatten(leaves.tree, values)
