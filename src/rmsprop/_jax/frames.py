@@ -1,9 +1,8 @@
-"""XLA's call frames in compiled code: where the arguments and the results of a custom call are.
+"""XLA's call frames in compiled code: the addresses of arguments and results of a custom call.
 
-A handler of XLA's typed FFI is given an `XLA_FFI_CallFrame` of `xla/ffi/api/c_api.h`: a structure that points to an
-array of pointers to buffers, each a structure that holds the address of its numbers. There are hundreds of buffers in
-a step, and no Python object for any of them. The structures are written down here as `ctypes` has them, and compiled
-code reads them by their offsets.
+A handler of XLA's typed FFI gets an `XLA_FFI_CallFrame` of `xla/ffi/api/c_api.h`: a structure that points to an array
+of pointers to buffers, each a structure with the address of its numbers. A step has hundreds of buffers, and no Python
+object for any of them: compiled code reads them by the offsets of the structures below.
 """
 
 import ctypes
@@ -21,7 +20,7 @@ _word, _pointer, _int = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
 
 
 class Extension(ctypes.Structure):
-    """`XLA_FFI_Metadata_Extension`: the head that all extensions have, then what this one is about."""
+    """`XLA_FFI_Metadata_Extension`: the head of all extensions, then the address of `Metadata`."""
 
     _fields_ = (("struct_size", _word), ("type", _int), ("next", _pointer), ("metadata", _pointer))
 
@@ -33,13 +32,13 @@ class Version(ctypes.Structure):
 
 
 class Metadata(ctypes.Structure):
-    """`XLA_FFI_Metadata`, as far as a handler without state fills it in."""
+    """`XLA_FFI_Metadata`, up to what a handler without state fills in."""
 
     _fields_ = (("struct_size", _word), ("api_version", Version), ("traits", ctypes.c_uint32))
 
 
 class Api(ctypes.Structure):
-    """`XLA_FFI_Api`, as far as the first of its functions, which makes an error."""
+    """`XLA_FFI_Api`, up to the first of its functions, which makes an error."""
 
     _fields_ = (
         ("struct_size", _word), ("extension_start", _pointer), ("api_version", Version), ("internal_api", _pointer),
@@ -83,7 +82,7 @@ class Attributes(ctypes.Structure):
 
 
 class Text(ctypes.Structure):
-    """`XLA_FFI_ByteSpan`: how a text is handed over."""
+    """`XLA_FFI_ByteSpan`: a text."""
 
     _fields_ = (("start", _pointer), ("length", _word))
 
@@ -98,20 +97,15 @@ class Frame(ctypes.Structure):
     )  # fmt: skip
 
 
-_ARGUMENTS: Final = Frame.arguments.offset
-_RESULTS: Final = Frame.results.offset
-_SIZE: Final = Buffers.size.offset
-_BUFFERS: Final = Buffers.buffers.offset
-_DATA: Final = Buffer.data.offset
-_DTYPE: Final = Buffer.dtype.offset
-_RANK: Final = Buffer.rank.offset
-_DIMS: Final = Buffer.dims.offset
+_ARGUMENTS, _RESULTS = Frame.arguments.offset, Frame.results.offset
+_SIZE, _BUFFERS = Buffers.size.offset, Buffers.buffers.offset
+_DATA, _DTYPE, _RANK, _DIMS = (getattr(Buffer, name).offset for name in ("data", "dtype", "rank", "dims"))
 
 #: Types of numbers -> `XLA_FFI_DataType`.
 DTYPES: Final = {"int32": 4, "int64": 5, "float16": 10, "float32": 11, "float64": 12, "bfloat16": 16}
 
-#: What `read_frame` finds: another number of buffers; results that are not where arguments are; a buffer of another
-#: type, or of another number of elements.
+#: Results of `read_frame`: another number of buffers; results that are not where arguments are; a buffer of another
+#: type; a buffer of another size.
 COUNT, PLACE, DTYPE, SIZE = 1, 2, 3, 4
 
 _jit = njit(error_model="numpy", nogil=True)
@@ -149,14 +143,14 @@ def _read_buffers(buffers, addresses, kinds, sizes):
 @cached
 @_jit
 def read_frame(frame, inputs, outputs, kinds, sizes):
-    """Write down where a call's arguments and results are; the last arguments are where the results are to be.
+    """Read the addresses of a call's arguments and results, which must be those of the last arguments.
 
     Args:
         frame: address of the call frame, int.
-        inputs: int64 array, an entry an argument, to be filled.
-        outputs: likewise for the results.
-        kinds: int64 array, of `DTYPES` for each argument: what a kernel takes its numbers for.
-        sizes: int64 array, how many numbers a kernel reads of each, or writes.
+        inputs: int64 array to be filled, an entry for each argument.
+        outputs: int64 array to be filled, an entry for each result.
+        kinds: int64 array, for each argument its type in the plan, a value of `DTYPES`.
+        sizes: int64 array, for each argument its size in the plan.
 
     Returns:
         0, or one of `COUNT`, `PLACE`, `DTYPE` and `SIZE`; and the first argument that is wrong.

@@ -1,28 +1,27 @@
 """RMSprop as an optimizer that steps trees of parameters."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, with_rate
+from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.switches import against_native, check_native
-from rmsprop._jax import rate as _rate
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.exclusion import Exclusion
-from rmsprop._jax.saved import Saved
+from rmsprop._jax.files import Saved
+from rmsprop._jax.rate import Rated, first_rate, rate_of
 from rmsprop._jax.state import RMSpropState, check_slot_dtype, check_state, slots_of, start
 from rmsprop._jax.stepping import step
 from rmsprop._jax.trees import is_traced, parameters, rebuild, strong, templates
 
 
 @final
-class RMSprop(Saved):
+class RMSprop(Rated, Saved):
     """RMSprop as Keras 2 defines it, for trees of JAX arrays.
 
     One step of a parameter w with the gradient g, which is clipped first if a clip is on::
@@ -112,81 +111,7 @@ class RMSprop(Saved):
         self._off = against_native(native)
         self._exclusion = Exclusion()
         self._built = self._was_traced = self._is_assigned = False
-        #: The rate of the state that an assigned rate was written into, as the object it is: see `_with_rate`.
-        self._replaced: Any = None
-        self._compiled: Any = None
-        self._compiled_rate: Any = None
-
-    @property
-    def learning_rate(self) -> Any:
-        """The learning rate that `init` starts with, a number, a schedule or a function; assign another one.
-
-        `set_learning_rate` changes a state, not this; `rate(state)` is the number that the next step uses.
-
-        Raises:
-            RuntimeError: assigned after a step was traced.
-            TypeError: a number was assigned while a schedule rules, or something that is neither.
-            ValueError: a number below 0 or not finite was assigned.
-        """
-        return self._options.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: LearningRate) -> None:
-        options = with_rate(self._options, value)
-        if self._was_traced:
-            raise RuntimeError(
-                f"learning_rate={options.learning_rate!r} would not reach the steps that were traced already: "
-                "state = optimizer.set_learning_rate(state, value) does"
-            )
-        forgotten = {"_compiled": None, "_compiled_rate": None} if callable(value) else {}
-        # At once: an interrupt in between would leave a mark without the rate, or a rate without the mark, for good.
-        vars(self).update(_options=options, _is_assigned=True, **forgotten)
-
-    def set_learning_rate(self, state: RMSpropState, value: Any) -> RMSpropState:
-        """Return the state with another learning rate; nothing is compiled anew.
-
-        Args:
-            state: what `init` or a step returned.
-            value: a number >= 0, or an array of one, also a traced one.
-
-        Raises:
-            TypeError: a schedule rules, or `value` is no number.
-            ValueError: `value` is below 0 or not finite, as far as can be seen; or the state has no rate, since it was
-                made where a schedule ruled.
-        """
-        return _rate.set_rate(self._options, state, value)
-
-    def rate(self, state: RMSpropState) -> jax.Array:
-        """Return the learning rate of the next step, as an array without axes; also within a step that is traced.
-
-        It is the number in the state, which `set_learning_rate` sets, or what the schedule or function returns for the
-        steps that are done. A function of nothing is called.
-
-        Args:
-            state: what `init` or a step returned.
-
-        Raises:
-            TypeError: `state` is no state, or the learning rate is a function of nothing and `state` is being traced.
-            ValueError: the state holds a number and a schedule rules, or the rate is below 0 or not finite, as far as
-                can be seen.
-            RuntimeError: `state` is being traced, and `learning_rate` was assigned after `init`.
-
-        Example:
-            >>> import jax.numpy as jnp
-            >>> from rmsprop.jax import RMSprop
-            >>> optimizer = RMSprop(learning_rate=0.5)
-            >>> state = optimizer.set_learning_rate(optimizer.init(jnp.ones(3)), 0.25)
-            >>> print(optimizer.rate(state), optimizer.learning_rate)
-            0.25 0.5
-        """
-        check_state(state)
-        if is_traced(state):
-            _rate.check_traceable(self._options, is_assigned=self._is_assigned)
-        else:
-            state = self._with_rate(state)
-        found = _rate.rate_of(self._options, state)
-        _rate.check_rate(found)
-        return found if isinstance(found, jax.Array) else jnp.asarray(found, jnp.result_type(float))
+        self._replaced = self._compiled = self._compiled_rate = None
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Any] | None = None, var_names: Iterable[str] | None = None
@@ -265,7 +190,7 @@ class RMSprop(Saved):
         leaves = parameters(templates(params))
         self._exclusion.find(params, leaves)
         self._exclusion.check(leaves.names)
-        made = start(self._options, leaves, _rate.first_rate(self._options))
+        made = start(self._options, leaves, first_rate(self._options))
         # On the line that returns: an interrupt before it leaves the mark, after it the state.
         return (made, vars(self).update(_built=True, _is_assigned=False))[0]
 
@@ -292,7 +217,7 @@ class RMSprop(Saved):
         if not self._built:
             self._exclusion.check(parameters(params).names)
         if is_traced((grads, params, state)):
-            _rate.check_traceable(self._options, is_assigned=self._is_assigned)
+            self._check_traceable()
             new = self._step(grads, params, state)
             self._built = self._was_traced = True
             return new
@@ -308,29 +233,11 @@ class RMSprop(Saved):
 
     def _step(self, grads: Any, params: Any, state: RMSpropState) -> tuple[Any, RMSpropState]:
         leaves, options = parameters(params), self._options
-        found = _rate.rate_of(options, state)
+        found = rate_of(options, state)
         decays = self._exclusion.decayed(options, leaves.names)
         values, state = step(options, grads, leaves, state, decays, learning_rate=found, native=not self._off)
         pairs = zip(values, leaves.values, strict=True)
         return rebuild(leaves, [old if new is None else new for new, old in pairs]), state
-
-    def _check_schedule(self, iterations: Any) -> None:
-        """Check the rate of a schedule, which a compiled step cannot do."""
-        if self._options.schedules_rate:
-            if self._compiled_rate is None:
-                self._compiled_rate = jax.jit(partial(_rate.checked_rate_at, self._options))
-            _rate.check_rate(self._compiled_rate(iterations))
-
-    def _with_rate(self, state: RMSpropState) -> RMSpropState:
-        """Return the state with the rate that was assigned, or comes from a function of nothing.
-
-        The state that an assigned rate was written into may be stepped again: the step was interrupted, or failed where
-        its results were waited for. Then the rate is written again.
-        """
-        old = hasattr(state.rate, "dtype") and state.rate is self._replaced
-        if self._is_assigned or old or self._options.calls_rate:
-            return state._replace(rate=_rate.first_rate(self._options))
-        return state
 
     def minimize(
         self, loss: Callable[..., Any], params: Any, state: RMSpropState, *args: Any, has_aux: bool = False

@@ -1,6 +1,5 @@
 """The state of a training: a tree of arrays, made for parameters and taken apart again at every step."""
 
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, final
 
 import jax

@@ -1,4 +1,4 @@
-"""A step by JAX's own operations: what XLA compiles on any device, and what is differentiated and mapped."""
+"""A step by JAX's own operations, which XLA compiles for any device, and which are differentiated and mapped."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -37,7 +37,7 @@ class _Operations:
     """JAX's side of `rmsprop._core.traced.Operations`.
 
     Args:
-        axis_name: axes of a mesh over which parameters are sharded, and norms summed; None: it is not said.
+        axis_name: mesh axes over which parameters are sharded, and norms summed; None: not given.
     """
 
     update = staticmethod(rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where))
