@@ -18,18 +18,11 @@ from rmsprop._jax.available import against_devices, problem
 
 def step(
     options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any, *, native: bool
-) -> list[dict[str, jax.Array]]:
+) -> traced.Stepped:
     """Step variables, or add the step to what is being traced.
 
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-        learning_rate: an array without axes of any float type, or a number.
-        iterations: steps done before, an integer array without axes.
-        native: whether our kernels may do the step.
-
-    Returns:
-        For each item its new arrays: "variable", and each of its slots by name.
+    The learning rate is a number or an array without axes of any float type, `iterations` an integer array without
+    axes, the steps done before. `native` is whether our kernels may do the step.
 
     Warns:
         UserWarning: our kernels should do the step, and cannot; see `rmsprop._core.fallback`.
@@ -45,13 +38,8 @@ def step(
 def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False) -> str:
     """Return why our kernels do not step variables; "" if they do.
 
-    Under `jax.jit` nothing shows how arrays are sharded; where there is one device only, they are not.
-
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-        devices: all of the process, or those for which a step is compiled.
-        warns: whether to warn, once in a process, of a reason that holds for the process.
+    `devices` are all of the process, or those for which a step is compiled. Under `jax.jit` nothing shows how arrays
+    are sharded; where there is one device only, they are not. `warns` is for a reason that holds for the process.
     """
     if not items:
         return "no parameters"

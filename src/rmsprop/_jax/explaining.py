@@ -16,25 +16,13 @@ from rmsprop._jax.engine import against
 
 
 def explain(
-    front_end: str,
-    options: ArrayOptions,
-    names: Sequence[str],
-    variables: Sequence[Any],
-    decays: Sequence[bool],
-    *,
-    off: str,
-    devices: Sequence[jax.Device] | None = None,
-) -> Explanation:
+    front_end: str, options: ArrayOptions, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], *,
+    off: str, devices: Sequence[jax.Device] | None = None,
+) -> Explanation:  # fmt: skip
     """Explain a step in which each variable has a dense gradient of its own type.
 
-    Args:
-        front_end: its name.
-        options: the checked arguments.
-        names: of the variables.
-        variables: arrays, traced ones, or what describes one.
-        decays: for each variable, whether weight decay applies.
-        off: why the user wants no native steps; "" if there is no reason.
-        devices: for which a step is compiled; None: all that the process has.
+    Variables are arrays, traced or not, or what describes one. `off` is why the user wants no native steps, "" if there
+    is no reason. A step is compiled for `devices`; None: for all that the process has.
     """
     items, described = [], []
     for name, variable, decays_too in zip(names, variables, decays, strict=True):

@@ -20,6 +20,7 @@ from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.handler import ATTRIBUTE, NAME
 from rmsprop._jax.plan import NUMBERS, CallPlan, runners
 from rmsprop._jax.rows import to_dense
+from rmsprop._jax.traced import Stepped
 
 #: Options that no step needs.
 _APART: Final = ("learning_rate", "initial_velocity", "jit_compile", "name")
@@ -28,10 +29,8 @@ _APART: Final = ("learning_rate", "initial_velocity", "jit_compile", "name")
 _RESULTS: Final = 256
 
 
-def step(
-    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
-) -> list[dict[str, jax.Array]]:
-    """Step variables, or add the step to what is being traced; arguments and result are those of `traced.step`."""
+def step(options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any) -> Stepped:
+    """Step variables, or add the step to what is being traced; see `rmsprop._jax.engine.step`."""
     fixed = {name: value for name, value in vars(options).items() if name not in _APART}
     numbers = {name: fixed.pop(name) for name, value in [*fixed.items()] if isinstance(value, jax.Array)}
     gradients, values = [to_dense(item.gradient) for item in items], [[*item.state().values()] for item in items]
@@ -72,7 +71,7 @@ class _Step(NamedTuple):
         """Return the results by custom calls."""
         return self._step(_call_all, operands)
 
-    def _step(self, function: Callable[..., list[dict[str, jax.Array]]], operands: Sequence[Any]) -> list[jax.Array]:
+    def _step(self, function: Callable[..., Stepped], operands: Sequence[Any]) -> list[jax.Array]:
         learning_rate, iterations, numbers, gradients, values = jax.tree.unflatten(self.tree, operands)
         items = [
             Item(variable, gradient, dict(zip(self.state[1:], slots, strict=True)), decays)
@@ -90,9 +89,7 @@ def count_launches(options: ArrayOptions, items: Sequence[Item]) -> int:
     return sum(len(plan.norms) + len(plan.steps) for plan in plans)
 
 
-def _call_all(
-    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
-) -> list[dict[str, jax.Array]]:
+def _call_all(options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any) -> Stepped:
     """Add the calls of a step to what is being traced; gradients are dense."""
     numbers = group_numbers(options) | {"learning_rate": learning_rate}
     if isinstance(numbers["frequency"], jax.Array) or numbers["frequency"]:
@@ -108,7 +105,7 @@ def _parts(options: ArrayOptions, items: Sequence[Item]) -> list[Sequence[Item]]
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 
-def _call(options: ArrayOptions, items: Sequence[Item], numbers: Mapping[str, Any]) -> list[dict[str, jax.Array]]:
+def _call(options: ArrayOptions, items: Sequence[Item], numbers: Mapping[str, Any]) -> Stepped:
     plan = _plan(options, items, numbers)
     text = plan.text()
     # Kernels are compiled while the user waits for a compilation, and not on a thread of XLA.

@@ -17,11 +17,9 @@ _DOWN: Final = 2.0**-96
 
 
 def squares(gradient: jax.Array, axis_name: tuple[str, ...] | None) -> list[Any]:
-    """Return the sum of a gradient's squares and, in float32, that of the squares of ``gradient * 2**-96``.
+    """Return the sum of a dense gradient's squares and, in float32, that of the squares of gradient * 2**-96.
 
-    Args:
-        gradient: dense.
-        axis_name: mesh axes over which parameters are sharded, and the squares summed; None: not given.
+    They are summed over the mesh axes `axis_name`.
 
     Raises:
         ValueError: the gradient differs along an axis of a mesh, and `axis_name` is None.

@@ -85,12 +85,7 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
 
 
 def check_state(state: Any, method: str = "", **others: Any) -> None:
-    """Refuse what is not the state of one model, and arguments in another order.
-
-    Args:
-        state: what stands where a state belongs.
-        method: the called method, if it has other arguments.
-        others: these, by their names.
+    """Refuse what is not the state of one model, and other arguments of a method in another order.
 
     Raises:
         TypeError: `state` is something else, another argument is a state, or the counter is no whole number.
@@ -125,10 +120,8 @@ def slots_of(options: ArrayOptions, state: RMSpropState, leaves: Leaves) -> list
     for slot, field in FIELDS.items() if leaves.values else ():
         tree = getattr(state, field)
         if (slot in needed) != (tree is not None):
-            held, wanted = ("holds none", "need one") if slot in needed else ("holds one", "need none")
-            raise ValueError(
-                f"state.{field}: the state {held}, but the options {wanted}; it was made with other options"
-            )
+            said = "holds none, but the options need one" if slot in needed else "holds one, but the options need none"
+            raise ValueError(f"state.{field}: the state {said}; it was made with other options")
         for place, value in enumerate(leaves.match(tree, f"state.{field}") if slot in needed else ()):
             found[place][slot] = _checked(field, leaves, place, value)
     return found

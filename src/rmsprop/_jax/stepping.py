@@ -16,28 +16,10 @@ from rmsprop._jax.trees import Leaves, gradients, rebuild
 
 
 def step(
-    options: ArrayOptions,
-    grads: Any,
-    leaves: Leaves,
-    state: RMSpropState,
-    decays: Sequence[bool],
-    *,
-    learning_rate: Any,
-    native: bool,
-) -> tuple[list[jax.Array | None], RMSpropState]:
-    """Step the parameters of a tree.
-
-    Args:
-        options: the checked arguments.
-        grads: the tree of gradients.
-        leaves: the parameters.
-        state: the one before the step.
-        decays: for each parameter, whether weight decay applies.
-        learning_rate: a number, or an array without axes.
-        native: whether our kernels may do the step.
-
-    Returns:
-        For each parameter its new value, None without a gradient; and the new state.
+    options: ArrayOptions, grads: Any, leaves: Leaves, state: RMSpropState, decays: Sequence[bool], *,
+    learning_rate: Any, native: bool,
+) -> tuple[list[jax.Array | None], RMSpropState]:  # fmt: skip
+    """Return for each parameter its new value, None without a gradient; and the new state.
 
     Raises:
         TypeError: the learning rate is no number.

@@ -13,16 +13,12 @@ from rmsprop._core.rows import RowSparse
 
 @final
 class Leaves(NamedTuple):
-    """The parameters of a tree.
+    """The parameters of a tree."""
 
-    Attributes:
-        names: their key paths, joined by slashes.
-        values: the arrays.
-        tree: the structure, which alone holds what is no parameter, like None.
-    """
-
+    #: Key paths, joined by slashes.
     names: list[str]
     values: list[jax.Array]
+    #: The structure, which alone holds what is no parameter, like None.
     tree: Any
 
     def match(self, other: Any, what: str) -> list[Any]:
@@ -39,11 +35,7 @@ class Leaves(NamedTuple):
 
 
 def parameters(params: Any, *, describes: bool = False) -> Leaves:
-    """Return the parameters of a tree.
-
-    Args:
-        params: the tree.
-        describes: whether a `jax.ShapeDtypeStruct` may stand for an array; it is one of the values then.
+    """Return the parameters of a tree; with `describes`, a `jax.ShapeDtypeStruct` may stand for one.
 
     Raises:
         TypeError: a parameter is no array of a float type.
@@ -123,13 +115,7 @@ def is_container(value: Any) -> bool:
 
 
 def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
-    """Return the bool of a mask for each parameter.
-
-    Args:
-        mask: None, a bool, a tree of bools of which each stands for all below it, or a function of `params` to such a
-            tree. A tree that can be called, as a network of Equinox, is a tree.
-        params: the tree.
-        leaves: its parameters.
+    """Return the bool of an optax mask for each parameter of a tree.
 
     Raises:
         TypeError: the mask holds something else than bools.
