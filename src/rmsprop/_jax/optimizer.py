@@ -41,15 +41,13 @@ class RMSprop(Rated, Saved):
 
     **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
     ``state = optimizer.set_learning_rate(state, 0.01)``, and ``optimizer.rate(state)`` is that of the next step.
-    Assigning `learning_rate` sets what `init` starts with, and the next step that is not traced writes it into its
-    state. A compiled step knows its arguments alone: once one was traced, assigning is an error.
 
     Parameters come back with a type of their own. One of a weak type, as ``jnp.asarray(10.0)`` is, makes your own
     `jax.jit` compile a second time; ``jnp.float32(10.0)`` does not.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule`, a schedule of optax, or another function of the step; a
-            function of nothing is called at every step, which may not be traced then.
+            function without arguments is called at every step, which may not be traced then.
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: 0 to 1; 0 keeps no momentum.
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
@@ -208,7 +206,7 @@ class RMSprop(Rated, Saved):
 
         Raises:
             TypeError: a parameter or gradient is not of a float type, `state` is no state, a state is in the place of
-                `params` or `grads`, or the learning rate is a function of nothing and the step is being traced.
+                `params` or `grads`, or the step is being traced and the learning rate a function without arguments.
             ValueError: trees or shapes differ, the state was made with other options, or all gradients are None. A
                 learning rate from a function is below 0 or not finite: as far as can be seen, if it is being traced.
             RuntimeError: the step is being traced, and `learning_rate` was assigned after `init`.
@@ -224,7 +222,9 @@ class RMSprop(Rated, Saved):
         step = self._step
         if self._options.jit_compile:
             self._check_schedule(state.iterations)
-            step = self._compiled = self._compiled or jax.jit(self._step)
+            if self._compiled is None:
+                self._compiled = jax.jit(self._step)
+            step = self._compiled
         new = step(grads, jax.tree_util.tree_map(strong, params), self._with_rate(state))
         if self._is_assigned or not self._built:
             replaced = state.rate if self._is_assigned else self._replaced

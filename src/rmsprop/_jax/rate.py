@@ -98,7 +98,8 @@ class Rated(ABC):
     def learning_rate(self) -> Any:
         """The learning rate that `init` starts with, a number, a schedule or a function; assign another one.
 
-        `set_learning_rate` changes a state, not this; `rate(state)` is the number that the next step uses.
+        The next step that is not traced writes an assigned rate into its state. A compiled step sees its arguments
+        alone, so assigning is an error once a step was traced. `set_learning_rate` changes a state, not this.
 
         Raises:
             RuntimeError: assigned after a step was traced.
@@ -149,14 +150,13 @@ class Rated(ABC):
     def rate(self, state: RMSpropState) -> jax.Array:
         """Return the learning rate of the next step, as an array without axes; also within a step that is traced.
 
-        It is the number in the state, which `set_learning_rate` sets, or what the schedule or function returns for the
-        steps that are done. A function of nothing is called.
+        The rate is the number in the state, or what the schedule or function returns for the steps that are done.
 
         Args:
             state: what `init` or a step returned.
 
         Raises:
-            TypeError: `state` is no state, or the learning rate is a function of nothing and `state` is being traced.
+            TypeError: `state` is no state, or is being traced while the learning rate is a function without arguments.
             ValueError: the state holds a number and a schedule rules, or the rate is below 0 or not finite, as far as
                 can be seen.
             RuntimeError: `state` is being traced, and `learning_rate` was assigned after `init`.
