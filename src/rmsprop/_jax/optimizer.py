@@ -34,9 +34,9 @@ class RMSprop(Rated, Saved):
 
     Epsilon stands inside the root and the learning rate inside the momentum, unlike in optax's default.
 
-    All that changes is in the state, which `init` makes and every step takes and returns: methods are pure functions of
-    their arguments, for `jax.jit`, `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step
-    is compiled once and then runs. ``jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))`` steps in place: the
+    All that changes is in the state, an argument and a result of every step: methods are pure functions, for `jax.jit`,
+    `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step is compiled once and then runs.
+    ``jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))`` steps in place: the
     new parameters and the new state get the memory of the old ones.
 
     **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
