@@ -10,13 +10,18 @@ from rmsprop._core import versions
 
 _KNOWN: Final = ("tensorflow", "jax", "torch")
 
+#: Whether this thread is in one of Keras's stateless scopes, in which values stand for variables.
+in_stateless_scope: Final = versions.lookup(
+    "rmsprop.keras", "keras", "keras.src.backend.common.stateless_scope", "in_stateless_scope"
+)
+
 
 @cache
 def backend() -> Any:
-    """Give the module for the backend that Keras runs on.
+    """Return the module for the backend that Keras runs on.
 
     Raises:
-        ImportError: it is none of those that compute gradients, or too old.
+        ImportError: the backend computes no gradients, or is too old.
     """
     name = keras.backend.backend()
     if name not in _KNOWN:

@@ -1,9 +1,9 @@
 """Steps on Keras's JAX backend, by the engine for JAX arrays."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, final
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,11 @@ from rmsprop._core.explain import Explanation
 from rmsprop._core.options import FLOATS, LearningRate, _number, rate_function
 from rmsprop._core.rows import RowSparse
 from rmsprop._jax import explaining
-from rmsprop._keras.jax_steps import Steps
-from rmsprop._keras.moves import Made, Moves, name_of
+from rmsprop._keras.backends import in_stateless_scope
+from rmsprop._keras.jax_steps import Functions
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
-from rmsprop._keras.scopes import in_stateless_scope
+from rmsprop._keras.steps import Batch, Settings
+from rmsprop._keras.variables import name_of
 
 _BCOO: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
 _JAXSparse: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "JAXSparse")
@@ -75,7 +76,7 @@ def checked_rate(rate: Any, iterations: Any) -> Any:
     return rate
 
 
-def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
+def copy_into(variable: Any, average: Any, _: Any) -> None:
     """Write a variable's average into it, as an array of its own, since a train step may give that away."""
     # What Keras's trainer has taken out, it does not bring back when its train step fails: there is nothing to write.
     if average._value is not None:
@@ -90,7 +91,7 @@ def count_of(iterations: Any) -> int | None:
     return int(value)
 
 
-def check_reader(optimizer: Any) -> None:
+def check_reader(numbers_of: Callable[[Sequence[Any]], Any]) -> None:
     """Refuse to give the state to a model of Keras's for variables that it is not of.
 
     The trainer hands over values alone, which could be anybody's; it reads the state before its first step.
@@ -99,67 +100,56 @@ def check_reader(optimizer: Any) -> None:
     while frame.f_back is not None and frame.f_code.co_name != _READER:
         frame = frame.f_back
     if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
-        optimizer._numbers(model.trainable_variables)
+        numbers_of(model.trainable_variables)
 
 
+@final
 class Stepper:
     """Does an optimizer's steps."""
 
-    def __init__(self) -> None:
-        self._steps: Steps | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._functions = settings, Functions(settings)
 
-    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
-        """Do a step, or add it to what is being traced.
-
-        Args:
-            optimizer: the optimizer.
-            moves: what moves.
-            gradients: of `moves.variables`.
-        """
-        steps = self._steps
-        if steps is None:
-            steps = self._steps = Steps(optimizer)
-        variables, kept = moves.variables, optimizer._kept(moves)
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step of a batch, or add it to what is being traced."""
+        settings, functions = self._settings, self._functions
+        variables, calls = batch.variables, settings.counter.value
         given = [_checked(*pair) for pair in zip(gradients, variables, strict=True)]
         values = [variable.value for variable in variables]
-        slots = [{name: one.value for name, one in mine.items()} for mine, _ in kept]
-        collected = [one.value for one in optimizer._collected(moves)]
-        calls, decays = optimizer._iterations.value, [decays for _, decays in kept]
+        slots = [{name: one.value for name, one in mine.items()} for mine in batch.slots]
+        collected = [one.value for one in batch.collected]
         if any(map(is_symbolic, (*given, *values, calls))):
-            # Schedules are computed with the rest, functions called before.
-            within = is_traceable(optimizer._learning_rate)
-            number = None if within else jnp.asarray(optimizer.learning_rate)
-            step = steps.whole(decays)
+            step, rate = functions.whole(batch.decays), jnp.asarray(learning_rate())
         else:
-            number = _rate(optimizer, steps, calls)
-            step = steps.seen((moves.kinds, *(one.dtype for one in given)), decays)
-        new_values, new_slots, new_collected = step(given, values, slots, collected, number, calls)
+            step = functions.seen((batch.kinds, *(one.dtype for one in given)), batch.decays)
+            if is_compiled(settings.rate):
+                rate = checked_rate(functions.rate_at(calls), settings.counter)
+            else:
+                rate = jnp.asarray(learning_rate())
+        new_values, new_slots, new_collected = step(given, values, slots, collected, rate, calls)
         for variable, value in zip(variables, new_values, strict=True):
             variable.assign(value)
-        for (mine, _), new in zip(kept, new_slots, strict=True):
+        for mine, new in zip(batch.slots, new_slots, strict=True):
             for name, value in new.items():
                 mine[name].assign(value)
-        for one, value in zip(optimizer._collected(moves), new_collected, strict=True):
+        for one, value in zip(batch.collected, new_collected, strict=True):
             one.assign(value)
-        _constrain(optimizer, variables, values, calls)
-        optimizer._iterations.assign(calls + 1)
+        for variable, old in zip(variables, values, strict=True):
+            if variable.constraint is not None:
+                value = variable.constraint(variable.value)
+                is_step = settings.accumulation.is_step(calls) if collected else None
+                variable.assign(value if is_step is None else jnp.where(is_step, value, old))
+        settings.counter.assign(calls + 1)
 
 
-def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
+def explain(
+    front_end: str, settings: Settings, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], _: Any
+) -> Explanation:
     """Explain a step of variables that all have a gradient."""
-    steps = optimizer._stepper._steps or Steps(optimizer)
     # A train step may have taken the values away.
-    arrays = [explaining.described(one.variable.shape, one.variable.dtype) for one in made]
-    decays = [one.decays for one in made]
-    return explaining.explain(front_end, steps.options, names, arrays, decays, off=steps.off)
-
-
-def _rate(optimizer: Any, steps: Steps, calls: Any) -> Any:
-    """Give the learning rate of a step that is not traced."""
-    rate = optimizer._learning_rate
-    if not is_compiled(rate):
-        return jnp.asarray(optimizer.learning_rate)
-    return checked_rate(steps.rate_at(calls), optimizer._iterations)
+    arrays = [explaining.described(one.shape, one.dtype) for one in variables]
+    functions = Functions(settings)
+    return explaining.explain(front_end, functions.options, names, arrays, decays, off=functions.off)
 
 
 def _checked(gradient: Any, variable: Any) -> Any:
@@ -194,11 +184,3 @@ def _dense(gradient: Any) -> Any:
         if data.dtype.itemsize == 2:
             gradient = _BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
     return gradient.todense()
-
-
-def _constrain(optimizer: Any, variables: Sequence[Any], before: Sequence[Any], calls: Any) -> None:
-    steps = optimizer.gradient_accumulation_steps
-    for variable, old in zip(variables, before, strict=True):
-        if variable.constraint is not None:
-            new = variable.constraint(variable.value)
-            variable.assign(jnp.where((calls + 1) % steps == 0, new, old) if steps else new)

@@ -2,13 +2,13 @@
 
 One function for all is the fastest, and is compiled for each combination of shapes and types anew. Where steps are
 not traced, a few combinations get one; variables of the others are stepped one by one, by functions that are compiled
-for each variable's shape and types alone, whatever it comes together with.
+for each variable's shape and types alone, whatever the others are.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, final
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from rmsprop._core.switches import against_native
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.items import Item, computed_in
+from rmsprop._keras.steps import Settings
 
 #: New values of variables, of their state, and of what is collected of gradients.
 New = tuple[list[Any], list[dict[str, Any]], list[Any]]
@@ -31,72 +32,65 @@ _COMPILED: Final = 8
 _EXACT: Final = {"xla_disable_hlo_passes": "algsimp"}
 
 
-class Steps:
-    """Functions that do an optimizer's steps as its options say now.
-
-    Args:
-        optimizer: the optimizer.
+@final
+class Functions:
+    """Functions that do an optimizer's steps with its present settings.
 
     Attributes:
-        options: its options.
+        options: the arguments.
         off: why the user wants no kernels of ours, "" otherwise.
     """
 
-    def __init__(self, optimizer: Any) -> None:
-        self.options, self.off = _as_array_options(optimizer._options), against_native(optimizer._native)
-        self._scale, self._steps = optimizer.loss_scale_factor, optimizer.gradient_accumulation_steps
-        self._schedule = optimizer._learning_rate
+    def __init__(self, settings: Settings) -> None:
+        self.options, self.off = _as_array_options(settings.options), against_native(settings.native)
+        self._scale, self._accumulation = settings.scale, settings.accumulation
         self._compiled: dict[Any, Callable[..., New]] = {}
         compiles = self.options.jit_compile
-        self._rate = jax.jit(lambda calls: self._schedule(calls), compiler_options=_EXACT)
+        #: The learning rate of a schedule of Keras's or of ours, of the number of calls.
+        self.rate_at = jax.jit(lambda calls: settings.rate(calls), compiler_options=_EXACT)
         self._single = cache(lambda decays: jax.jit(self._one(decays)) if compiles else self._one(decays))
         self._sum = jax.jit(self._add) if compiles else self._add
         self._square = jax.jit(self._squares) if compiles else self._squares
 
-    def rate_at(self, calls: Any) -> Any:
-        """Give the learning rate that a schedule of Keras's or of ours has."""
-        return self._rate(calls)
-
     def seen(self, kind: Any, decays: Sequence[bool]) -> Callable[..., New]:
-        """Give a function for a step whose arrays are there.
+        """Return a function for a step whose arrays are there.
 
         Args:
             kind: shapes and types of all arrays.
             decays: as for `whole`.
         """
-        if not self.options.jit_compile:
-            return lambda *arguments: self._one_by_one(decays, *arguments)
         found = self._compiled.get((kind, *decays))
-        if found is None and len(self._compiled) >= _COMPILED:
+        if found is None and (not self.options.jit_compile or len(self._compiled) >= _COMPILED):
             return lambda *arguments: self._one_by_one(decays, *arguments)
         if found is None:
             found = self._compiled[kind, *decays] = jax.jit(self.whole(decays))
         return found
 
     def whole(self, decays: Sequence[bool]) -> Callable[..., New]:
-        """Give a step of all variables as a function of arrays, to trace.
+        """Return a step of all variables as a function of arrays, to trace.
 
         Args:
             decays: for each variable, whether weight decay applies.
         """
-        steps = self._steps
 
-        def step(gradients: Any, values: Any, slots: Any, collected: Any, number: Any, calls: Any) -> New:
-            rate = self._schedule(calls) if number is None else number
+        def step(gradients: Any, values: Any, slots: Any, collected: Any, rate: Any, calls: Any) -> New:
             gradients = [self._unscaled(gradient) for gradient in gradients]
-            if not steps:
-                return (*self._advance(decays, gradients, values, slots, rate, calls), [])
 
-            def step_all() -> New:
-                means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
-                done = self._advance(decays, means, values, slots, rate, calls // steps)
+            def advance(gradients: Any, iterations: Any) -> New:
+                done = self._advance(decays, gradients, values, slots, rate, iterations)
                 return (*done, [jnp.zeros_like(one) for one in collected])
 
-            def add() -> New:
-                sums = [(one + new).astype(one.dtype) for one, new in zip(collected, gradients, strict=True)]
-                return values, slots, sums
-
-            new: New = jax.lax.cond((calls + 1) % steps == 0, step_all, add)
+            if not collected:
+                return advance(gradients, calls)
+            new: New = self._accumulation.advance(
+                calls,
+                sums=lambda: [gradient + one for gradient, one in zip(gradients, collected, strict=True)],
+                step=advance,
+                collect=lambda sums: (
+                    values, slots, [total.astype(one.dtype) for total, one in zip(sums, collected, strict=True)]
+                ),
+                cond=jax.lax.cond,
+            )  # fmt: skip
             return new
 
         return step
@@ -110,20 +104,19 @@ class Steps:
         return variables, [{name: new[name] for name in mine} for mine, new in zip(slots, done, strict=True)]
 
     def _one_by_one(
-        self, decays: Sequence[bool], gradients: Any, values: Any, slots: Any, collected: Any, number: Any, calls: Any
+        self, decays: Sequence[bool], gradients: Any, values: Any, slots: Any, collected: Any, rate: Any, calls: Any
     ) -> New:
-        steps = self._steps
-        if steps and (int(calls) + 1) % steps:
+        if collected and not self._accumulation.is_step(int(calls)):
             return values, slots, [self._sum(*pair) for pair in zip(gradients, collected, strict=True)]
         sums = collected or [None] * len(gradients)
         scale = self._joint_scale(gradients, sums)
         new_values, new_slots, new_sums = [], [], []
         for decay, gradient, value, mine, one in zip(decays, gradients, values, slots, sums, strict=True):
-            new_value, new_slot, new_sum = self._single(decay)(gradient, value, mine, one, scale, number, calls)
+            new_value, new_slot, new_sum = self._single(decay)(gradient, value, mine, one, scale, rate, calls)
             new_values.append(new_value)
             new_slots.append(new_slot)
             new_sums.append(new_sum)
-        return new_values, new_slots, new_sums if steps else []
+        return new_values, new_slots, new_sums if collected else []
 
     def _one(self, decays: bool) -> Callable[..., tuple[Any, dict[str, Any], Any]]:
         # The norm of all gradients together is known before.
@@ -135,7 +128,7 @@ class Steps:
             if scale is not None:
                 compute = computed_in(item)
                 item = item._replace(gradient=gradient.astype(compute) * scale.astype(compute))
-            iterations = calls // self._steps if self._steps else calls
+            iterations = self._accumulation.iterations(calls)
             new = engine.step(options, [item], rate, iterations, native=not self.off)[0]
             return new["variable"], {name: new[name] for name in slots}, None if one is None else jnp.zeros_like(one)
 
@@ -146,13 +139,13 @@ class Steps:
 
     def _mean(self, gradient: Any, one: Any) -> Any:
         gradient = self._unscaled(gradient)
-        return gradient if one is None else (gradient + one) / self._steps
+        return gradient if one is None else self._accumulation.means([gradient + one])[0]
 
     def _unscaled(self, gradient: Any) -> Any:
         return gradient if self._scale is None else gradient / self._scale
 
     def _joint_scale(self, gradients: Sequence[Any], sums: Sequence[Any]) -> Any:
-        """Give what all gradients are multiplied by, or None."""
+        """Return what all gradients are multiplied by, or None."""
         if self.options.global_clipnorm is None:
             return None
         found = [self._square(*pair) for pair in zip(gradients, sums, strict=True)]
@@ -163,7 +156,7 @@ class Steps:
         return numpy.asarray(scale, jnp.result_type(float))
 
     def _squares(self, gradient: Any, one: Any) -> tuple[Any, Any]:
-        """Give the largest number of a gradient, and the sum of the squares of all in units of it."""
+        """Return the largest number of a gradient, and the sum of the squares of all in units of it."""
         wide = self._mean(gradient, one).astype(jnp.result_type(float))
         top = jnp.max(jnp.abs(wide), initial=0)
         return top, jnp.sum(jnp.square(wide / jnp.where(top == 0, 1, top)))

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, final
 
 import keras
 import tensorflow as tf
 
 from rmsprop._core.explain import Explanation
 from rmsprop._core.options import LearningRate, Options, _number
-from rmsprop._keras.moves import Made, Moves
 from rmsprop._keras.rates import as_function, is_traceable
+from rmsprop._keras.steps import Batch, Settings
 from rmsprop._tensorflow import explaining, rates, replicas, traced
 from rmsprop._tensorflow.checks import checked
 from rmsprop._tensorflow.engine import Engine
@@ -91,7 +91,7 @@ def count_of(iterations: Any) -> int | None:
     return int(_raw(iterations)) if tf.executing_eagerly() else None
 
 
-def check_reader(optimizer: Any) -> None:
+def check_reader(_: Any) -> None:
     """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
 
 
@@ -102,13 +102,13 @@ def checked_rate(rate: Any, iterations: Any) -> Any:
     return rate
 
 
-def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
+def copy_into(variable: Any, average: Any, strategy: Any) -> None:
     """Write a variable's average into it, on all devices that have it."""
 
     def assign(variable: Any, average: Any) -> None:
         variable.assign(tf.cast(average, variable.dtype))
 
-    optimizer._distribution_strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
+    strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
 
 
 def _raw(variable: Any) -> Any:
@@ -116,76 +116,161 @@ def _raw(variable: Any) -> Any:
     return variable._value if isinstance(variable, keras.Variable) else variable
 
 
+@final
 class Stepper:
     """Does an optimizer's steps."""
 
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine = Engine(settings.options, native=settings.native, owner=settings.built)
 
-    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
-        """Do a step, or add it to the graph that is being traced.
-
-        Args:
-            optimizer: the optimizer.
-            moves: what moves.
-            gradients: of `moves.variables`.
-        """
-        with tf.name_scope(optimizer.name):
-            variables = [_raw(variable) for variable in moves.variables]
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step of a batch, or add it to the graph that is being traced."""
+        scale = self._settings.scale
+        with tf.name_scope(self._settings.name):
+            variables = [_raw(variable) for variable in batch.variables]
             given = [checked(*pair) for pair in zip(gradients, variables, strict=True)]
-            if optimizer.loss_scale_factor is not None:
-                given = [_scaled(gradient, 1 / optimizer.loss_scale_factor) for gradient in given]
+            if scale is not None:
+                given = [_scaled(gradient, 1 / scale) for gradient in given]
             distributed = replicas.is_replica()
             if distributed:
-                given = [
-                    gradient for gradient, _ in optimizer._all_reduce_sum_gradients(zip(given, variables, strict=True))
-                ]
+                given = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, given)
             items = [
                 Item(variable, gradient, {name: _raw(one) for name, one in slots.items()}, decays)
-                for variable, gradient, (slots, decays) in zip(variables, given, optimizer._kept(moves), strict=True)
+                for variable, gradient, slots, decays in zip(variables, given, batch.slots, batch.decays, strict=True)
             ]
-            collected = [_raw(one) for one in optimizer._collected(moves)]
-            constraints = [variable.constraint for variable in moves.variables]
-            copied = replicas.first_copied(items)
-            if copied is None and not distributed:
-                self._step_here(optimizer, items, collected, constraints)
+            collected = [_raw(one) for one in batch.collected]
+            constraints = [variable.constraint for variable in batch.variables]
+            if distributed or replicas.first_copied(items) is not None:
+                self._step_copies(distributed, items, collected, constraints, learning_rate)
             else:
-                _step_copies(optimizer, distributed, copied, items, collected, constraints)
+                self._step_here(items, collected, constraints, learning_rate)
 
     def _step_here(
-        self, optimizer: Any, items: list[Item], collected: Sequence[Any], constraints: Sequence[Any]
+        self,
+        items: list[Item],
+        collected: Sequence[Any],
+        constraints: Sequence[Any],
+        learning_rate: Callable[[], Any],
     ) -> None:
-        rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
+        options, rate, counter = self._settings.options, tf.convert_to_tensor(learning_rate()), self._counter()
         calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
-        options = optimizer._options
 
         def step(items: list[Item], iterations: Any) -> list[Any]:
-            engine = self._engine
-            if engine is None:
-                engine = self._engine = Engine(options, native=optimizer._native, owner=optimizer)
-            done = engine.step(items, rate, iterations, compiled=_compiles(options))
+            done = self._engine.step(items, rate, iterations, compiled=_compiles(options))
             for item, constraint in zip(items, constraints, strict=True):
                 if constraint is not None:
                     item.variable.assign(constraint(item.variable))
             return done
 
-        if collected:
-            done = [_collect(optimizer.gradient_accumulation_steps, calls, items, collected, step)]
-        else:
-            done = step(items, calls)
+        done = [self._collect(calls, items, collected, step)] if collected else step(items, calls)
         # A step that fails does not count.
         with tf.control_dependencies(done):
             counter.assign_add(1)
 
+    def _counter(self) -> Any:
+        return _raw(self._settings.counter)
 
-def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
+    def _collect(
+        self,
+        calls: Any,
+        items: Sequence[Item],
+        collected: Sequence[Any],
+        step: Callable[[list[Item], Any], Sequence[Any]],
+    ) -> Any:
+        """Collect gradients or step by their mean; return an operation after which that is done."""
+        gradients = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
+
+        def step_and_clear(means: list[Any], iterations: Any) -> Any:
+            moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
+            with tf.control_dependencies(step(moved, iterations)):
+                return store([tf.zeros_like(one) for one in collected])
+
+        def store(sums: list[Any]) -> Any:
+            for one, value in zip(collected, sums, strict=True):
+                one.assign(value)
+            return tf.constant(0)
+
+        return self._settings.accumulation.advance(
+            calls,
+            lambda: [gradient + one for gradient, one in zip(gradients, collected, strict=True)],
+            step_and_clear,
+            store,
+            tf.cond,
+        )
+
+    def _step_copies(
+        self,
+        distributed: bool,
+        items: Sequence[Item],
+        collected: Sequence[Any],
+        constraints: Sequence[Any],
+        learning_rate: Callable[[], Any],
+    ) -> None:
+        """Step variables of which a strategy holds copies."""
+        given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
+        if collected:
+            # A replica's gradients are tensors here and nowhere else: the mean is computed before it is known to count.
+            means = self._settings.accumulation.means(
+                [gradient + one for gradient, one in zip(given, collected, strict=True)]
+            )
+            items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
+        columns = replicas.spread(self._settings.options, items, constraints)
+
+        @tf.autograph.experimental.do_not_convert
+        def merged(distribution: Any, columns: Any, collected: Any, gradients: Any) -> None:
+            self._step_merged(distribution, columns, collected, gradients, learning_rate())
+
+        if distributed:
+            merge = tf.__internal__.distribute.interim.maybe_merge_call
+            merge(merged, self._settings.strategy, columns, list(collected), given)
+        else:
+            # Outside its strategy a variable's copies all get the same gradient.
+            merged(replicas.first_copied(items).distribute_strategy, columns, list(collected), given)
+
+    def _step_merged(
+        self,
+        distribution: Any,
+        columns: Sequence[Sequence[Any]],
+        collected: Sequence[Any],
+        gradients: Sequence[Any],
+        rate: Any,
+    ) -> None:
+        """Step or accumulate, once for all replicas: `merge_call` may not stand inside a `tf.cond`."""
+        rate, counter, each = tf.convert_to_tensor(rate), self._counter(), self._settings.accumulation
+        calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
+
+        def step() -> Any:
+            replicas.step(distribution, self._settings.options, rate, each.iterations(calls), columns)
+            for one in collected:
+                update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
+            return tf.constant(0)
+
+        def collect() -> Any:
+            for one, gradient in zip(collected, gradients, strict=True):
+                update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
+            return tf.constant(0)
+
+        done = tf.cond(each.is_step(calls), step, collect) if collected else step()
+        with tf.control_dependencies([rate, done]):
+            counter.assign_add(1)
+
+
+def explain(
+    front_end: str,
+    settings: Settings,
+    names: Sequence[str],
+    variables: Sequence[Any],
+    decays: Sequence[bool],
+    slots: Sequence[dict[str, Any] | None],
+) -> Explanation:
     """Explain a step of variables that all have a gradient."""
-    options = optimizer._options
+    options = settings.options
     items = []
-    for variable, decays, slots in made:
-        kept = None if slots is None else {name: _raw(one) for name, one in slots.items()}
-        items.append(explaining.item_of(options, _raw(variable), decays, kept))
-    engine = optimizer._stepper._engine or Engine(options, native=optimizer._native)
+    for variable, one, mine in zip(variables, decays, slots, strict=True):
+        raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
+        items.append(explaining.item_of(options, _raw(variable), one, raw))
+    engine = Engine(options, native=settings.native)
     return explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
 
 
@@ -198,81 +283,3 @@ def _scaled(gradient: Any, factor: float) -> Any:
 def _compiles(options: Options) -> bool:
     """Whether XLA compiles what our kernels do not do."""
     return options.jit_compile and bool(tf.config.list_logical_devices("GPU"))
-
-
-def _collect(
-    steps: int,
-    calls: Any,
-    items: Sequence[Item],
-    collected: Sequence[Any],
-    step: Callable[[list[Item], Any], Sequence[Any]],
-) -> Any:
-    """Add up gradients, and step by their mean when it is time; give an operation after which that is done."""
-    gradients = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
-
-    def step_all() -> Any:
-        means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
-        moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-        with tf.control_dependencies(step(moved, calls // steps)):
-            for one in collected:
-                one.assign(tf.zeros_like(one))
-            return tf.constant(0)
-
-    def add() -> Any:
-        for gradient, one in zip(gradients, collected, strict=True):
-            one.assign_add(gradient)
-        return tf.constant(0)
-
-    return tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)
-
-
-def _step_copies(
-    optimizer: Any,
-    distributed: bool,
-    copied: Any,
-    items: Sequence[Item],
-    collected: Sequence[Any],
-    constraints: Sequence[Any],
-) -> None:
-    """Step variables of which a strategy keeps copies."""
-    given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
-    if collected:
-        steps = optimizer.gradient_accumulation_steps
-        means = [(gradient + one) / steps for gradient, one in zip(given, collected, strict=True)]
-        items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-    columns = replicas.spread(optimizer._options, items, constraints)
-    if distributed:
-        merge = tf.__internal__.distribute.interim.maybe_merge_call
-        merge(_merged, optimizer._distribution_strategy, optimizer, columns, list(collected), given)
-    else:
-        # Outside its strategy a variable's copies all get the same gradient.
-        _merged(copied.distribute_strategy, optimizer, columns, list(collected), given)
-
-
-@tf.autograph.experimental.do_not_convert
-def _merged(
-    distribution: Any,
-    optimizer: Any,
-    columns: Sequence[Sequence[Any]],
-    collected: Sequence[Any],
-    gradients: Sequence[Any],
-) -> None:
-    """Step by what the replicas bring, or collect it; a choice between the two must be made for all of them here."""
-    rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
-    calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
-
-    def step(iterations: Any) -> Any:
-        replicas.step(distribution, optimizer._options, rate, iterations, columns)
-        for one in collected:
-            update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
-        return tf.constant(0)
-
-    def add() -> Any:
-        for one, gradient in zip(collected, gradients, strict=True):
-            update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
-        return tf.constant(0)
-
-    steps = optimizer.gradient_accumulation_steps
-    done = tf.cond(tf.equal((calls + 1) % steps, 0), lambda: step(calls // steps), add) if collected else step(calls)
-    with tf.control_dependencies([rate, done]):
-        counter.assign_add(1)

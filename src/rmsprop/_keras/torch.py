@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from operator import is_
-from typing import Any
+from typing import Any, final
 
 import keras
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from rmsprop._core.explain import Explanation
 from rmsprop._core.options import LearningRate, Options, _number, rate_function
-from rmsprop._keras.moves import KEPT, Made, Moves, name_of
+from rmsprop._keras.backends import in_stateless_scope
 from rmsprop._keras.rates import as_function
-from rmsprop._keras.scopes import in_stateless_scope
+from rmsprop._keras.steps import REMEMBERED, Batch, Settings
+from rmsprop._keras.variables import name_of
 from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
 
@@ -61,7 +62,7 @@ def count_of(iterations: Any) -> int | None:
     return None if in_stateless_scope() else int(iterations.value)
 
 
-def check_reader(optimizer: Any) -> None:
+def check_reader(_: Any) -> None:
     """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
 
 
@@ -72,7 +73,7 @@ def checked_rate(rate: Any, iterations: Any) -> Any:
     return rate
 
 
-def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
+def copy_into(variable: Any, average: Any, _: Any) -> None:
     """Write a variable's average into it."""
     variable.assign(average.value)
 
@@ -85,6 +86,7 @@ def _as_tensor(gradient: Any, variable: Any) -> Tensor:
     return found
 
 
+@final
 class _Group:
     """Variables of which all have a gradient, as the engine knows a group of parameters."""
 
@@ -107,7 +109,8 @@ class _Group:
         return f"variable {self._names[place]!r}"
 
 
-class _Kept(dict[str, Tensor]):
+@final
+class _State(dict[str, Tensor]):
     """The state of a variable as the engine knows it; what the engine makes anew becomes the variable's value."""
 
     def __init__(self, slots: dict[str, Any]) -> None:
@@ -119,95 +122,111 @@ class _Kept(dict[str, Tensor]):
         super().__setitem__(name, self._slots[name]._value)
 
 
+@final
 class Stepper:
     """Does an optimizer's steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         # An engine each: it is fast where the step before was of the same parameters.
-        self._groups: dict[Moves, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
+        self._groups: dict[Batch, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
 
-    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
-        """Do a step.
-
-        Args:
-            optimizer: the optimizer.
-            moves: what moves.
-            gradients: of `moves.variables`.
-        """
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step of a batch."""
         given = [
             one if isinstance(one, Tensor) else _as_tensor(one, variable)
-            for one, variable in zip(gradients, moves.variables, strict=True)
+            for one, variable in zip(gradients, batch.variables, strict=True)
         ]
         with torch.no_grad():
             if in_stateless_scope():
-                _step_in_scope(optimizer, moves, given)
+                self._step_in_scope(batch, given, learning_rate)
                 return
-            found = self._groups.get(moves)
-            parameters = [variable._value for variable in moves.variables]
+            found = self._groups.get(batch)
+            parameters = [variable._value for variable in batch.variables]
             if found is None or not all(map(is_, parameters, found[1].parameters)):
-                kept = optimizer._kept(moves)
-                made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
-                if len(self._groups) >= KEPT:
+                states: dict[Tensor, Any] = dict(zip(parameters, map(_State, batch.slots), strict=True))
+                if len(self._groups) >= REMEMBERED:
                     self._groups.pop(next(iter(self._groups)))
-                found = self._groups[moves] = Engine(), _group(optimizer, moves, parameters), made
-            collected = [one._value for one in optimizer._collected(moves)]
-            engine, group, states = found
-            if _advance(engine, optimizer, group, states, given, collected):
-                for variable in moves.variables:
+                found = self._groups[batch] = Engine(), self._group(batch, parameters), states
+            if self._advance(*found, given, [one._value for one in batch.collected], learning_rate):
+                for variable in batch.variables:
                     if variable.constraint is not None:
                         variable.assign(variable.constraint(variable))
-            optimizer._iterations._value.add_(1)
+            self._settings.counter._value.add_(1)
 
+    def _group(self, batch: Batch, parameters: list[Tensor]) -> _Group:
+        return _Group(self._settings.options, [*map(name_of, batch.variables)], batch.decays, parameters)
 
-def _advance(
-    engine: Engine,
-    optimizer: Any,
-    group: _Group,
-    states: dict[Tensor, Any],
-    gradients: list[Tensor],
-    collected: list[Tensor],
-) -> bool:
-    """Collect gradients or step by them; whether it was a step."""
-    scale, calls = optimizer.loss_scale_factor, optimizer._iterations.value
-    unscale = None if scale is None else 1 / scale
-    if collected:
-        steps = optimizer.gradient_accumulation_steps
+    def _advance(
+        self,
+        engine: Engine,
+        group: _Group,
+        states: dict[Tensor, Any],
+        gradients: list[Tensor],
+        collected: list[Tensor],
+        learning_rate: Callable[[], Any],
+    ) -> bool:
+        """Collect gradients or step by them; whether it was a step."""
+        scale, calls = self._settings.scale, self._settings.counter.value
+        unscale = None if scale is None else 1 / scale
+        if not collected:
+            _step(engine, group, states, gradients, unscale, calls, learning_rate())
+            return True
         for one, gradient in zip(collected, gradients, strict=True):
             one.add_(gradient, alpha=1.0 if unscale is None else unscale)
-        if (int(calls) + 1) % steps:
-            return False
-        # They were unscaled when they came.
-        gradients, unscale, calls = [one / steps for one in collected], None, calls // steps
-    _step(engine, optimizer, group, states, gradients, unscale, calls)
-    if collected:
-        torch._foreach_zero_(collected)
-    return True
+
+        def step(means: list[Tensor], iterations: Any) -> bool:
+            # Collected gradients are unscaled.
+            _step(engine, group, states, means, None, iterations, learning_rate())
+            torch._foreach_zero_(collected)
+            return True
+
+        is_step: bool = self._settings.accumulation.advance(
+            calls, lambda: collected, step, lambda _: False, lambda when, yes, no: yes() if when else no()
+        )
+        return is_step
+
+    def _step_in_scope(self, batch: Batch, gradients: list[Tensor], learning_rate: Callable[[], Any]) -> None:
+        """Step copies of the scope's values: Keras's `stateless_apply` leaves the old tensors unchanged."""
+        parameters = [variable.value.detach().clone() for variable in batch.variables]
+        states: dict[Tensor, Any] = {
+            parameter: {name: one.value.detach().clone() for name, one in slots.items()}
+            for parameter, slots in zip(parameters, batch.slots, strict=True)
+        }
+        collected = [one.value.detach().clone() for one in batch.collected]
+        group = self._group(batch, parameters)
+        moved = self._advance(Engine(), group, states, gradients, collected, learning_rate)
+        for one, value in zip(batch.collected, collected, strict=True):
+            one.assign(value)
+        if moved:
+            for variable, slots, parameter in zip(batch.variables, batch.slots, parameters, strict=True):
+                for name, one in slots.items():
+                    one.assign(states[parameter][name])
+                variable.assign(parameter)
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable))
+        self._settings.counter.assign(self._settings.counter.value + 1)
 
 
-def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
+def explain(
+    front_end: str, settings: Settings, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], _: Any
+) -> Explanation:
     """Explain a step of variables that all have a gradient."""
-    parameters = [one.variable._value for one in made]
-    group = _Group(optimizer._options, names, [one.decays for one in made], parameters)
-    # Those that are collected are unscaled when they come.
-    scaled = optimizer.loss_scale_factor is not None and optimizer.gradient_accumulation_steps is None
+    group = _Group(settings.options, names, decays, [one._value for one in variables])
+    # Collected gradients are unscaled.
+    scaled = settings.scale is not None and settings.accumulation.steps is None
     return explaining.explain(front_end, names, [group], scaled=scaled)
-
-
-def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:
-    names = [name_of(variable) for variable in moves.variables]
-    return _Group(optimizer._options, names, [decays for _, decays in optimizer._kept(moves)], parameters)
 
 
 def _step(
     engine: Engine,
-    optimizer: Any,
     group: _Group,
     states: dict[Tensor, Any],
     gradients: list[Tensor],
     unscale: float | None,
     iterations: Tensor,
+    rate: Any,
 ) -> None:
-    rate = optimizer.learning_rate
     rate = rate.value if isinstance(rate, keras.Variable) else rate
     groups = [group]
     device = engine.leader(groups, gradients)
@@ -221,27 +240,3 @@ def _step(
     count = iterations.to(device, torch.int64, copy=True)
     scale = None if unscale is None else torch.full((1,), 1 / unscale, device=device)
     engine.step_on_device(groups, states, count, scale, None, gradients)
-
-
-def _step_in_scope(optimizer: Any, moves: Moves, gradients: list[Tensor]) -> None:
-    """Step copies of what the scope has: Keras's `stateless_apply` wants new tensors, and the old ones unchanged."""
-    parameters = [variable.value.detach().clone() for variable in moves.variables]
-    kept = [slots for slots, _ in optimizer._kept(moves)]
-    states: dict[Tensor, Any] = {
-        parameter: {name: one.value.detach().clone() for name, one in slots.items()}
-        for parameter, slots in zip(parameters, kept, strict=True)
-    }
-    variables = optimizer._collected(moves)
-    collected = [one.value.detach().clone() for one in variables]
-    group = _group(optimizer, moves, parameters)
-    moved = _advance(Engine(), optimizer, group, states, gradients, collected)
-    for one, value in zip(variables, collected, strict=True):
-        one.assign(value)
-    if moved:
-        for variable, slots, parameter in zip(moves.variables, kept, parameters, strict=True):
-            for name, one in slots.items():
-                one.assign(states[parameter][name])
-            variable.assign(parameter)
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable))
-    optimizer._iterations.assign(optimizer._iterations.value + 1)

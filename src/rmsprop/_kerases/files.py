@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy
 from numpy.typing import NDArray
@@ -11,20 +11,26 @@ from numpy.typing import NDArray
 from rmsprop._core import slots as _slots
 from rmsprop._core.options import Options
 from rmsprop._core.saving import checkpoint
-from rmsprop._core.saving.checkpoint import Found, Needed
+from rmsprop._core.saving.checkpoint import Needed
 from rmsprop._core.saving.matching import Group, plain_names
 
 
-class Kept(NamedTuple):
-    """What an optimizer keeps.
+@final
+class Contents(NamedTuple):
+    """What a file holds of an optimizer.
 
     Attributes:
-        front_end: the one that it is of.
-        names: of the variables that it was built for.
-        variables: they.
+        front_end: the front end's name.
+        names: names of the variables that the optimizer was built for.
+        variables: these variables.
         slots: slot name -> a variable for each of them, None for one that has no state.
-        options: the arguments; the learning rate is a number, or what rules it.
-        dtype_of: gives NumPy's type of a variable.
+        options: the arguments; the learning rate is the present number, or the schedule.
+        counter: the variable that counts the calls.
+        each: how many calls make one step.
+        most: the largest number that the counter holds.
+        rate: the variable of the learning rate; None: a schedule rules.
+        dtype_of: returns NumPy's type of a variable.
+        value_of: returns a variable's numbers.
     """
 
     front_end: str
@@ -32,48 +38,62 @@ class Kept(NamedTuple):
     variables: Sequence[Any]
     slots: Mapping[str, Sequence[Any]]
     options: Options
+    counter: Any
+    each: int
+    most: int
+    rate: Any
     dtype_of: Callable[[Any], numpy.dtype[Any]]
+    value_of: Callable[[Any], NDArray[Any]]
 
     def group(self, variables: bool) -> Group:
-        """Give the variables as the one group of a file that holds them, or only of those that have state."""
+        """Return the one group of a file: all variables if it holds them, else only those that have state."""
         has_state = [variables or one is not None for one in self.slots["velocity"]]
         return Group([*compress(plain_names(self.names), has_state)], self.options)
 
     def tensors(self, variables: bool) -> Iterator[tuple[str, Any]]:
-        """Give what a file holds, by ``<slot>/<variable>``."""
+        """Pair ``<slot>/<variable>`` with the variable of each tensor in a file."""
         names = plain_names(self.names)
         for slot, made in (*self.slots.items(), *([("variable", self.variables)] if variables else [])):
             yield from ((_slots.key(slot, name), one) for name, one in zip(names, made, strict=True) if one is not None)
 
 
-def save(
-    kept: Kept,
+def save(contents: Contents, path: str | PathLike[str], variables: bool, metadata: Mapping[str, str] | None) -> None:
+    """Write a file; `variables` says whether it holds the variables too."""
+    calls = int(contents.value_of(contents.counter))
+    if calls % contents.each:
+        raise ValueError(
+            f"save cannot keep gradients that are collected, of {calls % contents.each} of {contents.each} calls: call "
+            "it after a step, or save the model, whose file holds them"
+        )
+    # A type that a framework has no array of comes as a larger one.
+    tensors = {
+        key: contents.value_of(one).astype(contents.dtype_of(one), copy=False)
+        for key, one in contents.tensors(variables)
+    }
+    group = contents.group(variables)
+    checkpoint.write(path, contents.front_end, [group], tensors, calls // contents.each, metadata)
+
+
+def load(
+    contents: Contents,
     path: str | PathLike[str],
     variables: bool,
-    metadata: Mapping[str, str] | None,
-    iterations: int,
-    value_of: Callable[[Any], NDArray[Any]],
-) -> None:
-    """Write a file.
+    names: Mapping[str, str] | None,
+    begin: Callable[[], None],
+) -> dict[str, str]:
+    """Read a file into the variables, which traced functions hold; return the user's texts.
 
-    Args:
-        kept: what the optimizer keeps.
-        path: the file.
-        variables: whether to write the variables too.
-        metadata: the user's texts.
-        iterations: steps done.
-        value_of: gives a variable's numbers.
+    `begin` is called when the file is read and nothing is assigned yet.
     """
-    # A type that a framework has no array of comes as a larger one.
-    tensors = {key: value_of(one).astype(kept.dtype_of(one), copy=False) for key, one in kept.tensors(variables)}
-    checkpoint.write(path, kept.front_end, [kept.group(variables)], tensors, iterations, metadata)
-
-
-def read(
-    kept: Kept, path: str | PathLike[str], variables: bool, names: Mapping[str, str] | None, most: int
-) -> tuple[list[tuple[Any, NDArray[Any]]], Found]:
-    """Read a file of at most `most` steps, and give each variable with its new numbers; nothing is assigned yet."""
-    mine = dict(kept.tensors(variables))
-    needed = {key: Needed(kept.dtype_of(one), tuple(one.shape)) for key, one in mine.items()}
-    found = checkpoint.read(path, [kept.group(variables)], needed, names, most=most)
-    return [(one, found.tensors[key]) for key, one in mine.items()], found
+    mine = dict(contents.tensors(variables))
+    needed = {key: Needed(contents.dtype_of(one), tuple(one.shape)) for key, one in mine.items()}
+    most = contents.most // contents.each
+    found = checkpoint.read(path, [contents.group(variables)], needed, names, most=most)
+    (rate,) = found.rates
+    begin()
+    for key, one in mine.items():
+        one.assign(found.tensors[key])
+    contents.counter.assign(found.iterations * contents.each)
+    if rate is not None and contents.rate is not None:
+        contents.rate.assign(rate)
+    return found.metadata

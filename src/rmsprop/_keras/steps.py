@@ -1,0 +1,161 @@
+"""What a backend gets for a step: the optimizer's settings, and the variables that move with their state."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, final
+
+from rmsprop._core.options import Options
+from rmsprop._core.warnings import warn
+from rmsprop._keras.backends import backend
+from rmsprop._keras.slots import Built
+from rmsprop._keras.variables import is_overwritten, name_of
+
+#: How many sets of variables are remembered.
+REMEMBERED: Final = 64
+
+
+@final
+class Accumulation(NamedTuple):
+    """How calls become steps.
+
+    Attributes:
+        steps: how many calls make one step, of the mean of their gradients; None: each call is one.
+    """
+
+    steps: int | None
+
+    def is_step(self, calls: Any) -> Any:
+        """Whether the call after `calls` others is a step, where calls are collected."""
+        return (calls + 1) % self.steps == 0
+
+    def iterations(self, calls: Any) -> Any:
+        """Return how many steps `calls` calls have made."""
+        return calls if self.steps is None else calls // self.steps
+
+    def means(self, sums: Sequence[Any]) -> list[Any]:
+        """Return by what a step moves."""
+        return [one / self.steps for one in sums]
+
+    def advance(
+        self,
+        calls: Any,
+        sums: Callable[[], list[Any]],
+        step: Callable[[list[Any], Any], Any],
+        collect: Callable[[list[Any]], Any],
+        cond: Callable[..., Any],
+    ) -> Any:
+        """Step by the mean of the gradients of `steps` calls, or collect them.
+
+        Args:
+            calls: how many calls there were before.
+            sums: returns the collected gradients with those of this call.
+            step: steps by gradients, after a number of steps, and clears what is collected.
+            collect: writes sums into what is collected.
+            cond: the backend's choice between two functions of nothing.
+        """
+        return cond(
+            self.is_step(calls),
+            lambda: step(self.means(sums()), self.iterations(calls)),
+            lambda: collect(sums()),
+        )
+
+
+@final
+class Settings(NamedTuple):
+    """What all steps of an optimizer have in common until one of its arguments changes.
+
+    Attributes:
+        options: the checked arguments; steps get their learning rate as an argument.
+        native: the argument `native`.
+        scale: gradients are divided by it; None: 1.
+        accumulation: how calls become steps.
+        rate: the variable of the learning rate, or the schedule or function that rules.
+        counter: the variable that counts the calls.
+        name: of the optimizer.
+        strategy: TensorFlow's strategy that the optimizer was made in, else None.
+        built: the variables and their state; None: before `build`.
+    """
+
+    options: Options
+    native: bool | None
+    scale: float | None
+    accumulation: Accumulation
+    rate: Any
+    counter: Any
+    name: str
+    strategy: Any
+    built: Built | None
+
+
+@final
+class Batch:
+    """The variables of a call that have a gradient, in the order in which the optimizer was built for them.
+
+    Attributes:
+        places: where their gradients stand in the call's list.
+        variables: these variables.
+        slots: for each of them, slot name -> variable.
+        decays: for each, whether weight decay applies.
+        collected: for each, the variable that collects gradients; empty if each call is a step.
+        kinds: their shapes and types.
+        overwritten: variables that become their gradient, as Keras's float8 layers have them, each after the place of
+            its gradient.
+    """
+
+    def __init__(
+        self, settings: Settings, variables: Sequence[Any], numbers: Sequence[int], missing: Sequence[bool]
+    ) -> None:
+        order = [place for place in sorted(range(len(numbers)), key=numbers.__getitem__) if not missing[place]]
+        self.overwritten = [(place, variables[place]) for place in order if is_overwritten(variables[place])]
+        self.places = [place for place in order if not is_overwritten(variables[place])]
+        self.variables = [variables[place] for place in self.places]
+        built: Any = settings.built
+        mine = [numbers[place] for place in self.places]
+        self.slots = [{name: made[number] for name, made in built.slots.items()} for number in mine]
+        self.decays = [settings.options.decays and built.decays[number] for number in mine]
+        self.collected = [built.collected[number] for number in mine] if built.collected else []
+        self.kinds = tuple((tuple(one.shape), str(one.dtype)) for one in self.variables)
+        # As long as they are known by their ids, nothing else may have these.
+        self._given = variables
+
+
+@final
+class Steps:
+    """The steps of an optimizer with its present settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._stepper = settings, backend().Stepper(settings)
+        self._batches: dict[Any, Batch] = {}
+
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Step a batch; the gradients are those of the call, and `learning_rate` returns the present one."""
+        self._stepper.step(batch, [gradients[place] for place in batch.places], learning_rate)
+
+    def find(
+        self, gradients: Sequence[Any], variables: Sequence[Any], numbers_of: Callable[[Sequence[Any]], list[int]]
+    ) -> Batch:
+        """Return what moves.
+
+        Raises:
+            TypeError: something is no variable.
+            ValueError: a variable is unknown or given twice, numbers differ, or all gradients are None.
+        """
+        missing = [gradient is None for gradient in gradients]
+        key = (*map(id, variables), *missing)
+        batch = self._batches.get(key)
+        if batch is None:
+            numbers = numbers_of(variables)
+            if len(gradients) != len(variables):
+                raise ValueError(f"there are {len(gradients)} gradients for {len(variables)} variables")
+            _report_missing(variables, missing)
+            if len(self._batches) >= REMEMBERED:
+                self._batches.pop(next(iter(self._batches)))
+            batch = self._batches[key] = Batch(self._settings, variables, numbers, missing)
+        return batch
+
+
+def _report_missing(variables: Sequence[Any], missing: Sequence[bool]) -> None:
+    left_out = ", ".join(name_of(variable) for variable, one in zip(variables, missing, strict=True) if one)
+    if all(missing):
+        raise ValueError(f"all gradients are None, of the variables {left_out}")
+    if left_out:
+        warn(f"No gradients for the variables {left_out}: they stay as they are.", through="keras")
