@@ -15,7 +15,7 @@ from rmsprop._keras.optimizer import KerasState
 from rmsprop._keras.rates import number_of
 from rmsprop._keras.steps import Steps
 from rmsprop._keras.variables import as_list, is_swapped
-from rmsprop._kerases.optimizer import check_native
+from rmsprop._kerases.library import check_native
 from rmsprop._numpy.variables import check_pairs, refuse_swapped
 
 _untraced: Any = backend().untraced
@@ -182,8 +182,8 @@ class RMSprop(KerasState):
             variables = as_list(names[1], trainable_variables)
         try:
             self.build(variables)
-            if self._follows:
-                self._leave()
+            if self._state is not None and self._state.follows:
+                self._state.leave(self._count)
             steps = self._steps
             if steps is None:
                 steps = self._steps = Steps(self._settings())

@@ -16,7 +16,8 @@ from rmsprop._core.explain import NEEDED, Explanation
 from rmsprop._core.options import LearningRate, Options
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.saving.matching import plain_names
-from rmsprop._kerases.optimizer import check_native
+from rmsprop._kerases.built import Built
+from rmsprop._kerases.library import check_native
 from rmsprop._numpy.variables import check_pairs, refuse_swapped
 from rmsprop._tensorflow import explaining, replicas, traced
 from rmsprop._tensorflow.engine import Engine
@@ -124,7 +125,6 @@ class RMSprop(TfKerasState):
             global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity,
             slot_dtype,
         )  # fmt: skip
-        self._engine: Engine | None = None
         super().__init__(
             name, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
             jit_compile, mesh=mesh,
@@ -140,7 +140,7 @@ class RMSprop(TfKerasState):
         if not variables:
             raise ValueError(NEEDED)
         if state is not None:
-            found = state.items([(None, one) for one in variables], self._numbers(variables), options)
+            found = self._items(state, [(None, one) for one in variables], self._numbers(variables))
             items = [explaining.item_of(options, one.variable, one.decays, one.slots) for one in found]
         else:
             check_variables(variables)
@@ -205,7 +205,7 @@ class RMSprop(TfKerasState):
             # A norm is summed in the order of the variables, whatever that of the pairs.
             pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
             pairs, numbers = with_gradient(pairs, sorted(numbers))
-            iterations = self._step(state.items(pairs, numbers, self._options))
+            iterations = self._step(self._items(state, pairs, numbers))
             for _, variable in pairs:
                 if variable.constraint is not None and not self._has_mesh():
                     variable.assign(variable.constraint(variable))
@@ -221,6 +221,14 @@ class RMSprop(TfKerasState):
 
     def _is_distributed(self) -> bool:
         return not self._has_mesh() and replicas.is_replica()
+
+    def _items(self, state: Built, pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> list[Item]:
+        """Put gradients, variables and their state together."""
+        decays = self._options.decays
+        return [
+            Item(variable, gradient, state.slots_of(number), decays and state.decays[number])
+            for (gradient, variable), number in zip(pairs, numbers, strict=True)
+        ]
 
     def _step(self, items: Sequence[Item]) -> Any:
         options, distributed = self._rounded(), self._is_distributed()

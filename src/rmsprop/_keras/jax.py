@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, final
 
 import jax
@@ -12,13 +11,13 @@ import numpy
 
 from rmsprop._core import versions
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import FLOATS, LearningRate, _number, rate_function
+from rmsprop._core.options import FLOATS, LearningRate, rate_function
 from rmsprop._core.rows import RowSparse
 from rmsprop._jax import explaining
-from rmsprop._keras.backends import in_stateless_scope
+from rmsprop._keras.backends import Backend, backend, in_stateless_scope
 from rmsprop._keras.jax_steps import Functions
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
-from rmsprop._keras.steps import Batch, Settings
+from rmsprop._keras.steps import Batch, Explainable, Settings
 from rmsprop._keras.variables import name_of
 
 _BCOO: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
@@ -28,79 +27,67 @@ _JAXSparse: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experime
 _READER: Final = "_get_jax_state"
 
 
-def untraced(method: Any) -> Any:
-    """Let a method be what it is."""
-    return method
+@final
+class Own(Backend):
+    """JAX, on which train steps are traced."""
 
+    def stepper(self, settings: Settings) -> "Stepper":
+        """Return what does an optimizer's steps."""
+        return Stepper(settings)
 
-def making(copied: Any) -> AbstractContextManager[Any]:
-    """Make a variable of the state, which may start as a copy of one of the model's."""
-    return nullcontext()
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        # A train step may have removed the values.
+        arrays = [explaining.described(one.shape, one.dtype) for one in known.variables]
+        functions = Functions(settings)
+        return explaining.explain(front_end, functions.options, known.names, arrays, known.decays, off=functions.off)
 
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor has numbers."""
+        return not _is_symbolic(tensor)
 
-def start_of(variable: Any) -> Any:
-    """Give the value that an average of a variable starts at."""
-    return keras.ops.convert_to_tensor(variable)
+    def is_symbolic(self, value: Any) -> bool:
+        """Whether a value is an array without numbers, of a function that is being traced."""
+        return _is_symbolic(value)
 
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours."""
+        steps = iterations.value
+        if is_traceable(rate) or not callable(rate):
+            return rate(steps) if callable(rate) else rate
+        function = rate_function(as_function(rate))
 
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of the backend's own: it has none."""
-    return False
+        def call(step: Any) -> Any:
+            return jnp.dtype(jnp.float32).type(function(int(step)))
 
+        if not self.is_symbolic(steps):
+            return call(steps)
+        # At every step, not once when it is traced: that is what a function is for.
+        return jax.pure_callback(call, jnp.zeros((), jnp.float32), steps)
 
-def is_symbolic(value: Any) -> bool:
-    """Whether it is an array without a value, of a function that is being traced."""
-    return isinstance(value, jax.core.Tracer)
+    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
+        """Write a variable's average into it, in memory of its own: a train step may donate it."""
+        # Keras's trainer removes values and does not bring them back when its train step fails.
+        if average._value is not None:
+            variable.assign(jnp.array(average.value, variable.dtype, copy=True))
 
+    def count_of(self, iterations: Any) -> int | None:
+        """Return the number of calls so far, None if a train step holds it, or where values stand for variables."""
+        value = iterations._value
+        if value is None or in_stateless_scope() or self.is_symbolic(value) or value.is_deleted():
+            return None
+        return int(value)
 
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step by a function or a schedule of ours."""
-    steps = iterations.value
-    if is_traceable(rate) or not callable(rate):
-        return rate(steps) if callable(rate) else rate
-    function = rate_function(as_function(rate))
+    def check_reader(self, numbers_of: Callable[[Sequence[Any]], Any]) -> None:
+        """Refuse a model that reads the state of other variables than its own.
 
-    def call(step: Any) -> Any:
-        return jnp.dtype(jnp.float32).type(function(int(step)))
-
-    if not is_symbolic(steps):
-        return call(steps)
-    # At every step, not once when it is traced: that is what a function is for.
-    return jax.pure_callback(call, jnp.zeros((), jnp.float32), steps)
-
-
-def checked_rate(rate: Any, iterations: Any) -> Any:
-    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
-    if not is_symbolic(rate):
-        _number(f"learning_rate({int(iterations.value)})", float(rate))
-    return rate
-
-
-def copy_into(variable: Any, average: Any, _: Any) -> None:
-    """Write a variable's average into it, as an array of its own, since a train step may give that away."""
-    # What Keras's trainer has taken out, it does not bring back when its train step fails: there is nothing to write.
-    if average._value is not None:
-        variable.assign(jnp.array(average.value, variable.dtype, copy=True))
-
-
-def count_of(iterations: Any) -> int | None:
-    """Give the number of calls so far, None if a train step has it, or among values that stand for variables."""
-    value = iterations._value
-    if value is None or in_stateless_scope() or is_symbolic(value) or value.is_deleted():
-        return None
-    return int(value)
-
-
-def check_reader(numbers_of: Callable[[Sequence[Any]], Any]) -> None:
-    """Refuse to give the state to a model of Keras's for variables that it is not of.
-
-    The trainer hands over values alone, which could be anybody's; it reads the state before its first step.
-    """
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_name != _READER:
-        frame = frame.f_back
-    if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
-        numbers_of(model.trainable_variables)
+        The trainer's steps pass values alone, which could be anybody's; it reads the state before its first step.
+        """
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_name != _READER:
+            frame = frame.f_back
+        if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
+            numbers_of(model.trainable_variables)
 
 
 @final
@@ -118,12 +105,12 @@ class Stepper:
         values = [variable.value for variable in variables]
         slots = [{name: one.value for name, one in mine.items()} for mine in batch.slots]
         collected = [one.value for one in batch.collected]
-        if any(map(is_symbolic, (*given, *values, calls))):
+        if any(map(_is_symbolic, (*given, *values, calls))):
             step, rate = functions.whole(batch.decays), jnp.asarray(learning_rate())
         else:
             step = functions.seen((batch.kinds, *(one.dtype for one in given)), batch.decays)
             if is_compiled(settings.rate):
-                rate = checked_rate(functions.rate_at(calls), settings.counter)
+                rate = backend().checked_rate(functions.rate_at(calls), settings.counter)
             else:
                 rate = jnp.asarray(learning_rate())
         new_values, new_slots, new_collected = step(given, values, slots, collected, rate, calls)
@@ -142,14 +129,8 @@ class Stepper:
         settings.counter.assign(calls + 1)
 
 
-def explain(
-    front_end: str, settings: Settings, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], _: Any
-) -> Explanation:
-    """Explain a step of variables that all have a gradient."""
-    # A train step may have taken the values away.
-    arrays = [explaining.described(one.shape, one.dtype) for one in variables]
-    functions = Functions(settings)
-    return explaining.explain(front_end, functions.options, names, arrays, decays, off=functions.off)
+def _is_symbolic(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
 
 
 def _checked(gradient: Any, variable: Any) -> Any:
@@ -173,10 +154,10 @@ def _checked(gradient: Any, variable: Any) -> Any:
 
 
 def _dense(gradient: Any) -> Any:
-    """Give a sparse gradient as an array; what occurs more than once is summed, of half types in float32."""
+    """Return a sparse gradient as an array; numbers for the same place are summed, half types in float32."""
     if isinstance(gradient, _BCOO) and gradient.n_batch == 0:
         data, indices = gradient.data, gradient.indices
-        if gradient.n_sparse == 1 and not is_symbolic(data) and not is_symbolic(indices):
+        if gradient.n_sparse == 1 and not _is_symbolic(data) and not _is_symbolic(indices):
             # JAX would compile for each number of rows. Those behind the end are padding.
             rows, values = numpy.asarray(indices)[:, 0], numpy.asarray(data)
             there = rows < gradient.shape[0]

@@ -14,7 +14,7 @@ import keras
 import numpy
 
 from rmsprop._core.warnings import warn
-from rmsprop._keras.slots import Built
+from rmsprop._kerases.built import Built
 
 _ATTRIBUTE: Final = "rmsprop_state"
 
@@ -28,14 +28,7 @@ ADVICE: Final = (
 
 
 def of(counter: Any, rate: Any, built: Built | None, variables: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Pair each of an optimizer's variables with its kind.
-
-    Args:
-        counter: the variable that counts the calls.
-        rate: the variable of the learning rate, or what rules.
-        built: the state; None: there is none.
-        variables: all that an optimizer has, in their order.
-    """
+    """Pair each of an optimizer's variables with its kind; `built` is None before there is any state."""
     kinds = dict(zip((id(counter), id(rate)), NUMBERS, strict=True))
     if built is not None:
         for kind, made in (*built.slots.items(), ("gradient_accumulator", built.collected)):

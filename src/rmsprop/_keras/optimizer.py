@@ -18,41 +18,45 @@ from rmsprop._core.warnings import warn
 from rmsprop._keras import labels, slots
 from rmsprop._keras.backends import backend
 from rmsprop._keras.rates import Schedule, number_of
-from rmsprop._keras.slots import Built
-from rmsprop._keras.steps import Accumulation, Batch, Settings, Steps
+from rmsprop._keras.steps import Accumulation, Batch, Explainable, Settings, Steps
 from rmsprop._keras.variables import as_list, check_variables, is_overwritten, name_of
 from rmsprop._kerases.attributes import COLLECTED, KERAS_ATTRIBUTES
-from rmsprop._kerases.files import Contents
-from rmsprop._kerases.following import leave
-from rmsprop._kerases.optimizer import KerasRMSprop, Library
+from rmsprop._kerases.built import Built
+from rmsprop._kerases.library import Library
 from rmsprop._kerases.restoring import elements, is_by_slot
+from rmsprop._kerases.saved import KerasRMSprop
 
 _LIBRARY: Final = Library(
     module=keras,
     built="built",
+    places="_trainable_variables_indices",
     stands_for="for Keras 3: a model of tf_keras takes rmsprop.tf_keras.RMSprop",
+    advice=", or make a new optimizer",
+    between="between steps",
     ours=("jit_compile", "initial_velocity", "slot_dtype", "native"),
     fixed=("native",),
     number_of=number_of,
     is_symbolic=backend().is_symbolic,
     cast=keras.ops.cast,
     value_of=keras.ops.convert_to_numpy,
+    dtype_of=lambda variable: _slots.numpy_dtype(keras.backend.standardize_dtype(variable.dtype)),
+    name_of=name_of,
+    saved_name=lambda variable: str(variable.path),
+    as_list=as_list,
+    check_variables=check_variables,
 )
 
 
 class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
-    """An optimizer of Keras 3 whose state is a `Built`; a subclass steps."""
+    """An optimizer of Keras 3; a subclass steps."""
 
     _library: ClassVar[Library] = _LIBRARY
     _loss_scale_factor: float | None
     _gradient_accumulation_steps: int | None
     built: bool
-    _state: Built | None = None
     _excluded_names: tuple[str, ...] = ()
     #: What was made of the settings; None: nothing yet.
     _steps: Steps | None = None
-    #: Whether averages wait for values of their variables.
-    _follows = False
 
     @abstractmethod
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
@@ -62,17 +66,10 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         self._steps = None
 
     def _settings(self) -> Settings:
-        return Settings(
-            options=self._options,
-            native=self._native,
-            scale=self._loss_scale_factor,
-            accumulation=Accumulation(self._gradient_accumulation_steps),
-            rate=self._learning_rate,
-            counter=self._iterations,
-            name=self.name,
-            strategy=getattr(self, "_distribution_strategy", None),
-            built=self._state,
-        )
+        strategy, each = getattr(self, "_distribution_strategy", None), Accumulation(self._gradient_accumulation_steps)
+        rate, counter = self._learning_rate, self._iterations
+        scale, state = self._loss_scale_factor, self._state
+        return Settings(self._options, self._native, scale, each, rate, counter, self.name, strategy, state)
 
     @property
     def loss_scale_factor(self) -> float | None:
@@ -92,15 +89,13 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
 
     @gradient_accumulation_steps.setter
     def gradient_accumulation_steps(self, value: int | None) -> None:
+        name = "gradient_accumulation_steps"
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
-            raise TypeError(f"gradient_accumulation_steps={value!r} is not a whole number or None")
+            raise TypeError(f"{name}={value!r} is not a whole number or None")
         if value is not None and value < 2:
-            raise ValueError(f"gradient_accumulation_steps={value!r} is not a whole number of at least 2, or None")
+            raise ValueError(f"{name}={value!r} is not a whole number of at least 2, or None")
         if self._is_built() and (value is None) != (self._gradient_accumulation_steps is None):
-            raise ValueError(
-                f"gradient_accumulation_steps={value!r} needs other state than the optimizer was built with: set it "
-                "before"
-            )
+            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
         self._forget()
         self._gradient_accumulation_steps = None if value is None else int(value)
 
@@ -126,17 +121,9 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         keras.optimizers.Optimizer.exclude_from_weight_decay(self, variables, names)
         self._excluded_names = tuple(names)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments as values that JSON can hold; the `from_config` of Keras's own accepts them too.
-
-        Raises:
-            ValueError: `learning_rate` is a plain function.
-        """
-        return super().get_config() | {
-            "loss_scale_factor": self.loss_scale_factor,
-            "gradient_accumulation_steps": self.gradient_accumulation_steps,
-            "name": self.name,
-        }
+    def _own_config(self) -> dict[str, Any]:
+        names = ("loss_scale_factor", "gradient_accumulation_steps", "name")
+        return {name: getattr(self, name) for name in names}
 
     def build(self, var_list: Sequence[Any]) -> None:
         """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
@@ -168,9 +155,9 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
                     is_on = any(slot.name == name for slot in needed)
                     setattr(self, attribute, self.add_optimizer_variables(variables, name) if is_on else [])
             made = {slot.name: getattr(self, KERAS_ATTRIBUTES[slot.name]) for slot in needed}
-            decays = self._find_decays(variables, warns=True)
             collected = getattr(self, COLLECTED) if self.gradient_accumulation_steps else ()
-            self._state = Built(needed, variables, made, collected, decays)
+            decays = self._find_decays(variables, warns=True)
+            self._state = Built(needed, variables, made, decays, slots.set_to_start, collected)
             self._forget()
         except BaseException:
             # Keras says so when averages are there; an interrupt may come before the others are.
@@ -206,25 +193,12 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         """
         return slots.make(self._options, name, reference_variable, initializer, super().add_variable_from_reference)
 
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Write the averages into variables, if `use_ema`; `fit` does it at its end.
-
-        Args:
-            var_list: variables that the optimizer was built for.
-
-        Raises:
-            TypeError: `var_list` is one variable.
-            ValueError: the optimizer is not built, or a variable is unknown to it.
-        """
-        variables = as_list("var_list", var_list)
-        if not self.use_ema or not variables:
-            return  # `fit` comes here with a model that has nothing to train, too
-        if self._state is None:
-            raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-        for number, variable in zip(self._numbers(variables), variables, strict=True):
-            average = self._state.slots["average"][number]
+    def _write_averages(self, variables: Sequence[Any], numbers: Sequence[int]) -> None:
+        strategy = getattr(self, "_distribution_strategy", None)
+        for number, variable in zip(numbers, variables, strict=True):
+            average = self._model_variables_moving_average[number]
             if average is not None:
-                backend().copy_into(variable, average, getattr(self, "_distribution_strategy", None))
+                backend().copy_into(variable, average, strategy)
 
     def stateless_apply(
         self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
@@ -249,74 +223,31 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         found: tuple[list[Any], list[Any]] = super().stateless_apply(optimizer_variables, grads, trainable_variables)
         return found
 
-    def _numbers(self, variables: Sequence[Any]) -> list[int]:
-        """Return the places of variables among those of `build`; ValueError for one unknown or given twice."""
-        check_variables(variables)
-        found = [self._trainable_variables_indices.get(self._var_key(variable)) for variable in variables]
-        for number, variable in zip(found, variables, strict=True):
-            if number is None:
-                raise ValueError(
-                    f"variable {name_of(variable)!r} is not among those the optimizer was built for: pass all "
-                    "variables to build() first, or make a new optimizer"
-                )
-        if len(set(found)) < len(found):
-            raise ValueError(f"a variable is given twice among {', '.join(map(name_of, variables))}")
-        return found
-
     def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
-        built = self._state
-        variables: Sequence[Any] = (
-            as_list("var_list", var_list) if var_list is not None else built.variables if built else []
-        )
-        if not variables:
+        given = as_list("var_list", self._trainable_variables if var_list is None else var_list)
+        if not given:
             raise ValueError(NEEDED)
-        settings, made = self._settings(), None
-        if built is not None:
-            made = Batch(settings, variables, self._numbers(variables), [False] * len(variables))
-            variables, decays, state = made.variables, made.decays, made.slots
+        settings = self._settings()
+        if self.built:
+            batch = Batch(settings, given, self._numbers(given), [False] * len(given))
+            variables, decays, state = batch.variables, batch.decays, batch.slots
         else:
-            check_variables(variables)
-            variables = [variable for variable in variables if not is_overwritten(variable)]
+            check_variables(given)
+            variables = [variable for variable in given if not is_overwritten(variable)]
             decays = [self._options.decays and one for one in self._find_decays(variables, warns=False)]
             state = [None] * len(variables)
         names = plain_names([name_of(one) for one in variables])
-        found: Explanation = backend().explain(
-            f"keras on {keras.backend.backend()}", settings, names, variables, decays, state
-        )
-        return found
+        known = Explainable(names, variables, decays, state)
+        return backend().explain(f"keras on {keras.backend.backend()}", settings, known)
 
-    def _contents(self, method: str, variables: bool) -> Contents:
-        built = self._state
-        if built is None:
-            raise ValueError(f"{method} needs the variables: call build(var_list) first")
-        if self._count() is None:
-            raise ValueError(f"{method} reads or writes a file: it cannot be traced, call it between steps")
-        kept = [one for made in built.slots.values() for one in made if one is not None]
-        for one in (*(built.variables if variables else ()), *kept):
+    def _check_readable(self, method: str, state: Built, variables: bool) -> None:
+        made = [one for mine in state.slots.values() for one in mine if one is not None]
+        for one in (*(state.variables() if variables else ()), *made):
             if not getattr(one.value, "is_fully_addressable", True):
                 raise ValueError(
                     f"{method} cannot see all of {one.path!r}, whose parts are on devices of other processes: save the "
                     "model by keras.saving"
                 )
-        rate = self._learning_rate if isinstance(self._learning_rate, keras.Variable) else None
-        return Contents(
-            front_end="keras",
-            names=[one.path for one in built.variables],
-            variables=built.variables,
-            slots=built.slots,
-            options=replace(self._options, learning_rate=self._rate()),
-            counter=self._iterations,
-            each=self.gradient_accumulation_steps or 1,
-            most=int(numpy.iinfo(self._iterations.dtype).max),
-            rate=rate,
-            dtype_of=lambda variable: _slots.numpy_dtype(keras.backend.standardize_dtype(variable.dtype)),
-            value_of=keras.ops.convert_to_numpy,
-        )
-
-    def _begin_load(self) -> None:
-        self._leave()
-        if self._state is not None:
-            self._state.clear()
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the optimizer's variables.
@@ -350,8 +281,8 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         Raises:
             ValueError: the file holds other state than these options need, or of other shapes.
         """
-        built = self._state
-        if built is None or not len(store.keys()):
+        state = self._state
+        if state is None or not len(store.keys()):
             super().load_own_variables(store)  # which says that it reads nothing, if a file has no optimizer
             return
         label, noted = self._labels(), labels.read(store)
@@ -359,34 +290,20 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         if numbers is not None:
             # Saved before the first step. Keras may have built this one before it read the model's variables, or
             # steps have been traced with this state: it stays, and starts again.
-            built.start()
+            state.start()
             label, noted = [one for one in label if one[0] in labels.NUMBERS], numbers
         for variable, key in labels.match(label, noted, store.keys()):
             value = numpy.asarray(store[key])
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"the file holds shape {value.shape} for {variable.path!r}, not {variable.shape}")
-            if any(variable is one for one in built.slots["velocity"]) and (value < 0).any():
+            if any(variable is one for one in state.slots["velocity"]) and (value < 0).any():
                 raise ValueError(f"the file holds negative numbers for {variable.path!r}: {labels.ADVICE}")
             variable.assign(value)
         if numbers is not None:
-            self._follows = built.follow(self._count)
-
-    def _leave(self) -> None:
-        self._follows = False
-        for variable in self._trainable_variables:
-            leave(self._count, variable)
+            state.follow(self._count)
 
     def _count(self) -> int | None:
-        found: int | None = backend().count_of(self._iterations)
-        return found
-
-    def _start_again(self) -> None:
-        if self._state is not None:
-            self._state.start()
-
-    def _start_averages(self) -> None:
-        if self._state is not None:
-            self._state.start_averages()
+        return backend().count_of(self._iterations)
 
     def _find_list(self, position: Any) -> None:
         if is_by_slot(position):

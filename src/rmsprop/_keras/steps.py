@@ -1,13 +1,13 @@
 """What a backend gets for a step: the optimizer's settings, and the variables that move with their state."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from rmsprop._core.options import Options
 from rmsprop._core.warnings import warn
 from rmsprop._keras.backends import backend
-from rmsprop._keras.slots import Built
 from rmsprop._keras.variables import is_overwritten, name_of
+from rmsprop._kerases.built import Built
 
 #: How many sets of variables are remembered.
 REMEMBERED: Final = 64
@@ -15,13 +15,9 @@ REMEMBERED: Final = 64
 
 @final
 class Accumulation(NamedTuple):
-    """How calls become steps.
+    """How calls become steps."""
 
-    Attributes:
-        steps: how many calls make one step, of the mean of their gradients; None: each call is one.
-    """
-
-    steps: int | None
+    steps: int | None  # how many calls make one step, of the mean of their gradients; None: each call is one
 
     def is_step(self, calls: Any) -> Any:
         """Whether the call after `calls` others is a step, where calls are collected."""
@@ -43,46 +39,28 @@ class Accumulation(NamedTuple):
         collect: Callable[[list[Any]], Any],
         cond: Callable[..., Any],
     ) -> Any:
-        """Step by the mean of the gradients of `steps` calls, or collect them.
+        """Step by the mean of collected gradients and those of this call, after `calls` others, or collect the sums.
 
-        Args:
-            calls: how many calls there were before.
-            sums: returns the collected gradients with those of this call.
-            step: steps by gradients, after a number of steps, and clears what is collected.
-            collect: writes sums into what is collected.
-            cond: the backend's choice between two functions of nothing.
+        `step` gets the means and the number of steps before, and clears what is collected. `cond` is the backend's
+        choice between two functions.
         """
         return cond(
-            self.is_step(calls),
-            lambda: step(self.means(sums()), self.iterations(calls)),
-            lambda: collect(sums()),
+            self.is_step(calls), lambda: step(self.means(sums()), self.iterations(calls)), lambda: collect(sums())
         )
 
 
 @final
 class Settings(NamedTuple):
-    """What all steps of an optimizer have in common until one of its arguments changes.
+    """What all steps of an optimizer have in common until one of its arguments changes."""
 
-    Attributes:
-        options: the checked arguments; steps get their learning rate as an argument.
-        native: the argument `native`.
-        scale: gradients are divided by it; None: 1.
-        accumulation: how calls become steps.
-        rate: the variable of the learning rate, or the schedule or function that rules.
-        counter: the variable that counts the calls.
-        name: of the optimizer.
-        strategy: TensorFlow's strategy that the optimizer was made in, else None.
-        built: the variables and their state; None: before `build`.
-    """
-
-    options: Options
+    options: Options  # the checked arguments; steps get their learning rate as an argument
     native: bool | None
-    scale: float | None
+    scale: float | None  # gradients are divided by it; None: 1
     accumulation: Accumulation
-    rate: Any
-    counter: Any
+    rate: Any  # the variable of the learning rate, or the schedule or function that rules
+    counter: Any  # the variable that counts the calls
     name: str
-    strategy: Any
+    strategy: Any  # TensorFlow's, that the optimizer was made in; else None
     built: Built | None
 
 
@@ -110,7 +88,7 @@ class Batch:
         self.variables = [variables[place] for place in self.places]
         built: Any = settings.built
         mine = [numbers[place] for place in self.places]
-        self.slots = [{name: made[number] for name, made in built.slots.items()} for number in mine]
+        self.slots = [built.slots_of(number) for number in mine]
         self.decays = [settings.options.decays and built.decays[number] for number in mine]
         self.collected = [built.collected[number] for number in mine] if built.collected else []
         self.kinds = tuple((tuple(one.shape), str(one.dtype)) for one in self.variables)
@@ -119,11 +97,28 @@ class Batch:
 
 
 @final
+class Explainable(NamedTuple):
+    """Variables that all have a gradient, for `explain()`."""
+
+    names: Sequence[str]
+    variables: Sequence[Any]
+    decays: Sequence[bool]
+    slots: Sequence[dict[str, Any] | None]  # None in place of slots that are not made
+
+
+class Stepper(Protocol):
+    """A backend's part of an optimizer's steps."""
+
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step, or add it to what is being traced; the gradients are those of the batch."""
+
+
+@final
 class Steps:
     """The steps of an optimizer with its present settings."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._stepper = settings, backend().Stepper(settings)
+        self._settings, self._stepper = settings, backend().stepper(settings)
         self._batches: dict[Any, Batch] = {}
 
     def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:

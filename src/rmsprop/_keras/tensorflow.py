@@ -8,40 +8,84 @@ import keras
 import tensorflow as tf
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, Options, _number
+from rmsprop._core.options import LearningRate, Options
+from rmsprop._keras.backends import Backend
 from rmsprop._keras.rates import as_function, is_traceable
-from rmsprop._keras.steps import Batch, Settings
+from rmsprop._keras.steps import Batch, Explainable, Settings
 from rmsprop._tensorflow import explaining, rates, replicas, traced
 from rmsprop._tensorflow.checks import checked
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tensorflow.items import Item
 
 
-def untraced(method: Any) -> Any:
-    """Keep a method from being rewritten by AutoGraph."""
-    return tf.autograph.experimental.do_not_convert(method)
+@final
+class Own(Backend):
+    """TensorFlow, on which train steps are traced, and strategies copy variables."""
 
+    def stepper(self, settings: Settings) -> "Stepper":
+        """Return what does an optimizer's steps."""
+        return Stepper(settings)
 
-def making(copied: Any) -> AbstractContextManager[Any]:
-    """Make a variable of the state outside of a function that is being traced.
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        options = settings.options
+        items = []
+        for variable, one, mine in zip(known.variables, known.decays, known.slots, strict=True):
+            raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
+            items.append(explaining.item_of(options, _raw(variable), one, raw))
+        engine = Engine(options, native=settings.native)
+        return explaining.explain(front_end, options, known.names, items, engine=engine, compiled=_compiles(options))
 
-    A function that makes variables gives them their values after it is traced; a copy of one of these is another one.
+    def untraced(self, method: Any) -> Any:
+        """Keep a method from being rewritten by AutoGraph."""
+        return tf.autograph.experimental.do_not_convert(method)
 
-    Args:
-        copied: a variable that this starts as a copy of, or None.
-    """
-    scope: AbstractContextManager[Any] = tf.init_scope()
-    if copied is None or not _waits(_raw(copied)):
-        return scope
-    graph = _awaited(_raw(copied)).graph
-    # Within a loop or a branch it is not the default one.
-    return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
+    def making(self, copied: Any) -> AbstractContextManager[Any]:
+        """Make a variable of the state outside of a function that is being traced.
 
+        A function that makes variables gives them their values after it is traced; a copy of one, `copied`, has to wait
+        for that.
+        """
+        scope: AbstractContextManager[Any] = tf.init_scope()
+        if copied is None or not _waits(_raw(copied)):
+            return scope
+        graph = _awaited(_raw(copied)).graph
+        # Within a loop or a branch it is not the default one.
+        return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
 
-def start_of(variable: Any) -> Any:
-    """Give the value that an average of a variable starts at, or the tensor that will be that value."""
-    raw = _raw(variable)
-    return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
+    def start_of(self, variable: Any) -> Any:
+        """Return the value that an average of a variable starts at, or the tensor that will be that value."""
+        raw = _raw(variable)
+        return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
+
+    def is_variable(self, value: Any) -> bool:
+        """Whether a value is a variable of TensorFlow's own."""
+        return isinstance(value, tf.Variable)
+
+    def is_symbolic(self, value: Any) -> bool:
+        """Whether a value is a tensor without numbers, of a function that is being traced."""
+        return bool(tf.is_symbolic_tensor(value))
+
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a tensor."""
+        known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
+        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+
+    def count_of(self, iterations: Any) -> int | None:
+        """Return the number of calls so far, None in a function that is being traced."""
+        return int(_raw(iterations)) if tf.executing_eagerly() else None
+
+    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
+        """Write a variable's average into it, on all devices that have it."""
+
+        def assign(variable: Any, average: Any) -> None:
+            variable.assign(tf.cast(average, variable.dtype))
+
+        strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor has numbers, and none of them is asked for in a function that is being traced."""
+        return tf.executing_eagerly() and not self.is_symbolic(tensor)
 
 
 def _waits(variable: Any) -> bool:
@@ -51,7 +95,7 @@ def _waits(variable: Any) -> bool:
 
 
 def _awaited(variable: Any) -> Any:
-    """Give the tensor that a variable will start as, of the function that is being traced.
+    """Return the tensor that a variable will start as, of the function that is being traced.
 
     `tf.function` adds for each variable made in it: if it has no value yet, assign it that tensor.
 
@@ -68,47 +112,6 @@ def _awaited(variable: Any) -> Any:
         f"variable {variable.name!r} has no value yet, which its average starts at: call build(var_list) of the "
         "optimizer outside of the function that makes the variable"
     )
-
-
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of the backend's own."""
-    return isinstance(value, tf.Variable)
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether it is a tensor without a value, of a function that is being traced."""
-    return bool(tf.is_symbolic_tensor(value))
-
-
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step by a function or a schedule of ours, as a tensor."""
-    known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
-    return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
-
-
-def count_of(iterations: Any) -> int | None:
-    """Give the number of calls so far, None in a function that is being traced."""
-    return int(_raw(iterations)) if tf.executing_eagerly() else None
-
-
-def check_reader(_: Any) -> None:
-    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
-
-
-def checked_rate(rate: Any, iterations: Any) -> Any:
-    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
-    if tf.executing_eagerly() and not is_symbolic(rate):
-        _number(f"learning_rate({int(_raw(iterations))})", float(rate))
-    return rate
-
-
-def copy_into(variable: Any, average: Any, strategy: Any) -> None:
-    """Write a variable's average into it, on all devices that have it."""
-
-    def assign(variable: Any, average: Any) -> None:
-        variable.assign(tf.cast(average, variable.dtype))
-
-    strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
 
 
 def _raw(variable: Any) -> Any:
@@ -254,24 +257,6 @@ class Stepper:
         done = tf.cond(each.is_step(calls), step, collect) if collected else step()
         with tf.control_dependencies([rate, done]):
             counter.assign_add(1)
-
-
-def explain(
-    front_end: str,
-    settings: Settings,
-    names: Sequence[str],
-    variables: Sequence[Any],
-    decays: Sequence[bool],
-    slots: Sequence[dict[str, Any] | None],
-) -> Explanation:
-    """Explain a step of variables that all have a gradient."""
-    options = settings.options
-    items = []
-    for variable, one, mine in zip(variables, decays, slots, strict=True):
-        raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
-        items.append(explaining.item_of(options, _raw(variable), one, raw))
-    engine = Engine(options, native=settings.native)
-    return explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
 
 
 def _scaled(gradient: Any, factor: float) -> Any:

@@ -1,7 +1,6 @@
 """Steps on Keras's torch backend, by the engine for torch's tensors."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from operator import is_
 from typing import Any, final
@@ -11,71 +10,48 @@ import torch
 from torch import Tensor
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, Options, _number, rate_function
-from rmsprop._keras.backends import in_stateless_scope
+from rmsprop._core.options import LearningRate, Options, rate_function
+from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
-from rmsprop._keras.steps import REMEMBERED, Batch, Settings
+from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings
 from rmsprop._keras.variables import name_of
 from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
 
 
-def untraced(method: Callable[..., Any]) -> Any:
-    """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
-    outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
+@final
+class Own(Backend):
+    """PyTorch."""
 
-    @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        # The wrapper takes its time.
-        return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
+    def stepper(self, settings: Settings) -> "Stepper":
+        """Return what does an optimizer's steps."""
+        return Stepper(settings)
 
-    return call
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        group = _Group(settings.options, known.names, known.decays, [one._value for one in known.variables])
+        # Collected gradients are unscaled.
+        scaled = settings.scale is not None and settings.accumulation.steps is None
+        return explaining.explain(front_end, known.names, [group], scaled=scaled)
 
+    def untraced(self, method: Callable[..., Any]) -> Any:
+        """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
+        outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
 
-def making(copied: Any) -> AbstractContextManager[Any]:
-    """Make a variable of the state, which may start as a copy of one of the model's."""
-    return nullcontext()
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # The wrapper takes its time.
+            return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
 
+        return call
 
-def start_of(variable: Any) -> Any:
-    """Give the value that an average of a variable starts at."""
-    return keras.ops.convert_to_tensor(variable)
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a number."""
+        return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
 
-
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of the backend's own: Keras keeps state for its own alone."""
-    return False
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether it is a tensor without a value: there are none."""
-    return False
-
-
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step by a function or a schedule of ours, as a number."""
-    return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
-
-
-def count_of(iterations: Any) -> int | None:
-    """Give the number of calls so far, None among values that stand for variables."""
-    return None if in_stateless_scope() else int(iterations.value)
-
-
-def check_reader(_: Any) -> None:
-    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
-
-
-def checked_rate(rate: Any, iterations: Any) -> Any:
-    """Refuse what a schedule gives and is no learning rate, where that can be seen without waiting for a device."""
-    if not isinstance(rate, Tensor) or rate.device.type == "cpu":
-        _number(f"learning_rate({int(iterations.value)})", float(rate))
-    return rate
-
-
-def copy_into(variable: Any, average: Any, _: Any) -> None:
-    """Write a variable's average into it."""
-    variable.assign(average.value)
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor is on no other device."""
+        return not isinstance(tensor, Tensor) or tensor.device.type == "cpu"
 
 
 def _as_tensor(gradient: Any, variable: Any) -> Tensor:
@@ -206,16 +182,6 @@ class Stepper:
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable))
         self._settings.counter.assign(self._settings.counter.value + 1)
-
-
-def explain(
-    front_end: str, settings: Settings, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], _: Any
-) -> Explanation:
-    """Explain a step of variables that all have a gradient."""
-    group = _Group(settings.options, names, decays, [one._value for one in variables])
-    # Collected gradients are unscaled.
-    scaled = settings.scale is not None and settings.accumulation.steps is None
-    return explaining.explain(front_end, names, [group], scaled=scaled)
 
 
 def _step(

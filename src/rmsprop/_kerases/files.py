@@ -17,33 +17,18 @@ from rmsprop._core.saving.matching import Group, plain_names
 
 @final
 class Contents(NamedTuple):
-    """What a file holds of an optimizer.
-
-    Attributes:
-        front_end: the front end's name.
-        names: names of the variables that the optimizer was built for.
-        variables: these variables.
-        slots: slot name -> a variable for each of them, None for one that has no state.
-        options: the arguments; the learning rate is the present number, or the schedule.
-        counter: the variable that counts the calls.
-        each: how many calls make one step.
-        most: the largest number that the counter holds.
-        rate: the variable of the learning rate; None: a schedule rules.
-        dtype_of: returns NumPy's type of a variable.
-        value_of: returns a variable's numbers.
-    """
+    """What a file holds of an optimizer."""
 
     front_end: str
-    names: Sequence[str]
+    names: Sequence[str]  # of the variables
     variables: Sequence[Any]
-    slots: Mapping[str, Sequence[Any]]
-    options: Options
-    counter: Any
-    each: int
-    most: int
-    rate: Any
-    dtype_of: Callable[[Any], numpy.dtype[Any]]
-    value_of: Callable[[Any], NDArray[Any]]
+    slots: Mapping[str, Sequence[Any]]  # slot name -> a variable for each of them, None for one that has no state
+    options: Options  # the arguments; the learning rate is the present number, or the schedule
+    counter: Any  # the variable that counts the calls
+    each: int  # how many calls make one step
+    rate: Any  # the variable of the learning rate; None: a schedule rules
+    dtype_of: Callable[[Any], numpy.dtype[Any]]  # NumPy's type of a variable
+    value_of: Callable[[Any], NDArray[Any]]  # a variable's numbers
 
     def group(self, variables: bool) -> Group:
         """Return the one group of a file: all variables if it holds them, else only those that have state."""
@@ -87,7 +72,7 @@ def load(
     """
     mine = dict(contents.tensors(variables))
     needed = {key: Needed(contents.dtype_of(one), tuple(one.shape)) for key, one in mine.items()}
-    most = contents.most // contents.each
+    most = int(numpy.iinfo(contents.dtype_of(contents.counter)).max) // contents.each
     found = checkpoint.read(path, [contents.group(variables)], needed, names, most=most)
     (rate,) = found.rates
     begin()

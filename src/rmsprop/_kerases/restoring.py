@@ -17,6 +17,7 @@ from typing import Any, Final, final
 from weakref import WeakMethod, ref
 
 from rmsprop._kerases.attributes import KERAS_ATTRIBUTES
+from rmsprop._kerases.built import Built
 from rmsprop._kerases.following import Count, no_step_since
 
 #: The attribute that is the list of the whole state.
@@ -96,31 +97,23 @@ def _name(position: Any) -> str:
     return "/" + "".join(attribute.full_name for attribute in position.object_proto.attributes[:1])
 
 
-def start_again_after(
-    checkpoint: Any, count: Count, start_again: Callable[[], None], start_averages: Callable[[], None]
-) -> None:
-    """Start an optimizer's state again when a checkpoint from before the first step is read.
+def start_again_after(checkpoint: Any, count: Count, built: Built) -> None:
+    """Start a state again when a checkpoint from before the first step is read.
 
     Its variables may be made, or known to the checkpoint, later still: then averages start again too.
-
-    Args:
-        checkpoint: what TensorFlow restores.
-        count: method of the optimizer; none of the three methods keeps it alive.
-        start_again: sets the state to its start.
-        start_averages: sets the averages to their variables' values.
     """
-    methods = [WeakMethod(count), WeakMethod(start_again), WeakMethod(start_averages)]
+    method, reference = WeakMethod(count), ref(built)
     still: Callable[[], bool] | None = None
 
     def start() -> None:
         nonlocal still
-        counted, again, averages = (method() for method in methods)
-        if counted is None or again is None or averages is None or counted() is None:
+        counted, state = method(), reference()
+        if counted is None or state is None or counted() is None:
             return
         if still is None:
-            again()
+            state.start()
             still = no_step_since(counted)
         elif still():
-            averages()
+            state.start_averages()
 
     _after(checkpoint, start)

@@ -13,37 +13,44 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._core.options import LearningRate
 from rmsprop._kerases.attributes import KERAS_ATTRIBUTES
-from rmsprop._kerases.files import Contents
-from rmsprop._kerases.following import follow, leave
-from rmsprop._kerases.optimizer import KerasRMSprop, Library
+from rmsprop._kerases.built import Built
+from rmsprop._kerases.library import Library
 from rmsprop._kerases.restoring import elements, is_by_slot, sorted_by_slot
+from rmsprop._kerases.saved import KerasRMSprop
 from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras import slots
 from rmsprop._tf_keras.pairs import check_variables
 from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, is_called, number_of, ruled
-from rmsprop._tf_keras.slots import Built, Unstarted, copy_into, has_value
+from rmsprop._tf_keras.slots import Unstarted, has_value
 
 _LIBRARY: Final = Library(
     module=tf_keras,
     built="_built",
+    places="_index_dict",
     stands_for="for tf_keras: a model of Keras 3 takes rmsprop.keras.RMSprop",
+    advice="",
+    between="outside of tf.function",
     ours=("initial_velocity", "slot_dtype", "native"),
     fixed=("native", "mesh"),
     number_of=number_of,
     is_symbolic=tf.is_symbolic_tensor,
     cast=tf.cast,
     value_of=lambda variable: variable.numpy(),
+    dtype_of=lambda variable: _slots.numpy_dtype(dtype_of(variable).name),
+    name_of=lambda variable: str(variable.name),
+    saved_name=lambda variable: str(variable.name).removesuffix(":0"),
+    as_list=lambda argument, variables: list(variables),
+    check_variables=check_variables,
 )
 
 
 class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
-    """An optimizer of tf_keras whose state is a `Built`; a subclass steps."""
+    """An optimizer of tf_keras; a subclass steps."""
 
     _library: ClassVar[Library] = _LIBRARY
-    _engine: Engine | None
+    _engine: Engine | None = None
     _variables: Any
-    _state: Built | None = None
     #: What an unfinished build has made: keys of the variables, what `_variables` held before, and the slots.
     _made: tuple[list[Any], list[Any], dict[str, list[Any]]] | None = None
     #: Where checkpoints hold the state as a list, which waits for `build`.
@@ -100,15 +107,9 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
     def _exclude(self, variables: list[Any], names: list[str]) -> None:
         tf_keras.optimizers.Optimizer.exclude_from_weight_decay(self, variables, names)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments as values that JSON can hold; the original's `from_config` accepts them too.
-
-        Raises:
-            ValueError: `learning_rate` is a plain function.
-        """
-        config = super().get_config()
+    def _own_config(self) -> dict[str, Any]:
         # The original's configs have this entry, and by it `from_config` knows that a False of theirs means nothing.
-        return config | ({"is_legacy_optimizer": False} if config["jit_compile"] else {})
+        return {"is_legacy_optimizer": False} if self._options.jit_compile else {}
 
     @tf.autograph.experimental.do_not_convert
     def build(self, var_list: Sequence[Any]) -> None:
@@ -144,7 +145,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
                     setattr(self, attribute, made.get(name, []))
             for position in self._listed:
                 self._restore_list(position)
-            state = Built(_slots.slots(self._options), var_list, made, decays)
+            state = Built(_slots.slots(self._options), var_list, made, decays, slots.set_to_start)
             state.unstarted = None if self._has_mesh() else _find_unstarted(state)
             self._state = state
             self._built = True
@@ -180,25 +181,10 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
             self._variables.append(made)
         return made
 
-    @tf.autograph.experimental.do_not_convert
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Write the averages into variables, if `use_ema`; `fit` does it at its end.
+    finalize_variable_values = tf.autograph.experimental.do_not_convert(KerasRMSprop.finalize_variable_values)
 
-        Args:
-            var_list: variables that the optimizer was built for.
-
-        Raises:
-            ValueError: the optimizer is not built, or a variable is unknown to it.
-        """
-        if self.use_ema:
-            variables = list(var_list)
-            if not variables:
-                return  # `fit` comes here with a model that has nothing to train, too
-            if not self._is_built():
-                raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
-            self._numbers(variables)
-            var_list = variables
-        super().finalize_variable_values(var_list)
+    def _write_averages(self, variables: Sequence[Any], numbers: Sequence[int]) -> None:
+        self._overwrite_model_variables_with_average_value(variables)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the optimizer's variables.
@@ -210,12 +196,12 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         Raises:
             ValueError: the optimizer is not built, or the number of arrays or a shape differs.
         """
-        if self._is_built() and len(weights) != len(self._variables):
+        if self._state is not None and self._is_built() and len(weights) != len(self._variables):
             if len(weights) != 1:
                 raise ValueError(
                     f"weights holds {len(weights)} arrays, the optimizer has {len(self._variables)} variables"
                 )
-            self._start_again()
+            self._state.start()
         super().set_weights([_retyped(*pair) for pair in zip(weights, self._variables, strict=False)])
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
@@ -224,61 +210,28 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         A file from before the first step takes the state back to its start. Averages start as the variables, whose
         values tf_keras reads from the file after this.
         """
-        if len(store.keys()) == 1 < len(self._variables):
-            self._start_again()
+        if len(store.keys()) == 1 < len(self._variables) and self._state is not None:
+            self._state.start()
             self._iterations.assign(store["0"])
-            for average, variable in self._state.averages() if self._state is not None else ():
-                follow(self._count, average, variable, copy_into)
+            self._state.follow(self._count)
             return
         if len(store.keys()) == len(self._variables):
             store = {str(i): _retyped(store[str(i)], variable) for i, variable in enumerate(self._variables)}
         super().load_own_variables(store)
 
-    def _contents(self, method: str, variables: bool) -> Contents:
-        if not tf.executing_eagerly():
-            raise ValueError(f"{method} reads or writes a file: it cannot be traced, call it outside of tf.function")
-        if self._state is None or not self._is_built():
-            raise ValueError(f"{method} needs the variables: call build(var_list) first")
+    def _check_readable(self, method: str, state: Built, variables: bool) -> None:
         if self._has_mesh():
             raise ValueError(
                 f"{method} cannot see all of the state, which is spread over a mesh: tf.train.Checkpoint saves and "
                 "restores it"
             )
-        owners = self._state.variables()
-        if any(one is None for one in owners):
+        if any(one is None for one in state.variables()):
             raise ValueError(
                 f"{method} needs the variables' names, and a variable that the optimizer was built for is gone"
             )
-        return Contents(
-            front_end="tf_keras",
-            names=[one.name.removesuffix(":0") for one in owners],
-            variables=owners,
-            slots=self._state.slots,
-            options=replace(self._options, learning_rate=self._rate()),
-            counter=self.iterations,
-            each=1,
-            most=self.iterations.dtype.max,
-            rate=None if isinstance(self._learning_rate, Schedule) else self._learning_rate,
-            dtype_of=lambda variable: _slots.numpy_dtype(dtype_of(variable).name),
-            value_of=self._library.value_of,
-        )
-
-    def _begin_load(self) -> None:
-        if self._state is not None:
-            for variable in self._state.variables():
-                leave(self._count, variable)  # averages that waited for values of a file read before
-            self._state.unstarted = None
 
     def _count(self) -> int | None:
         return int(self._iterations) if tf.executing_eagerly() else None
-
-    def _start_again(self) -> None:
-        if self._state is not None:
-            self._state.start()
-
-    def _start_averages(self) -> None:
-        if self._state is not None:
-            self._state.start_averages()
 
     def _find_list(self, position: Any) -> None:
         """Read what a checkpoint that is being restored holds of the state in its list alone."""
@@ -298,20 +251,6 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         for name, positions in by_slot.items():
             for place, one in zip(positions, children.get(KERAS_ATTRIBUTES[name], ()), strict=False):
                 place.restore(one)
-
-    def _numbers(self, variables: Sequence[Any]) -> list[int]:
-        """Return the places of variables among those of `build`; ValueError for one unknown or given twice."""
-        check_variables(variables)
-        found = [self._index_dict.get(self._var_key(variable)) for variable in variables]
-        for number, variable in zip(found, variables, strict=True):
-            if number is None:
-                raise ValueError(
-                    f"variable {variable.name!r} is not among those the optimizer was built for: "
-                    "pass all variables to build() first"
-                )
-        if len(set(found)) < len(found):
-            raise ValueError(f"a variable is given twice among {', '.join(one.name for one in variables)}")
-        return found
 
 
 def _find_unstarted(state: Built) -> Unstarted | None:

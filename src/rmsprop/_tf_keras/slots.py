@@ -1,9 +1,8 @@
 """The variables in which tf_keras's optimizers hold their state."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, final
-from weakref import ref
 
 import numpy
 import tensorflow as tf
@@ -12,75 +11,14 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.options import Options
 from rmsprop._core.slots import Slot
 from rmsprop._tensorflow.checks import dtype_of
-from rmsprop._tensorflow.items import Item
-
-
-@final
-class Built:
-    """The variables that an optimizer is built for, and the state of each.
-
-    Args:
-        needed: the slots that the options need.
-        variables: these variables; they are not kept alive.
-        slots: slot name -> a variable for each of them.
-        decays: for each, whether weight decay applies if it is on.
-
-    Attributes:
-        slots: as above.
-        unstarted: averages of variables that have no value yet; None: there are none, or no more.
-    """
-
-    unstarted: "Unstarted | None" = None
-
-    def __init__(
-        self,
-        needed: Sequence[Slot],
-        variables: Sequence[Any],
-        slots: Mapping[str, Sequence[Any]],
-        decays: Sequence[bool],
-    ) -> None:
-        self.slots, self._decays = slots, decays
-        self._needed, self._references = needed, [ref(variable) for variable in variables]
-
-    def variables(self) -> list[Any]:
-        """Return the variables in order, None for each that is gone."""
-        return [reference() for reference in self._references]
-
-    def items(self, pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int], options: Options) -> list[Item]:
-        """Put gradients, variables and their state together."""
-        kept, decays = self.slots.items(), options.decays
-        return [
-            Item(variable, gradient, {name: made[number] for name, made in kept}, decays and self._decays[number])
-            for (gradient, variable), number in zip(pairs, numbers, strict=True)
-        ]
-
-    def averages(self) -> list[tuple[Any, Any]]:
-        """Pair averages with the variables that are still there."""
-        pairs = zip(self.slots.get("average", ()), self.variables(), strict=False)
-        return [pair for pair in pairs if pair[1] is not None]
-
-    def start(self) -> None:
-        """Set the state to its start, in place: traced functions hold it."""
-        for slot in self._needed:
-            for one in self.slots[slot.name] if slot.start is not None else ():
-                one.assign(start_of(slot, one, one.dtype))
-        self.start_averages()
-
-    def start_averages(self) -> None:
-        """Set the averages to their variables' values, in place."""
-        for average, variable in self.averages():
-            copy_into(average, variable)
 
 
 @final
 class Unstarted:
     """Averages of variables that have no value yet: their function is being traced, and was never called.
 
-    TensorFlow runs what gives such variables their values either before it traces the function again, or in this
-    graph.
-
-    Args:
-        pairs: each average, and its variable.
+    TensorFlow gives such variables their values either before it traces the function again, or in this graph. Each pair
+    is an average and its variable.
     """
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
@@ -101,7 +39,7 @@ class Unstarted:
 
     def _assign(self) -> None:
         for average, variable in self._pairs:
-            copy_into(average, variable)
+            set_to_start(Slot("average", None), average, variable)
         self._started.assign(True)
 
 
@@ -110,30 +48,22 @@ def has_value(variable: Any) -> bool:
     return not tf.executing_eagerly() or bool(variable.is_initialized())
 
 
-def copy_into(average: Any, variable: Any) -> None:
-    """Start an average at its variable's value."""
-    average.assign(tf.cast(variable, average.dtype))
+def set_to_start(slot: Slot, one: Any, variable: Any) -> None:
+    """Set a variable's state in a slot to its start, in place."""
+    one.assign(tf.cast(variable, one.dtype) if slot.start is None else _start_of(slot, one, one.dtype))
 
 
 def make(options: Options, slot: Slot, variable: Any, mesh: Any, add: Callable[..., Any]) -> Any:
-    """Make the variable of a slot.
-
-    Args:
-        options: the checked arguments.
-        slot: the slot.
-        variable: the variable that it is for.
-        mesh: DTensor's, or None.
-        add: makes a variable like another one, by its name and its first value; not called if there is a mesh.
-    """
+    """Make the variable of a slot; where there is no mesh, by the method `add` of tf_keras."""
     dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
     if mesh is not None:
-        start = tf.cast(variable, dtype) if slot.start is None else start_of(slot, variable, dtype)
+        start = tf.cast(variable, dtype) if slot.start is None else _start_of(slot, variable, dtype)
         name = f"{slot.name}/{variable._shared_name}"
         return tf.experimental.dtensor.DVariable(start, name=name, dtype=dtype, trainable=False)
     with _beside(variable):
         # A variable that a function makes while it is traced has no value yet; an average starts as soon as it has.
         copies = slot.start is None and has_value(variable)
-        start = variable if copies else start_of(slot, variable, dtype)
+        start = variable if copies else _start_of(slot, variable, dtype)
         reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
         return add(reference, slot.name, initial_value=tf.cast(start, dtype))
 
@@ -147,7 +77,7 @@ def _beside(variable: Any) -> AbstractContextManager[Any]:
     return place
 
 
-def start_of(slot: Slot, like: Any, dtype: Any) -> Any:
+def _start_of(slot: Slot, like: Any, dtype: Any) -> Any:
     """Return the tensor, of the shape of a variable, at which a slot starts that is no copy."""
     if isinstance(like, tf.experimental.dtensor.DVariable) or not like.shape.is_fully_defined():
         # Made from the variable, it is sharded as that is; zeros of another type would not be.
