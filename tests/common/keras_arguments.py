@@ -338,7 +338,7 @@ class Arguments:
         assert type(again) is RMSprop
         assert again.get_config() == optimizer.get_config()
 
-    @pytest.mark.parametrize("name", ["rmsprop.keras"])
+    @pytest.mark.parametrize("name", ["rmsprop.keras", "rmsprop._kerases.saved"])
     def test_docstrings(self, name):
         found = doctest.testmod(importlib.import_module(name))
         assert found.failed == 0
