@@ -133,7 +133,7 @@ class RMSprop(TfKerasState):
 
     @tf.autograph.experimental.do_not_convert
     def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
-        options, state = self._rounded(), self._state if self._is_built() else None
+        options, state = self._rounded(), self._state
         # Of variables that are gone nothing is known.
         known = [] if state is None else [one for one in state.variables() if one is not None]
         variables = known if var_list is None else list(var_list)

@@ -106,7 +106,7 @@ class Stepper:
         slots = [{name: one.value for name, one in mine.items()} for mine in batch.slots]
         collected = [one.value for one in batch.collected]
         if any(map(_is_symbolic, (*given, *values, calls))):
-            step, rate = functions.whole(batch.decays), jnp.asarray(learning_rate())
+            step, rate = functions.whole(batch.decays, functions.options), jnp.asarray(learning_rate())
         else:
             step = functions.seen((batch.kinds, *(one.dtype for one in given)), batch.decays)
             if is_compiled(settings.rate):

@@ -28,7 +28,6 @@ from rmsprop._kerases.saved import KerasRMSprop
 
 _LIBRARY: Final = Library(
     module=keras,
-    built="built",
     places="_trainable_variables_indices",
     stands_for="for Keras 3: a model of tf_keras takes rmsprop.tf_keras.RMSprop",
     advice=", or make a new optimizer",
@@ -94,7 +93,7 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
             raise TypeError(f"{name}={value!r} is not a whole number or None")
         if value is not None and value < 2:
             raise ValueError(f"{name}={value!r} is not a whole number of at least 2, or None")
-        if self._is_built() and (value is None) != (self._gradient_accumulation_steps is None):
+        if self._state is not None and (value is None) != (self._gradient_accumulation_steps is None):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
         self._forget()
         self._gradient_accumulation_steps = None if value is None else int(value)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Self
 from rmsprop._core import slots
 from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
 from rmsprop._kerases.attributes import exclusions, option
+from rmsprop._kerases.built import Built
 from rmsprop._kerases.configs import from_config, plain_number, to_config
 from rmsprop._kerases.library import Library
 
@@ -25,7 +26,15 @@ class Arguments(ABC):
     _options: Options
     _native: bool | None
     _learning_rate: Any
+    _state: Built | None = None
     name: str
+
+    # What a subclass has besides.
+    _get_current_learning_rate: Any
+    _set_schedule: Any  # let a schedule or function rule from now on
+    _exclude: Any  # leave variables out of weight decay, by themselves or by names
+    _own_config: Any  # the entries of the config that no options are
+    _count: Any  # the number of calls so far, None where it has no value
 
     rho = option("rho")
     momentum = option("momentum")
@@ -48,12 +57,9 @@ class Arguments(ABC):
                 refuse_attribute(f"rmsprop.{self._library.module.__name__}.RMSprop", name, value)
         super().__setattr__(name, value)
 
-    def _is_built(self) -> bool:
-        return bool(getattr(self, self._library.built, False))
-
     def _set_option(self, name: str, value: Any) -> None:
         options = replace(self._options, **{name: value})
-        if self._is_built() and slots.slots(options) != slots.slots(self._options):
+        if self._state is not None and slots.slots(options) != slots.slots(self._options):
             raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
         self._forget()  # before the write: an interrupt in between leaves nothing that was made of the old value
         self._options = options
@@ -87,14 +93,6 @@ class Arguments(ABC):
         else:
             self._learning_rate.assign(self._library.cast(checked, self._learning_rate.dtype) if symbolic else checked)
 
-    @abstractmethod
-    def _get_current_learning_rate(self) -> Any:
-        """Return the learning rate of the next step."""
-
-    @abstractmethod
-    def _set_schedule(self, rate: Any) -> None:
-        """Let a schedule or function rule from now on."""
-
     def _rate(self) -> LearningRate:
         """Return the schedule or function that rules, or the present number as the user wrote it."""
         rate = self._options.learning_rate
@@ -118,10 +116,6 @@ class Arguments(ABC):
         variables, names = exclusions(var_list, var_names, lambda one: hasattr(one, "assign"))
         self._exclude(variables, names)
 
-    @abstractmethod
-    def _exclude(self, variables: list[Any], names: list[str]) -> None:
-        """Leave variables out of weight decay, by themselves or by names."""
-
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as values that JSON can hold; the `from_config` of Keras's own accepts them too.
 
@@ -137,10 +131,6 @@ class Arguments(ABC):
             if config[name] == default[name]:
                 del config[name]
         return config
-
-    @abstractmethod
-    def _own_config(self) -> dict[str, Any]:
-        """Return the entries of the config that the options are not."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
@@ -183,7 +173,3 @@ class Arguments(ABC):
         changed = [f"; {name}={value!r}" for name, value in given.items() if value != getattr(_DEFAULT, name, None)]
         kind = f"{type(self).__module__}.{type(self).__qualname__}"
         return f"<{kind} {self.name!r}, {self._library.stands_for}{''.join(changed)}>"
-
-    @abstractmethod
-    def _count(self) -> int | None:
-        """Return the number of calls so far, or None where it has no value."""

@@ -11,7 +11,6 @@ class Library(NamedTuple):
     """One of the two Kerases."""
 
     module: Any  # `keras` or `tf_keras`
-    built: str  # the attribute that is True when the state is made
     places: str  # the attribute that maps a variable's key to its place among those of `build`
     stands_for: str  # which models the optimizer is for, and who is for the others
     advice: str  # what else to do about a variable that the optimizer is not built for

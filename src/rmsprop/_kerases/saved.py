@@ -1,7 +1,6 @@
 """State, files and checkpoints of `rmsprop.keras.RMSprop` and `rmsprop.tf_keras.RMSprop`."""
 
 import os
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,6 @@ from rmsprop._core.explain import Explanation
 from rmsprop._kerases import files
 from rmsprop._kerases.arguments import Arguments
 from rmsprop._kerases.attributes import COLLECTED, KERAS_ATTRIBUTES
-from rmsprop._kerases.built import Built
 from rmsprop._kerases.files import Contents
 from rmsprop._kerases.restoring import LIST, Waiting, start_again_after
 
@@ -20,7 +18,12 @@ class KerasRMSprop(Arguments):
 
     _iterations: Any
     _var_key: Any
-    _state: Built | None = None
+
+    # What a subclass has besides.
+    _explain: Any  # explain a step, out of what the framework traces
+    _check_readable: Any  # refuse a file where not all numbers can be read
+    _write_averages: Any  # write averages into variables, which have these places among those of `build`
+    _find_list: Any  # read what the list of the state tells of a checkpoint that is being restored
 
     def explain(self, var_list: Sequence[Any] | None = None) -> Explanation:
         """Return for each variable whether one of our kernels steps it, and if not, why.
@@ -48,11 +51,8 @@ class KerasRMSprop(Arguments):
             >>> print(found.variables["kernel"].way == "native", found.variables["kernel"].slots)
             False {'velocity': 'float32', 'momentum': 'float32'}
         """
-        return self._explain(var_list)
-
-    @abstractmethod
-    def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
-        """Explain a step, out of what the framework traces."""
+        found: Explanation = self._explain(var_list)
+        return found
 
     def save(
         self, path: str | os.PathLike[str], *, variables: bool = False, metadata: Mapping[str, str] | None = None
@@ -120,7 +120,7 @@ class KerasRMSprop(Arguments):
 
     def _contents(self, method: str, variables: bool) -> Contents:
         library, state = self._library, self._state
-        if state is None or not self._is_built():
+        if state is None:
             raise ValueError(f"{method} needs the variables: call build(var_list) first")
         if self._count() is None:
             raise ValueError(f"{method} reads or writes a file: it cannot be traced, call it {library.between}")
@@ -138,10 +138,6 @@ class KerasRMSprop(Arguments):
             dtype_of=library.dtype_of,
             value_of=library.value_of,
         )
-
-    @abstractmethod
-    def _check_readable(self, method: str, state: Built, variables: bool) -> None:
-        """Refuse a file where not all numbers can be read; ValueError."""
 
     def _begin_load(self) -> None:
         if self._state is not None:
@@ -161,13 +157,9 @@ class KerasRMSprop(Arguments):
         variables = self._library.as_list("var_list", var_list)
         if not self.use_ema or not variables:
             return  # `fit` comes here with a model that has nothing to train, too
-        if not self._is_built():
+        if self._state is None:
             raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")
         self._write_averages(variables, self._numbers(variables))
-
-    @abstractmethod
-    def _write_averages(self, variables: Sequence[Any], numbers: Sequence[int]) -> None:
-        """Write averages into their variables, which have these places among those of `build`."""
 
     def _numbers(self, variables: Sequence[Any]) -> list[int]:
         """Return the places of variables among those of `build`; ValueError for one unknown or given twice."""
@@ -202,13 +194,9 @@ class KerasRMSprop(Arguments):
     def _deferred_dependencies(self) -> Waiting:
         return Waiting(super()._deferred_dependencies, self._find_list)  # type: ignore[misc]
 
-    @abstractmethod
-    def _find_list(self, position: Any) -> None:
-        """Read what the list of the state tells of a checkpoint that is being restored."""
-
     def _go_back(self, position: Any) -> None:
         """Restore a checkpoint from before the first step, whose list is at `position`."""
-        if self._state is not None and self._is_built():
+        if self._state is not None:
             start_again_after(position.checkpoint, self._count, self._state)
             return
         # What earlier checkpoints hold is out of date.

@@ -26,7 +26,6 @@ from rmsprop._tf_keras.slots import Unstarted, has_value
 
 _LIBRARY: Final = Library(
     module=tf_keras,
-    built="_built",
     places="_index_dict",
     stands_for="for tf_keras: a model of Keras 3 takes rmsprop.keras.RMSprop",
     advice="",
@@ -125,7 +124,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         Warns:
             UserWarning: a name that `exclude_from_weight_decay` was given is found in no variable's name.
         """
-        if self._is_built():
+        if self._state is not None:
             return
         # TensorFlow turns it off for a while whenever it notes an attribute, and an interrupt then leaves it so.
         self._setattr_tracking = True
@@ -147,8 +146,8 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
                 self._restore_list(position)
             state = Built(_slots.slots(self._options), var_list, made, decays, slots.set_to_start)
             state.unstarted = None if self._has_mesh() else _find_unstarted(state)
+            self._built = True  # tf_keras's sign
             self._state = state
-            self._built = True
         self._made, self._listed = None, self._no_dependency(())
 
     def _make(self, var_list: Sequence[Any]) -> dict[str, list[Any]]:
@@ -196,7 +195,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         Raises:
             ValueError: the optimizer is not built, or the number of arrays or a shape differs.
         """
-        if self._state is not None and self._is_built() and len(weights) != len(self._variables):
+        if self._state is not None and len(weights) != len(self._variables):
             if len(weights) != 1:
                 raise ValueError(
                     f"weights holds {len(weights)} arrays, the optimizer has {len(self._variables)} variables"
@@ -240,7 +239,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         if not elements(position):
             self._listed = self._no_dependency(())
             self._go_back(position)
-        elif self._is_built():
+        elif self._state is not None:
             self._restore_list(position)
         else:
             self._listed = self._no_dependency((*self._listed, position))
