@@ -19,7 +19,7 @@ from rmsprop._core.switches import against_native
 from rmsprop._jax import engine
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.items import Item, computed_in
-from rmsprop._keras.steps import Settings
+from rmsprop._keras.steps import Settings, choose
 
 #: New values of variables, of their state, and of what is collected of gradients.
 New = tuple[list[Any], list[dict[str, Any]], list[Any]]
@@ -69,26 +69,21 @@ class Functions:
             gradients: Any, values: Any, slots: Any, collected: Any, rate: Any, calls: Any, clip: Any = None
         ) -> New:
             gradients = [self._unscaled(gradient) for gradient in gradients]
+            sums = [gradient + one for gradient, one in zip(gradients, collected, strict=True)] if collected else []
 
-            def advance(gradients: Any, iterations: Any) -> New:
-                items = [Item(*one) for one in zip(values, gradients, slots, decays, strict=True)]
+            def advance(iterations: Any) -> New:
+                means = [self._accumulation.mean(total) for total in sums or gradients]
+                items = [Item(*one) for one in zip(values, means, slots, decays, strict=True)]
                 items = [item if clip is None else _scaled(item, clip) for item in items]
                 done = engine.step(options, items, rate, iterations, native=not self.off)
                 new_slots = [{name: new[name] for name in mine} for mine, new in zip(slots, done, strict=True)]
                 return [one["variable"] for one in done], new_slots, [jnp.zeros_like(one) for one in collected]
 
-            def collect(sums: Any) -> New:
+            def collect() -> New:
                 return values, slots, [total.astype(one.dtype) for total, one in zip(sums, collected, strict=True)]
 
-            if not collected:
-                return advance(gradients, calls)
-            new: New = self._accumulation.advance(
-                calls,
-                lambda: [gradient + one for gradient, one in zip(gradients, collected, strict=True)],
-                advance,
-                collect,
-                jax.lax.cond if isinstance(calls, jax.core.Tracer) else lambda when, yes, no: yes() if when else no(),
-            )
+            is_traced = isinstance(calls, jax.core.Tracer)
+            new: New = self._accumulation.advance(calls, advance, collect, jax.lax.cond if is_traced else choose)
             return new
 
         return step
@@ -124,8 +119,7 @@ class Functions:
     def _squares(self, gradient: Any, one: Any) -> tuple[Any, Any]:
         """Return the largest number of a gradient, and the sum of the squares of all in units of it."""
         gradient = self._unscaled(gradient)
-        mean = gradient if one is None else self._accumulation.means([gradient + one])[0]
-        wide = mean.astype(jnp.result_type(float))
+        wide = self._accumulation.mean(gradient if one is None else gradient + one).astype(jnp.result_type(float))
         top = jnp.max(jnp.abs(wide), initial=0)
         return top, jnp.sum(jnp.square(wide / jnp.where(top == 0, 1, top)))
 

@@ -20,33 +20,29 @@ class Accumulation(NamedTuple):
     steps: int | None  # how many calls make one step, of the mean of their gradients; None: each call is one
 
     def is_step(self, calls: Any) -> Any:
-        """Whether the call after `calls` others is a step, where calls are collected."""
+        """Whether the call after `calls` others is a step, where gradients are collected."""
         return (calls + 1) % self.steps == 0
 
     def iterations(self, calls: Any) -> Any:
         """Return how many steps `calls` calls have made."""
         return calls if self.steps is None else calls // self.steps
 
-    def means(self, sums: Sequence[Any]) -> list[Any]:
+    def mean(self, total: Any) -> Any:
         """Return by what a step moves."""
-        return [one / self.steps for one in sums]
+        return total if self.steps is None else total / self.steps
 
     def advance(
-        self,
-        calls: Any,
-        sums: Callable[[], list[Any]],
-        step: Callable[[list[Any], Any], Any],
-        collect: Callable[[list[Any]], Any],
-        cond: Callable[..., Any],
+        self, calls: Any, step: Callable[[Any], Any], collect: Callable[[], Any], cond: Callable[..., Any]
     ) -> Any:
-        """Step by the mean of collected gradients and those of this call, after `calls` others, or collect the sums.
+        """Call `step` with the number of steps before, or `collect`, by the backend's choice between two functions."""
+        if self.steps is None:
+            return step(calls)
+        return cond(self.is_step(calls), lambda: step(self.iterations(calls)), collect)
 
-        `step` gets the means and the number of steps before, and clears what is collected. `cond` is the backend's
-        choice between two functions.
-        """
-        return cond(
-            self.is_step(calls), lambda: step(self.means(sums()), self.iterations(calls)), lambda: collect(sums())
-        )
+
+def choose(when: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """Return the result of one of two functions, for `Accumulation.advance` of a backend that runs them at once."""
+    return yes() if when else no()
 
 
 @final

@@ -150,113 +150,86 @@ class Stepper:
                 self._step_here(items, collected, constraints, learning_rate)
 
     def _step_here(
-        self,
-        items: list[Item],
-        collected: Sequence[Any],
-        constraints: Sequence[Any],
-        learning_rate: Callable[[], Any],
+        self, items: list[Item], collected: list[Any], constraints: list[Any], learning_rate: Callable[[], Any]
     ) -> None:
-        options, rate, counter = self._settings.options, tf.convert_to_tensor(learning_rate()), self._counter()
-        calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
+        options, each = self._settings.options, self._settings.accumulation
+        given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
 
-        def step(items: list[Item], iterations: Any) -> list[Any]:
-            done = self._engine.step(items, rate, iterations, compiled=_compiles(options))
+        def step(rate: Any, iterations: Any) -> list[Any]:
+            sums = [gradient + one for gradient, one in zip(given, collected, strict=True)]
+            moved = [item._replace(gradient=each.mean(one)) for item, one in zip(items, sums, strict=False)] or items
+            done: list[Any] = self._engine.step(moved, rate, iterations, compiled=_compiles(options))
             for item, constraint in zip(items, constraints, strict=True):
                 if constraint is not None:
                     item.variable.assign(constraint(item.variable))
-            return done
+            if not collected:
+                return done
+            with tf.control_dependencies(done):
+                for one in collected:
+                    _clear(one)
+                return [tf.constant(0)]
 
-        done = [self._collect(calls, items, collected, step)] if collected else step(items, calls)
-        # A step that fails does not count.
-        with tf.control_dependencies(done):
-            counter.assign_add(1)
+        def collect() -> list[Any]:
+            for one, gradient in zip(collected, given, strict=True):
+                one.assign_add(gradient)
+            return [tf.constant(0)]
 
-    def _counter(self) -> Any:
-        return _raw(self._settings.counter)
-
-    def _collect(
-        self,
-        calls: Any,
-        items: Sequence[Item],
-        collected: Sequence[Any],
-        step: Callable[[list[Item], Any], Sequence[Any]],
-    ) -> Any:
-        """Collect gradients or step by their mean; return an operation after which that is done."""
-        gradients = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=True)]
-
-        def step_and_clear(means: list[Any], iterations: Any) -> Any:
-            moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-            with tf.control_dependencies(step(moved, iterations)):
-                return store([tf.zeros_like(one) for one in collected])
-
-        def store(sums: list[Any]) -> Any:
-            for one, value in zip(collected, sums, strict=True):
-                one.assign(value)
-            return tf.constant(0)
-
-        return self._settings.accumulation.advance(
-            calls,
-            lambda: [gradient + one for gradient, one in zip(gradients, collected, strict=True)],
-            step_and_clear,
-            store,
-            tf.cond,
-        )
+        self._call(learning_rate(), step, collect)
 
     def _step_copies(
         self,
         distributed: bool,
-        items: Sequence[Item],
-        collected: Sequence[Any],
-        constraints: Sequence[Any],
+        items: list[Item],
+        collected: list[Any],
+        constraints: list[Any],
         learning_rate: Callable[[], Any],
     ) -> None:
         """Step variables of which a strategy holds copies."""
         given = [tf.cast(traced.to_dense(item), one.dtype) for item, one in zip(items, collected, strict=False)]
-        if collected:
-            # A replica's gradients are tensors here and nowhere else: the mean is computed before it is known to count.
-            means = self._settings.accumulation.means(
-                [gradient + one for gradient, one in zip(given, collected, strict=True)]
-            )
-            items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-        columns = replicas.spread(self._settings.options, items, constraints)
+        # A replica's gradients are tensors here and nowhere else: their mean is computed before it is known to count.
+        means = [
+            self._settings.accumulation.mean(gradient + one) for gradient, one in zip(given, collected, strict=True)
+        ]
+        moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=False)] or items
+        columns = replicas.spread(self._settings.options, moved, constraints)
 
         @tf.autograph.experimental.do_not_convert
-        def merged(distribution: Any, columns: Any, collected: Any, gradients: Any) -> None:
-            self._step_merged(distribution, columns, collected, gradients, learning_rate())
+        def merged(distribution: Any, columns: Any, collected: Any, given: Any) -> None:
+            update = distribution.extended.update
+
+            def step(rate: Any, iterations: Any) -> list[Any]:
+                replicas.step(distribution, self._settings.options, rate, iterations, columns)
+                for one in collected:
+                    update(one, _clear, group=False)
+                return [tf.constant(0)]
+
+            def collect() -> list[Any]:
+                for one, gradient in zip(collected, given, strict=True):
+                    update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
+                return [tf.constant(0)]
+
+            # Once for all replicas: `merge_call` may not stand inside a `tf.cond`.
+            self._call(learning_rate(), step, collect)
 
         if distributed:
             merge = tf.__internal__.distribute.interim.maybe_merge_call
-            merge(merged, self._settings.strategy, columns, list(collected), given)
+            merge(merged, self._settings.strategy, columns, collected, given)
         else:
             # Outside its strategy a variable's copies all get the same gradient.
-            merged(replicas.first_copied(items).distribute_strategy, columns, list(collected), given)
+            merged(replicas.first_copied(items).distribute_strategy, columns, collected, given)
 
-    def _step_merged(
-        self,
-        distribution: Any,
-        columns: Sequence[Sequence[Any]],
-        collected: Sequence[Any],
-        gradients: Sequence[Any],
-        rate: Any,
-    ) -> None:
-        """Step or accumulate, once for all replicas: `merge_call` may not stand inside a `tf.cond`."""
-        rate, counter, each = tf.convert_to_tensor(rate), self._counter(), self._settings.accumulation
-        calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
-
-        def step() -> Any:
-            replicas.step(distribution, self._settings.options, rate, each.iterations(calls), columns)
-            for one in collected:
-                update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
-            return tf.constant(0)
-
-        def collect() -> Any:
-            for one, gradient in zip(collected, gradients, strict=True):
-                update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
-            return tf.constant(0)
-
-        done = tf.cond(each.is_step(calls), step, collect) if collected else step()
-        with tf.control_dependencies([rate, done]):
+    def _call(self, rate: Any, step: Callable[[Any, Any], list[Any]], collect: Callable[[], list[Any]]) -> None:
+        """Step or collect, and count the call."""
+        rate, counter = tf.convert_to_tensor(rate), _raw(self._settings.counter)
+        calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
+        done = self._settings.accumulation.advance(calls, lambda iterations: step(rate, iterations), collect, tf.cond)
+        # A step that fails does not count.
+        with tf.control_dependencies([rate, *done]):
             counter.assign_add(1)
+
+
+def _clear(one: Any) -> None:
+    one.assign(tf.zeros_like(one))
 
 
 def _scaled(gradient: Any, factor: float) -> Any:

@@ -13,7 +13,7 @@ from rmsprop._core.explain import Explanation
 from rmsprop._core.options import LearningRate, Options, rate_function
 from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
-from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings
+from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings, choose
 from rmsprop._keras.variables import name_of
 from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
@@ -143,24 +143,20 @@ class Stepper:
         learning_rate: Callable[[], Any],
     ) -> bool:
         """Collect gradients or step by them; whether it was a step."""
-        scale, calls = self._settings.scale, self._settings.counter.value
+        scale, each = self._settings.scale, self._settings.accumulation
         unscale = None if scale is None else 1 / scale
-        if not collected:
-            _step(engine, group, states, gradients, unscale, calls, learning_rate())
-            return True
-        for one, gradient in zip(collected, gradients, strict=True):
+        for one, gradient in zip(collected, gradients, strict=False):
             one.add_(gradient, alpha=1.0 if unscale is None else unscale)
 
-        def step(means: list[Tensor], iterations: Any) -> bool:
+        def step(iterations: Any) -> bool:
             # Collected gradients are unscaled.
-            _step(engine, group, states, means, None, iterations, learning_rate())
-            torch._foreach_zero_(collected)
+            given, factor = ([each.mean(one) for one in collected], None) if collected else (gradients, unscale)
+            _step(engine, group, states, given, factor, iterations, learning_rate())
+            if collected:
+                torch._foreach_zero_(collected)
             return True
 
-        is_step: bool = self._settings.accumulation.advance(
-            calls, lambda: collected, step, lambda _: False, lambda when, yes, no: yes() if when else no()
-        )
-        return is_step
+        return bool(each.advance(self._settings.counter.value, step, lambda: False, choose))
 
     def _step_in_scope(self, batch: Batch, gradients: list[Tensor], learning_rate: Callable[[], Any]) -> None:
         """Step copies of the scope's values: Keras's `stateless_apply` leaves the old tensors unchanged."""
