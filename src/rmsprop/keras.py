@@ -8,11 +8,10 @@ from rmsprop._core.extras import naming_the_extra
 with naming_the_extra("rmsprop.keras"):
     import keras
 
-from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._keras.backends import backend
 from rmsprop._keras.optimizer import KerasState
-from rmsprop._keras.rates import number_of
 from rmsprop._keras.steps import Steps
 from rmsprop._keras.variables import as_list, is_swapped
 from rmsprop._kerases.library import check_native
@@ -116,13 +115,9 @@ class RMSprop(KerasState):
         slot_dtype: str | None = None,
         native: bool | None = None,
     ) -> None:
+        given = locals() | {"name": type(self).__name__ if name is None else name}
         self._lock = False  # Keras's sign that attributes may be set
-        self._native = check_native(native)
-        self._options = Options(
-            number_of(learning_rate), rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue,
-            global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, jit_compile,
-            type(self).__name__ if name is None else name, initial_velocity, slot_dtype,
-        )  # fmt: skip
+        self._native, self._options = check_native(native), self._options_of(given)
         super().__init__(
             self._options.learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name,

@@ -24,7 +24,7 @@ from rmsprop._tensorflow.engine import Engine
 from rmsprop._tensorflow.items import Item
 from rmsprop._tf_keras.optimizer import TfKerasState
 from rmsprop._tf_keras.pairs import check_variables, is_swapped, with_gradient
-from rmsprop._tf_keras.rates import Schedule, as_count, number_of
+from rmsprop._tf_keras.rates import Schedule, as_count
 
 
 @tf_keras.saving.register_keras_serializable(package="rmsprop")
@@ -119,12 +119,7 @@ class RMSprop(TfKerasState):
         slot_dtype: str | None = None,
         native: bool | None = None,
     ) -> None:
-        self._native = check_native(native)
-        self._options = Options(
-            number_of(learning_rate), rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue,
-            global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity,
-            slot_dtype,
-        )  # fmt: skip
+        self._native, self._options = check_native(native), self._options_of(locals())
         super().__init__(
             name, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
             jit_compile, mesh=mesh,

@@ -48,6 +48,11 @@ class Arguments(ABC):
     ema_momentum = option("ema_momentum")
     ema_overwrite_frequency = option("ema_overwrite_frequency")
 
+    def _options_of(self, arguments: Mapping[str, Any]) -> Options:
+        """Return the options among a constructor's arguments."""
+        options = {name: arguments[name] for name in Options.__dataclass_fields__}
+        return Options(**options | {"learning_rate": self._library.number_of(arguments["learning_rate"])})
+
     def __setattr__(self, name: str, value: Any) -> None:
         # Keras's attributes and those of subclasses stay what they are; an option that nobody reads is refused.
         if not hasattr(type(self), name):
