@@ -1,6 +1,7 @@
 """RMSprop for Keras 3, on its TensorFlow, JAX and PyTorch backends."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 from rmsprop._core.extras import naming_the_extra
@@ -8,7 +9,7 @@ from rmsprop._core.extras import naming_the_extra
 with naming_the_extra("rmsprop.keras"):
     import keras
 
-from rmsprop._core.options import LearningRate
+from rmsprop._core.options import LearningRate, _number
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._keras.backends import backend
 from rmsprop._keras.optimizer import KerasState
@@ -50,7 +51,7 @@ class RMSprop(KerasState):
             nothing or of the step (int from 0), which is called at every step. It is rounded to Keras's `floatx`.
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: decay of the momentum m, 0 to 1; 0 is off, and m is not stored.
-        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
@@ -122,6 +123,34 @@ class RMSprop(KerasState):
             self._options.learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name,
         )  # fmt: skip
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """What `scale_loss` multiplies a loss by, and gradients are divided by; None: 1."""
+        return self._loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value: float | None) -> None:
+        checked = None if value is None else _number("loss_scale_factor", value, zero=False)
+        self._forget()
+        self._loss_scale_factor = checked
+
+    @property
+    def gradient_accumulation_steps(self) -> int | None:
+        """How many calls make one step, of the mean of their gradients; None: each is one."""
+        return self._gradient_accumulation_steps
+
+    @gradient_accumulation_steps.setter
+    def gradient_accumulation_steps(self, value: int | None) -> None:
+        name = "gradient_accumulation_steps"
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise TypeError(f"{name}={value!r} is not a whole number or None")
+        if value is not None and value < 2:
+            raise ValueError(f"{name}={value!r} is not a whole number of at least 2, or None")
+        if self._state is not None and (value is None) != (self._gradient_accumulation_steps is None):
+            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
+        self._forget()
+        self._gradient_accumulation_steps = None if value is None else int(value)
 
     _explain = _untraced(KerasState._explain)
 

@@ -57,7 +57,7 @@ class RMSprop(TfKerasState):
             the step (int from 0) or of nothing, which is called at every step. It is rounded to float32.
         rho: decay of the average of squared gradients, 0 to 1.
         momentum: decay of the momentum m, 0 to 1; 0 is off, and m is not stored.
-        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.

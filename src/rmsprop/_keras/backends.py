@@ -27,9 +27,8 @@ in_stateless_scope: Final = versions.lookup(
 class Backend(ABC):
     """What backends differ in; the methods here are those of a backend that runs each operation at once."""
 
-    @abstractmethod
-    def stepper(self, settings: "Settings") -> "Stepper":
-        """Return what does an optimizer's steps."""
+    #: Makes what does an optimizer's steps.
+    stepper: "Callable[[Settings], Stepper]"
 
     @abstractmethod
     def explain(self, front_end: str, settings: "Settings", known: "Explainable") -> Explanation:

@@ -28,69 +28,6 @@ _READER: Final = "_get_jax_state"
 
 
 @final
-class Own(Backend):
-    """JAX, on which train steps are traced."""
-
-    def stepper(self, settings: Settings) -> "Stepper":
-        """Return what does an optimizer's steps."""
-        return Stepper(settings)
-
-    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
-        """Explain a step."""
-        # A train step may have removed the values.
-        arrays = [explaining.described(one.shape, one.dtype) for one in known.variables]
-        functions = Functions(settings)
-        return explaining.explain(front_end, functions.options, known.names, arrays, known.decays, off=functions.off)
-
-    def is_at_hand(self, tensor: Any) -> bool:
-        """Whether a tensor has numbers."""
-        return not _is_symbolic(tensor)
-
-    def is_symbolic(self, value: Any) -> bool:
-        """Whether a value is an array without numbers, of a function that is being traced."""
-        return _is_symbolic(value)
-
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
-        """Return the learning rate of a step by a function, or by a schedule of ours."""
-        steps = iterations.value
-        if is_traceable(rate) or not callable(rate):
-            return rate(steps) if callable(rate) else rate
-        function = rate_function(as_function(rate))
-
-        def call(step: Any) -> Any:
-            return jnp.dtype(jnp.float32).type(function(int(step)))
-
-        if not self.is_symbolic(steps):
-            return call(steps)
-        # At every step, not once when it is traced: that is what a function is for.
-        return jax.pure_callback(call, jnp.zeros((), jnp.float32), steps)
-
-    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
-        """Write a variable's average into it, in memory of its own: a train step may donate it."""
-        # Keras's trainer removes values and does not bring them back when its train step fails.
-        if average._value is not None:
-            variable.assign(jnp.array(average.value, variable.dtype, copy=True))
-
-    def count_of(self, iterations: Any) -> int | None:
-        """Return the number of calls so far, None if a train step holds it, or where values stand for variables."""
-        value = iterations._value
-        if value is None or in_stateless_scope() or self.is_symbolic(value) or value.is_deleted():
-            return None
-        return int(value)
-
-    def check_reader(self, numbers_of: Callable[[Sequence[Any]], Any]) -> None:
-        """Refuse a model that reads the state of other variables than its own.
-
-        The trainer's steps pass values alone, which could be anybody's; it reads the state before its first step.
-        """
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_name != _READER:
-            frame = frame.f_back
-        if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
-            numbers_of(model.trainable_variables)
-
-
-@final
 class Stepper:
     """Does an optimizer's steps."""
 
@@ -165,3 +102,62 @@ def _dense(gradient: Any) -> Any:
         if data.dtype.itemsize == 2:
             gradient = _BCOO((data.astype(jnp.float32), indices), shape=gradient.shape)
     return gradient.todense()
+
+
+@final
+class Own(Backend):
+    """JAX, on which train steps are traced."""
+
+    stepper = Stepper
+
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        # A train step may have removed the values.
+        arrays = [explaining.described(one.shape, one.dtype) for one in known.variables]
+        functions = Functions(settings)
+        return explaining.explain(front_end, functions.options, known.names, arrays, known.decays, off=functions.off)
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor has numbers."""
+        return not _is_symbolic(tensor)
+
+    is_symbolic = staticmethod(_is_symbolic)
+
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours."""
+        steps = iterations.value
+        if is_traceable(rate) or not callable(rate):
+            return rate(steps) if callable(rate) else rate
+        function = rate_function(as_function(rate))
+
+        def call(step: Any) -> Any:
+            return jnp.dtype(jnp.float32).type(function(int(step)))
+
+        if not self.is_symbolic(steps):
+            return call(steps)
+        # At every step, not once when it is traced: that is what a function is for.
+        return jax.pure_callback(call, jnp.zeros((), jnp.float32), steps)
+
+    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
+        """Write a variable's average into it, in memory of its own: a train step may donate it."""
+        # Keras's trainer removes values and does not bring them back when its train step fails.
+        if average._value is not None:
+            variable.assign(jnp.array(average.value, variable.dtype, copy=True))
+
+    def count_of(self, iterations: Any) -> int | None:
+        """Return the number of calls so far, None if a train step holds it, or where values stand for variables."""
+        value = iterations._value
+        if value is None or in_stateless_scope() or self.is_symbolic(value) or value.is_deleted():
+            return None
+        return int(value)
+
+    def check_reader(self, numbers_of: Callable[[Sequence[Any]], Any]) -> None:
+        """Refuse a model that reads the state of other variables than its own.
+
+        The trainer's steps pass values alone, which could be anybody's; it reads the state before its first step.
+        """
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_name != _READER:
+            frame = frame.f_back
+        if frame.f_code.co_name == _READER and isinstance(model := frame.f_locals.get("self"), keras.Model):
+            numbers_of(model.trainable_variables)

@@ -24,7 +24,7 @@ from rmsprop._keras.steps import Settings, choose
 #: New values of variables, of their state, and of what is collected of gradients.
 New = tuple[list[Any], list[dict[str, Any]], list[Any]]
 
-#: Combinations of shapes and types for which one function is compiled; each takes about a MiB.
+#: Combinations of shapes and types for which one function is compiled; each needs about a MiB.
 _COMPILED: Final = 8
 
 #: XLA would multiply by the reciprocal of a schedule's length. Where a cycle ends, that is in another one.

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, ClassVar, Final
 
 import keras
@@ -12,7 +11,6 @@ import numpy
 from rmsprop._core import slots as _slots
 from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._core.explain import NEEDED, Explanation
-from rmsprop._core.options import _number
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.warnings import warn
 from rmsprop._keras import labels, slots
@@ -69,34 +67,6 @@ class KerasState(KerasRMSprop, keras.optimizers.Optimizer):
         rate, counter = self._learning_rate, self._iterations
         scale, state = self._loss_scale_factor, self._state
         return Settings(self._options, self._native, scale, each, rate, counter, self.name, strategy, state)
-
-    @property
-    def loss_scale_factor(self) -> float | None:
-        """What `scale_loss` multiplies a loss by, and gradients are divided by; None: 1."""
-        return self._loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, value: float | None) -> None:
-        checked = None if value is None else _number("loss_scale_factor", value, zero=False)
-        self._forget()
-        self._loss_scale_factor = checked
-
-    @property
-    def gradient_accumulation_steps(self) -> int | None:
-        """How many calls make one step, of the mean of their gradients; None: each is one."""
-        return self._gradient_accumulation_steps
-
-    @gradient_accumulation_steps.setter
-    def gradient_accumulation_steps(self, value: int | None) -> None:
-        name = "gradient_accumulation_steps"
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
-            raise TypeError(f"{name}={value!r} is not a whole number or None")
-        if value is not None and value < 2:
-            raise ValueError(f"{name}={value!r} is not a whole number of at least 2, or None")
-        if self._state is not None and (value is None) != (self._gradient_accumulation_steps is None):
-            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
-        self._forget()
-        self._gradient_accumulation_steps = None if value is None else int(value)
 
     def _get_current_learning_rate(self) -> Any:
         rate = self._learning_rate

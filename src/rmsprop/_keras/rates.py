@@ -1,4 +1,4 @@
-"""Learning rates as Keras's users give them."""
+"""Learning rates in the forms that Keras's users have them."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,16 +19,12 @@ def is_traceable(rate: Any) -> bool:
 
 
 def is_compiled(rate: Any) -> bool:
-    """Whether it surely can be: a user's own schedule of Keras's kind may look at the step by Python."""
+    """True if a schedule is safe to trace; users' subclasses of Keras's are not: they may run Python on the step."""
     return is_traceable(rate) and type(rate).__module__.partition(".")[0] in ("keras", "rmsprop")
 
 
 def number_of(rate: Any) -> Any:
-    """Take the number out of a tensor or variable; anything else stays what it is.
-
-    Raises:
-        TypeError: it is a schedule of the other Keras.
-    """
+    """Return the number of a tensor or variable, anything else as it is; TypeError for the other Keras's schedules."""
     if any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(rate).__mro__):
         raise TypeError(
             f"learning_rate={rate!r} is one of tf_keras's schedules: rmsprop.tf_keras.RMSprop takes them, this "
@@ -41,7 +37,7 @@ def number_of(rate: Any) -> Any:
 
 
 def as_function(rate: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function's tensors and variables be numbers; what it is called with shows as before."""
+    """Return a function with numbers for its tensors and variables; its signature stays."""
 
     @wraps(rate)
     def numbers(*steps: Any) -> Any:

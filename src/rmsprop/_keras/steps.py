@@ -64,15 +64,8 @@ class Settings(NamedTuple):
 class Batch:
     """The variables of a call that have a gradient, in the order in which the optimizer was built for them.
 
-    Attributes:
-        places: where their gradients stand in the call's list.
-        variables: these variables.
-        slots: for each of them, slot name -> variable.
-        decays: for each, whether weight decay applies.
-        collected: for each, the variable that collects gradients; empty if each call is a step.
-        kinds: their shapes and types.
-        overwritten: variables that become their gradient, as Keras's float8 layers have them, each after the place of
-            its gradient.
+    `places` are those of their gradients in the call's list. `overwritten` are variables that become their gradient, as
+    Keras's float8 layers have them, each after the place of its gradient.
     """
 
     def __init__(
@@ -124,12 +117,7 @@ class Steps:
     def find(
         self, gradients: Sequence[Any], variables: Sequence[Any], numbers_of: Callable[[Sequence[Any]], list[int]]
     ) -> Batch:
-        """Return what moves.
-
-        Raises:
-            TypeError: something is no variable.
-            ValueError: a variable is unknown or given twice, numbers differ, or all gradients are None.
-        """
+        """Return what moves; `numbers_of` refuses variables that are unknown or given twice."""
         missing = [gradient is None for gradient in gradients]
         key = (*map(id, variables), *missing)
         batch = self._batches.get(key)

@@ -18,76 +18,6 @@ from rmsprop._tensorflow.engine import Engine
 from rmsprop._tensorflow.items import Item
 
 
-@final
-class Own(Backend):
-    """TensorFlow, on which train steps are traced, and strategies copy variables."""
-
-    def stepper(self, settings: Settings) -> "Stepper":
-        """Return what does an optimizer's steps."""
-        return Stepper(settings)
-
-    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
-        """Explain a step."""
-        options = settings.options
-        items = []
-        for variable, one, mine in zip(known.variables, known.decays, known.slots, strict=True):
-            raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
-            items.append(explaining.item_of(options, _raw(variable), one, raw))
-        engine = Engine(options, native=settings.native)
-        return explaining.explain(front_end, options, known.names, items, engine=engine, compiled=_compiles(options))
-
-    def untraced(self, method: Any) -> Any:
-        """Keep a method from being rewritten by AutoGraph."""
-        return tf.autograph.experimental.do_not_convert(method)
-
-    def making(self, copied: Any) -> AbstractContextManager[Any]:
-        """Make a variable of the state outside of a function that is being traced.
-
-        A function that makes variables gives them their values after it is traced; a copy of one, `copied`, has to wait
-        for that.
-        """
-        scope: AbstractContextManager[Any] = tf.init_scope()
-        if copied is None or not _waits(_raw(copied)):
-            return scope
-        graph = _awaited(_raw(copied)).graph
-        # Within a loop or a branch it is not the default one.
-        return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
-
-    def start_of(self, variable: Any) -> Any:
-        """Return the value that an average of a variable starts at, or the tensor that will be that value."""
-        raw = _raw(variable)
-        return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
-
-    def is_variable(self, value: Any) -> bool:
-        """Whether a value is a variable of TensorFlow's own."""
-        return isinstance(value, tf.Variable)
-
-    def is_symbolic(self, value: Any) -> bool:
-        """Whether a value is a tensor without numbers, of a function that is being traced."""
-        return bool(tf.is_symbolic_tensor(value))
-
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
-        """Return the learning rate of a step by a function, or by a schedule of ours, as a tensor."""
-        known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
-        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
-
-    def count_of(self, iterations: Any) -> int | None:
-        """Return the number of calls so far, None in a function that is being traced."""
-        return int(_raw(iterations)) if tf.executing_eagerly() else None
-
-    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
-        """Write a variable's average into it, on all devices that have it."""
-
-        def assign(variable: Any, average: Any) -> None:
-            variable.assign(tf.cast(average, variable.dtype))
-
-        strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
-
-    def is_at_hand(self, tensor: Any) -> bool:
-        """Whether a tensor has numbers, and none of them is asked for in a function that is being traced."""
-        return tf.executing_eagerly() and not self.is_symbolic(tensor)
-
-
 def _waits(variable: Any) -> bool:
     """Whether a variable gets its value only when the function is traced that makes it."""
     with tf.init_scope():
@@ -98,9 +28,6 @@ def _awaited(variable: Any) -> Any:
     """Return the tensor that a variable will start as, of the function that is being traced.
 
     `tf.function` adds for each variable made in it: if it has no value yet, assign it that tensor.
-
-    Raises:
-        ValueError: it was made in another function.
     """
     graph = tf.compat.v1.get_default_graph()
     while hasattr(graph, "outer_graph"):
@@ -241,3 +168,67 @@ def _scaled(gradient: Any, factor: float) -> Any:
 def _compiles(options: Options) -> bool:
     """Whether XLA compiles what our kernels do not do."""
     return options.jit_compile and bool(tf.config.list_logical_devices("GPU"))
+
+
+@final
+class Own(Backend):
+    """TensorFlow, on which train steps are traced, and strategies copy variables."""
+
+    stepper = Stepper
+
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        options = settings.options
+        items = []
+        for variable, one, mine in zip(known.variables, known.decays, known.slots, strict=True):
+            raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
+            items.append(explaining.item_of(options, _raw(variable), one, raw))
+        engine = Engine(options, native=settings.native)
+        return explaining.explain(front_end, options, known.names, items, engine=engine, compiled=_compiles(options))
+
+    def untraced(self, method: Any) -> Any:
+        """Keep a method from being rewritten by AutoGraph."""
+        return tf.autograph.experimental.do_not_convert(method)
+
+    def making(self, copied: Any) -> AbstractContextManager[Any]:
+        """Make a variable of the state outside of the function that is being traced, unless it copies one of that."""
+        scope: AbstractContextManager[Any] = tf.init_scope()
+        if copied is None or not _waits(_raw(copied)):
+            return scope
+        graph = _awaited(_raw(copied)).graph
+        # Within a loop or a branch it is not the default one.
+        return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
+
+    def start_of(self, variable: Any) -> Any:
+        """Return the value that an average of a variable starts at, or the tensor that will be that value."""
+        raw = _raw(variable)
+        return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
+
+    def is_variable(self, value: Any) -> bool:
+        """Whether a value is a variable of TensorFlow's own."""
+        return isinstance(value, tf.Variable)
+
+    def is_symbolic(self, value: Any) -> bool:
+        """Whether a value is a tensor without numbers, of a function that is being traced."""
+        return bool(tf.is_symbolic_tensor(value))
+
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a tensor."""
+        known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
+        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+
+    def count_of(self, iterations: Any) -> int | None:
+        """Return the number of calls so far, None in a function that is being traced."""
+        return int(_raw(iterations)) if tf.executing_eagerly() else None
+
+    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
+        """Write a variable's average into it, on all devices that have it."""
+
+        def assign(variable: Any, average: Any) -> None:
+            variable.assign(tf.cast(average, variable.dtype))
+
+        strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor has numbers, outside of a function that is being traced."""
+        return tf.executing_eagerly() and not self.is_symbolic(tensor)

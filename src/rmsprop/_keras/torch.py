@@ -19,41 +19,6 @@ from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
 
 
-@final
-class Own(Backend):
-    """PyTorch."""
-
-    def stepper(self, settings: Settings) -> "Stepper":
-        """Return what does an optimizer's steps."""
-        return Stepper(settings)
-
-    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
-        """Explain a step."""
-        group = _Group(settings.options, known.names, known.decays, [one._value for one in known.variables])
-        # Collected gradients are unscaled.
-        scaled = settings.scale is not None and settings.accumulation.steps is None
-        return explaining.explain(front_end, known.names, [group], scaled=scaled)
-
-    def untraced(self, method: Callable[..., Any]) -> Any:
-        """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
-        outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
-
-        @wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            # The wrapper takes its time.
-            return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
-
-        return call
-
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
-        """Return the learning rate of a step by a function, or by a schedule of ours, as a number."""
-        return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
-
-    def is_at_hand(self, tensor: Any) -> bool:
-        """Whether a tensor is on no other device."""
-        return not isinstance(tensor, Tensor) or tensor.device.type == "cpu"
-
-
 def _as_tensor(gradient: Any, variable: Any) -> Tensor:
     try:
         found: Tensor = keras.ops.convert_to_tensor(gradient)
@@ -202,3 +167,36 @@ def _step(
     count = iterations.to(device, torch.int64, copy=True)
     scale = None if unscale is None else torch.full((1,), 1 / unscale, device=device)
     engine.step_on_device(groups, states, count, scale, None, gradients)
+
+
+@final
+class Own(Backend):
+    """PyTorch."""
+
+    stepper = Stepper
+
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        group = _Group(settings.options, known.names, known.decays, [one._value for one in known.variables])
+        # Collected gradients are unscaled.
+        scaled = settings.scale is not None and settings.accumulation.steps is None
+        return explaining.explain(front_end, known.names, [group], scaled=scaled)
+
+    def untraced(self, method: Callable[..., Any]) -> Any:
+        """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
+        outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # The wrapper is slow.
+            return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
+
+        return call
+
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a number."""
+        return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor is on no other device."""
+        return not isinstance(tensor, Tensor) or tensor.device.type == "cpu"

@@ -11,16 +11,7 @@ from rmsprop._kerases.following import Count, follow, leave
 
 @final
 class Built:
-    """The variables that an optimizer is built for, which this does not keep alive, and the state of each.
-
-    Args:
-        needed: the slots that the options need.
-        variables: the variables.
-        slots: slot name -> for each variable, the variable of its state, or None.
-        decays: for each variable, whether weight decay applies if it is on.
-        set_to_start: sets a variable of the state to its start, by its slot and the variable that it is for.
-        collected: for each variable, the one that collects its gradients; empty if each call is a step.
-    """
+    """The variables that an optimizer is built for, which this does not keep alive, and the state of each."""
 
     #: Whether averages wait for values of their variables.
     follows = False
@@ -31,10 +22,10 @@ class Built:
         self,
         needed: Sequence[Slot],
         variables: Sequence[Any],
-        slots: Mapping[str, Sequence[Any]],
-        decays: Sequence[bool],
-        set_to_start: Callable[[Slot, Any, Any], None],
-        collected: Sequence[Any] = (),
+        slots: Mapping[str, Sequence[Any]],  # slot name -> for each variable, the variable of its state, or None
+        decays: Sequence[bool],  # for each variable, whether weight decay applies if it is on
+        set_to_start: Callable[[Slot, Any, Any], None],  # of a slot, a variable of the state and the one it is for
+        collected: Sequence[Any] = (),  # for each variable, the one that collects its gradients; or empty
     ) -> None:
         self.slots, self.decays, self.collected = slots, decays, collected
         self._needed, self._set_to_start = needed, set_to_start

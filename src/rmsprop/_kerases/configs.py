@@ -12,11 +12,7 @@ from rmsprop.schedules._serialization import check_config
 
 
 def to_config(schedule: Any, library: Any) -> Any:
-    """Return the config of a schedule, the library's or ours.
-
-    Raises:
-        ValueError: it is a plain function.
-    """
+    """Return the config of a schedule, the library's or ours."""
     if isinstance(schedule, library.optimizers.schedules.LearningRateSchedule):
         return library.optimizers.schedules.serialize(schedule)
     if not is_schedule(schedule):
@@ -30,12 +26,7 @@ def to_config(schedule: Any, library: Any) -> Any:
 
 
 def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, library: Any) -> Any:
-    """Make the schedule of a config; that of a schedule of ours is returned, for `Options.from_config` to read.
-
-    Raises:
-        TypeError: an entry is of a wrong type.
-        ValueError: an entry is missing, or it is a schedule of a class that is not known.
-    """
+    """Make the schedule of a config; that of a schedule of ours is returned, for `Options.from_config` to read."""
     if config.get("class_name") != "function":  # one of Keras's users', by its name
         check_config(config)
     name, registered = config["class_name"], config.get("registered_name")

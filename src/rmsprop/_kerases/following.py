@@ -46,14 +46,7 @@ class _Assign:
 
 
 def follow(count: Count, average: Any, variable: Any, start: Callable[[Any, Any], None]) -> None:
-    """Start an average at the next value that its variable is assigned, if its optimizer does no step before.
-
-    Args:
-        count: of the optimizer.
-        average: the average.
-        variable: its variable.
-        start: starts an average at a variable's value.
-    """
+    """Call `start` with an average and its variable at that variable's next value, if there is no step before."""
     leave(count, variable)
     assign = vars(variable).get("assign")
     if not isinstance(assign, _Assign):

@@ -26,23 +26,18 @@ LIST: Final = "_variables"
 
 @final
 class Waiting(UserDict[str, Any]):
-    """What waits for attributes, name -> places in checkpoints. The list of the state does not wait.
-
-    Args:
-        waiting: TensorFlow's own dictionary.
-        found: is called with the place of a list.
-    """
+    """What waits for attributes, name -> places in checkpoints; the list of the state is passed to `found` instead."""
 
     def __init__(self, waiting: dict[str, Any], found: Callable[[Any], None]) -> None:
         self.data, self._found = waiting, found
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Give the places that wait for an attribute, for one more to be appended."""
+        """Return the places that wait for an attribute, for one more to be appended."""
         return SimpleNamespace(append=self._found) if key == LIST else self.data.setdefault(key, default)
 
 
 def is_by_slot(position: Any) -> bool:
-    """Tell whether a checkpoint holds the slots as attributes, beside the list at `position`."""
+    """Whether a checkpoint holds the slots as attributes, beside the list at `position`."""
     for node in _nodes(position):
         if any(child.node_id == position.proto_id and child.local_name == LIST for child in node.children):
             return any(child.local_name in KERAS_ATTRIBUTES.values() for child in node.children)
@@ -50,26 +45,21 @@ def is_by_slot(position: Any) -> bool:
 
 
 def elements(position: Any) -> list[Any]:
-    """Give the places of what a list holds after the iterations."""
+    """Return the places of a list's elements after the iterations."""
     children = sorted(_nodes(position)[position.proto_id].children, key=lambda child: int(child.local_name))
     return [position.create_child_position(child.node_id) for child in children[1:]]
 
 
 def sorted_by_slot(positions: Sequence[Any], count: int) -> dict[str, Sequence[Any]]:
-    """Sort the elements of a list by the slots that their names tell; nothing if they tell none.
-
-    Args:
-        positions: what `elements` gave.
-        count: of the elements that a slot has.
-    """
+    """Sort a list's `elements` by the slots that their names tell, `count` for each; nothing if they tell none."""
     size = len(positions) // max(1, count)
     if len(positions) != size * count:
         return {}
     names = [_name(position) for position in positions]
     for slots in combinations(KERAS_ATTRIBUTES, size):
         # The name of a scope, or of a variable, may hold that of another slot.
-        told = all(f"/{slots[place // count]}/" in name for place, name in enumerate(names))
-        if told and "velocity" in slots:
+        fits = all(f"/{slots[place // count]}/" in name for place, name in enumerate(names))
+        if fits and "velocity" in slots:
             return {slot: positions[place * count : (place + 1) * count] for place, slot in enumerate(slots)}
     return {}
 

@@ -33,7 +33,7 @@ class KerasRMSprop(Arguments):
         moment.
 
         Args:
-            var_list: as for `build`, before that; later some of the variables that `build` got. None: all of them.
+            var_list: as for `build`, before that; later a part of the variables that `build` got. None: all of them.
 
         Returns:
             A table as text, and attributes: see `rmsprop.Explanation`. Variables are called by their paths, in tf_keras
@@ -116,7 +116,7 @@ class KerasRMSprop(Arguments):
                 file is damaged, or it holds other names, shapes, types or slots than this optimizer needs, or groups of
                 variables that differ in their options; the error lists the differences. Nothing has changed then.
         """
-        return files.load(self._contents("load", variables), path, variables, names, self._begin_load)
+        return files.load(self._contents("load", variables), path, variables, names, self._count)
 
     def _contents(self, method: str, variables: bool) -> Contents:
         library, state = self._library, self._state
@@ -125,24 +125,9 @@ class KerasRMSprop(Arguments):
         if self._count() is None:
             raise ValueError(f"{method} reads or writes a file: it cannot be traced, call it {library.between}")
         self._check_readable(method, state, variables)
-        rate, owners = self._rate(), state.variables()
-        return Contents(
-            front_end=library.module.__name__,
-            names=[library.saved_name(one) for one in owners],
-            variables=owners,
-            slots=state.slots,
-            options=replace(self._options, learning_rate=rate),
-            counter=self._iterations,
-            each=getattr(self, "gradient_accumulation_steps", None) or 1,
-            rate=None if callable(rate) else self._learning_rate,
-            dtype_of=library.dtype_of,
-            value_of=library.value_of,
-        )
-
-    def _begin_load(self) -> None:
-        if self._state is not None:
-            self._state.leave(self._count)
-            self._state.clear()
+        rate, each = self._rate(), getattr(self, "gradient_accumulation_steps", None) or 1
+        options, variable = replace(self._options, learning_rate=rate), None if callable(rate) else self._learning_rate
+        return Contents(library, state, options, self._iterations, each, variable)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Write the averages into variables, if `use_ema`; `fit` does it at its end.
@@ -177,7 +162,7 @@ class KerasRMSprop(Arguments):
         return found
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
-        """Not a step: Keras asks for this method, but a step here moves all variables at once.
+        """Not a step: Keras has this method for one variable, but a step here moves all at once.
 
         Raises:
             NotImplementedError: always.

@@ -206,8 +206,8 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a Keras file; tf_keras calls this.
 
-        A file from before the first step takes the state back to its start. Averages start as the variables, whose
-        values tf_keras reads from the file after this.
+        A file from before the first step takes the state back to its start. Averages start at the variables' values,
+        which tf_keras reads from the file after this.
         """
         if len(store.keys()) == 1 < len(self._variables) and self._state is not None:
             self._state.start()
@@ -253,7 +253,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
 
 
 def _find_unstarted(state: Built) -> Unstarted | None:
-    # A checkpoint that was restored before has given some averages their values.
+    # A checkpoint that was restored before holds values of averages.
     pairs = [pair for pair in state.averages() if not has_value(pair[1]) and getattr(pair[0], "_update_uid", -1) < 0]
     return Unstarted(pairs) if pairs else None
 

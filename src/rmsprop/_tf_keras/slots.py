@@ -17,8 +17,7 @@ from rmsprop._tensorflow.checks import dtype_of
 class Unstarted:
     """Averages of variables that have no value yet: their function is being traced, and was never called.
 
-    TensorFlow gives such variables their values either before it traces the function again, or in this graph. Each pair
-    is an average and its variable.
+    TensorFlow assigns such variables their values either before it traces the function again, or in this graph.
     """
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
