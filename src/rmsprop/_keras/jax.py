@@ -18,7 +18,7 @@ from rmsprop._keras.backends import Backend, backend, in_stateless_scope
 from rmsprop._keras.jax_steps import Functions
 from rmsprop._keras.rates import as_function, is_compiled, is_traceable
 from rmsprop._keras.steps import Batch, Explainable, Settings
-from rmsprop._keras.variables import name_of
+from rmsprop._keras.variables import as_tensor, name_of
 
 _BCOO: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "BCOO")
 _JAXSparse: Final = versions.lookup("rmsprop.keras on jax", "jax", "jax.experimental.sparse", "JAXSparse")
@@ -74,20 +74,13 @@ def _checked(gradient: Any, variable: Any) -> Any:
     if isinstance(gradient, _JAXSparse) and gradient.dtype.name in FLOATS:
         gradient = _dense(gradient)
     if not isinstance(gradient, jax.Array):
-        try:
-            gradient = jnp.asarray(keras.ops.convert_to_tensor(gradient))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"the gradient of variable {name_of(variable)!r} is no array: {error}") from error
+        gradient = jnp.asarray(as_tensor(gradient, variable, "array"))
+    if gradient.dtype.name in FLOATS and gradient.shape == tuple(variable.shape):
+        return gradient
+    whose = f"the gradient of variable {name_of(variable)!r}"
     if gradient.dtype.name not in FLOATS:
-        raise TypeError(
-            f"the gradient of variable {name_of(variable)!r} has the type {gradient.dtype}: "
-            f"{', '.join(FLOATS)} is needed"
-        )
-    if gradient.shape != tuple(variable.shape):
-        raise ValueError(
-            f"the gradient of variable {name_of(variable)!r} has the shape {gradient.shape}, not {variable.shape}"
-        )
-    return gradient
+        raise TypeError(f"{whose} has the type {gradient.dtype}: {', '.join(FLOATS)} is needed")
+    raise ValueError(f"{whose} has the shape {gradient.shape}, not {variable.shape}")
 
 
 def _dense(gradient: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from rmsprop._core.options import LearningRate
 from rmsprop.schedules._base import Formula
 
 #: Keras's own class of schedules.
@@ -44,8 +43,3 @@ def as_function(rate: Callable[..., Any]) -> Callable[..., Any]:
         return number_of(rate(*steps))
 
     return numbers
-
-
-def is_called(rate: LearningRate) -> bool:
-    """Whether a learning rate is Python code that runs at every step."""
-    return callable(rate) and not is_traceable(rate)

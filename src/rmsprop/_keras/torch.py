@@ -14,17 +14,9 @@ from rmsprop._core.options import LearningRate, Options, rate_function
 from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
 from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings, choose
-from rmsprop._keras.variables import name_of
+from rmsprop._keras.variables import as_tensor, name_of
 from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
-
-
-def _as_tensor(gradient: Any, variable: Any) -> Tensor:
-    try:
-        found: Tensor = keras.ops.convert_to_tensor(gradient)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"the gradient of variable {name_of(variable)!r} is no tensor: {error}") from error
-    return found
 
 
 @final
@@ -75,7 +67,7 @@ class Stepper:
     def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
         """Do a step of a batch."""
         given = [
-            one if isinstance(one, Tensor) else _as_tensor(one, variable)
+            one if isinstance(one, Tensor) else as_tensor(one, variable, "tensor")
             for one, variable in zip(gradients, batch.variables, strict=True)
         ]
         with torch.no_grad():

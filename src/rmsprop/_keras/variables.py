@@ -43,6 +43,14 @@ def check_variables(variables: Sequence[Any]) -> None:
         raise ValueError(f"a variable is given twice among {', '.join(map(name_of, variables))}")
 
 
+def as_tensor(gradient: Any, variable: Any, kind: str) -> Any:
+    """Return a variable's gradient as a tensor of the backend, which calls it by `kind`."""
+    try:
+        return keras.ops.convert_to_tensor(gradient)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the gradient of variable {name_of(variable)!r} is no {kind}: {error}") from error
+
+
 def is_swapped(gradient: Any, variable: Any) -> bool:
     """Whether the first of a pair is the variable, and the second a gradient."""
     return isinstance(gradient, keras.Variable) and (variable is None or keras.ops.is_tensor(variable))
