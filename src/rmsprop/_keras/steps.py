@@ -28,7 +28,7 @@ class Accumulation(NamedTuple):
         return calls if self.steps is None else calls // self.steps
 
     def mean(self, total: Any) -> Any:
-        """Return by what a step moves."""
+        """Return the gradient of a step."""
         return total if self.steps is None else total / self.steps
 
     def advance(
