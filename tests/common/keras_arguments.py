@@ -267,7 +267,7 @@ class Arguments:
             plain.apply_gradients([(rows[place - 2 : place + 1].sum(0) / 3, w)])
             bound = runs.NATIVE_DIFFERS_BY * abs(w).max()
             numpy.testing.assert_allclose(runs.array(named["w"]), w, rtol=0, atol=bound)
-            for slot, home in runs.HOMES.items():
+            for slot, home in runs.KERAS_ATTRIBUTES.items():
                 kept, expected = runs.array(getattr(optimizer, home)[0]), plain.variables[f"{slot}/w"]
                 bound = runs.NATIVE_DIFFERS_BY * abs(expected).max()
                 numpy.testing.assert_allclose(kept, expected, rtol=0, atol=bound)
@@ -338,7 +338,7 @@ class Arguments:
         assert type(again) is RMSprop
         assert again.get_config() == optimizer.get_config()
 
-    @pytest.mark.parametrize("name", ["rmsprop.keras"])
+    @pytest.mark.parametrize("name", ["rmsprop.keras", "rmsprop._kerases.saved"])
     def test_docstrings(self, name):
         found = doctest.testmod(importlib.import_module(name))
         assert found.failed == 0
