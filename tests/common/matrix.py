@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 
-#: Rows of each test in `make test`.
+#: Rows of each test in `make test`, unless its marker says how many: ``matrix(4)``.
 ROWS = 10
 
 
@@ -21,10 +21,10 @@ def mark_the_rest(items):
     """Mark as slow what `make test` leaves out."""
     tests = {}
     for item in items:
-        if item.get_closest_marker("matrix"):
-            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for rows in tests.values():
-        chosen = choose({item.name.partition("[")[2] for item in rows})
+        if marker := item.get_closest_marker("matrix"):
+            tests.setdefault((item.nodeid.partition("[")[0], *marker.args), []).append(item)
+    for (_, *count), rows in tests.items():
+        chosen = choose({item.name.partition("[")[2] for item in rows}, *count)
         for item in rows:
             if item.name.partition("[")[2] not in chosen:
                 item.add_marker(pytest.mark.slow)

@@ -378,7 +378,7 @@ _FRONT_ENDS = [
         "jax/test_numbers.py", "jax/test_trees.py",
     ),
     _mutant(
-        "jax: an array is a learning rate although negative", "_jax/stepping.py",
+        "jax: a learning rate for each element", "_jax/stepping.py",
         "jnp.shape(rate) != ()", "len(jnp.shape(rate)) > 1",
         "jax/test_checked_rates.py", "jax/test_learning_rate.py", "jax/test_rate.py",
     ),
