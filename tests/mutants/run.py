@@ -66,7 +66,9 @@ def _misses(mutant: Mutant) -> list[str]:
     lines = [f"{mutant.name}: {mutant.file} holds its text {found} times, not once"] if found != 1 else []
     if mutant.old == mutant.new:
         lines.append(f"{mutant.name}: it changes nothing")
-    return lines + [f"{mutant.name}: there is no {test}" for test in mutant.tests if not (TESTS / test).exists()]
+    return lines + [
+        f"{mutant.name}: there is no {test}" for test in mutant.tests if not (TESTS / test.partition("::")[0]).exists()
+    ]
 
 
 def _run(mutants: list[Mutant], folder: Path, limit: int) -> int:

@@ -61,7 +61,8 @@ ELSEWHERE = """
     losses = [float(trainer.step(x, y)) for _ in range(4)]
     found["traced"] = [*losses, *trainer.w.numpy().tolist(), float(trainer.b)]
     for name in ("native", "traced"):
-        found[f"predictions, {name}"] = tf.saved_model.load(f"{folder}/predictor, {name}").predict(x).numpy().tolist()
+        predictor = tf.saved_model.load(f"{folder}/predictor, {name}")  # held, as its function does not hold it
+        found[f"predictions, {name}"] = predictor.predict(x).numpy().tolist()
     assert "rmsprop" not in sys.modules and "tf_keras" not in sys.modules
     try:
         tf.saved_model.load(f"{folder}/native")
