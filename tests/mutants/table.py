@@ -146,7 +146,7 @@ _PLAN = [
     _mutant(
         "plain: float64 rounded twice to bfloat16", "_core/plain.py",
         "| ((nearest != value) & ~numpy.isnan(value))", "| ((nearest != value) & numpy.isnan(value))",
-        "core/test_kernels.py::test_bits_equal_the_rule_on_plain_arrays",
+        "core/test_kernels.py::test_a_step_in_double_is_rounded_once",
     ),
     _mutant(
         "scales: an infinite joint norm hides itself", "_core/scales.py",
