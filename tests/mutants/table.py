@@ -434,6 +434,16 @@ _FRONT_ENDS = [
         "keras_torch/test_arguments.py::TestArguments::test_loss_scale_factor",
     ),
     _mutant(
+        "keras on torch: calls are counted as steps", "_keras/torch.py",
+        "None, calls // steps", "None, calls",
+        "keras_torch/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras on tensorflow: calls are counted as steps", "_keras/tensorflow.py",
+        "step(moved, calls // steps)", "step(moved, calls)",
+        "keras_tensorflow/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
         "keras on tensorflow: a step one call late", "_keras/tensorflow.py",
         "tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)",
         "tf.cond(tf.equal(calls % steps, 0), step_all, add)",
