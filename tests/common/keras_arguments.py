@@ -246,7 +246,7 @@ class Arguments:
             "centered": True,
             "weight_decay": 0.125,
             "use_ema": True,
-            "ema_overwrite_frequency": 2,
+            "ema_overwrite_frequency": 3,  # of steps: of calls, it would come with the first
         }
         optimizer, named = runs.build(
             options,
