@@ -11,12 +11,12 @@ with naming_the_extra("rmsprop.keras"):
 
 from rmsprop._core.options import LearningRate, _number
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.pairs import check_pairs, refuse_swapped
 from rmsprop._keras.backends import backend
 from rmsprop._keras.optimizer import KerasState
 from rmsprop._keras.steps import Steps
 from rmsprop._keras.variables import as_list, is_swapped
 from rmsprop._kerases.library import check_native
-from rmsprop._numpy.variables import check_pairs, refuse_swapped
 
 _untraced: Any = backend().untraced
 
@@ -152,7 +152,9 @@ class RMSprop(KerasState):
         self._forget()
         self._gradient_accumulation_steps = None if value is None else int(value)
 
-    _explain = _untraced(KerasState._explain)
+    @_untraced
+    def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
+        return super()._explain(var_list)
 
     @_untraced
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:

@@ -19,10 +19,11 @@ from rmsprop._core.options import (
     with_rate,
 )
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.pairs import check_pairs, refuse_swapped
 from rmsprop._core.switches import check_native
 from rmsprop._numpy.build import Exclusion, built, explain, start
 from rmsprop._numpy.state import State
-from rmsprop._numpy.variables import Array, Collection, Gradient, check_pairs, compute_pairs, is_swapped, refuse_swapped
+from rmsprop._numpy.variables import Array, Collection, Gradient, compute_pairs, is_swapped
 
 versions.check("rmsprop", "numpy")
 

@@ -16,10 +16,10 @@ from rmsprop._core.explain import NEEDED, Explanation
 from rmsprop._core.items import Item
 from rmsprop._core.options import LearningRate, Options
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.pairs import check_pairs, refuse_swapped
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.library import check_native
-from rmsprop._numpy.variables import check_pairs, refuse_swapped
 from rmsprop._tensorflow import explaining, replicas, traced
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.optimizer import TfKerasState

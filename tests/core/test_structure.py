@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "rmsprop"
 #: Folder or module -> what it may import of the package, besides itself. A value never flows back upwards.
 MAY_IMPORT = {
     "_core": {"schedules", "__version__"},
-    "schedules": set(),
+    "schedules": {"_core"},
     "_numpy": {"_core"},
     "_torch": {"_core", "schedules"},
     "_jax": {"_core"},
@@ -46,7 +46,9 @@ OF_OTHERS = {
     "_values": "torch: rows of a sparse tensor that is not coalesced",
     "_foreach_zero_": "torch: many tensors at once",
     "_is_profiler_enabled": "torch: whether the step is to be shown in a profile",
-    "_step": "torch: a step without hooks, of the front end itself",
+    "_optimizer_step_pre_hooks": "torch: hooks of one optimizer",
+    "_optimizer_step_post_hooks": "torch: hooks of one optimizer",
+    "_rmsprop_calls": "our own attribute of a graph of TensorFlow's: what must live as long as the graph",
     "_value": "Keras 3: what a variable holds, without a scope of mixed precision",
     "_numpy_internal": "TensorFlow: the memory of an eager tensor",
     "_shared_name": "tf_keras: the name that checkpoints use",
@@ -95,12 +97,13 @@ def test_nobody_imports_upwards(path, parts, tree):
 
 
 def foreign_private_attributes(tree):
-    """List private attributes of anything but `self`, `cls` and `super()`."""
+    """List private attributes of anything but `self`, `cls`, `super()` and the classes of the module itself."""
+    own = {"self", "cls", *(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
             continue
         owner = node.value
-        if isinstance(owner, ast.Name) and owner.id in ("self", "cls"):
+        if isinstance(owner, ast.Name) and owner.id in own:
             continue
         if isinstance(owner, ast.Call) and ast.unparse(owner) == "super()":
             continue
@@ -137,6 +140,8 @@ FOR_USERS = {
     ("keras", "RMSprop"),
     ("tf_keras", "RMSprop"),
     ("schedules/_base", "LearningRateSchedule"),
+    # Not for users: the options of JAX are options whose numbers may be arrays.
+    ("_core/options", "Options"),
 }
 
 

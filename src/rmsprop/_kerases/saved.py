@@ -1,6 +1,7 @@
 """State, files and checkpoints of `rmsprop.keras.RMSprop` and `rmsprop.tf_keras.RMSprop`."""
 
 import os
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from rmsprop._kerases.files import Contents
 from rmsprop._kerases.restoring import LIST, Waiting, start_again_after
 
 
-class KerasRMSprop(Arguments):
+class KerasRMSprop(Arguments, ABC):
     """An optimizer with its state; a subclass is one of Keras 2 or 3 too, and sets `_state` when it is built."""
 
     _iterations: Any
