@@ -9,6 +9,7 @@ from rmsprop._core.extras import naming_the_extra
 with naming_the_extra("rmsprop.keras"):
     import keras
 
+from rmsprop._core.explain import Explanation
 from rmsprop._core.options import LearningRate, _number
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped

@@ -11,7 +11,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy
 import torch
@@ -19,11 +19,10 @@ from torch import Tensor
 
 from rmsprop._core.cuda.tables import GROUP_COLUMNS, TENSOR_COLUMNS, TENSOR_WIDTH, Doubles, Integers
 from rmsprop._core.items import Item
+from rmsprop._core.rule import STATE
 from rmsprop._core.scalars import constants
 from rmsprop._core.slots import slots as slots_of
 from rmsprop._torch.cuda_looks import Look
-
-_SLOTS: Final = ("velocity", "momentum", "average_gradient", "average")
 
 _GRADIENT, _VARIABLE, _ROW_MAJOR = map(TENSOR_COLUMNS.index, ("gradient", "variable", "row_major"))
 
@@ -93,7 +92,7 @@ class Call:
     def overlapping(self) -> list[int]:
         """List the items whose gradient shares memory with what is written, but for its parameter's own memory."""
         sizes = self.tensors[:, :1]
-        widths = [[one.itemsize for one in (look.types[1], *(len(_SLOTS) * look.types[2:]))] for look in self.looks]
+        widths = [[one.itemsize for one in (look.types[1], *(len(STATE[1:]) * look.types[2:]))] for look in self.looks]
         starts = self.tensors[:, _VARIABLE:_ROW_MAJOR]
         there = (starts != 0) & (sizes > 0)
         ends = numpy.sort((starts + sizes * numpy.array(widths))[there])
@@ -152,7 +151,7 @@ class Call:
         types = (gradient.dtype, parameter.dtype, velocity.dtype)
         self.looks.append(Look(types, shape, strides, item.decays, options, group, item.group.maximize))
         found = [parameter.numel(), group, gradient.data_ptr(), parameter.data_ptr()]
-        for name in _SLOTS:
+        for name in STATE[1:]:
             slot = slots.get(name)
             if slot is not None:
                 _check_slot(name, slot, parameter, velocity.dtype)
