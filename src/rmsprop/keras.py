@@ -9,10 +9,11 @@ from rmsprop._core.extras import naming_the_extra
 with naming_the_extra("rmsprop.keras"):
     import keras
 
+from rmsprop._core.checks import check_number
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, _number
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped
+from rmsprop._core.rates import LearningRate
 from rmsprop._keras.backends import backend
 from rmsprop._keras.optimizer import KerasState
 from rmsprop._keras.steps import Steps
@@ -132,7 +133,7 @@ class RMSprop(KerasState):
 
     @loss_scale_factor.setter
     def loss_scale_factor(self, value: float | None) -> None:
-        checked = None if value is None else _number("loss_scale_factor", value, zero=False)
+        checked = None if value is None else check_number("loss_scale_factor", value, zero=False)
         self._forget()
         self._loss_scale_factor = checked
 

@@ -6,18 +6,13 @@ from typing import Any, final
 import numpy
 
 from rmsprop._core import versions
+from rmsprop._core.checks import check_iterations
 from rmsprop._core.explain import Explanation
 from rmsprop._core.modes import exact, flushes
-from rmsprop._core.options import (
-    LearningRate,
-    Options,
-    check_iterations,
-    rate_function,
-    refuse_attribute,
-    with_rate,
-)
+from rmsprop._core.options import Options, refuse_attribute, with_rate
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped
+from rmsprop._core.rates import LearningRate, rate_function
 from rmsprop._core.switches import check_native
 from rmsprop._numpy.build import Exclusion, built, explain, start
 from rmsprop._numpy.saved import Saved

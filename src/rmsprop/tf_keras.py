@@ -14,9 +14,10 @@ with naming_the_extra("rmsprop.tf_keras"):
 
 from rmsprop._core.explain import NEEDED, Explanation
 from rmsprop._core.items import Item
-from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.options import Options
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped
+from rmsprop._core.rates import LearningRate
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.library import check_native

@@ -13,8 +13,8 @@ with naming_the_extra("rmsprop.torch"):
     from torch import Tensor
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.rates import LearningRate
 from rmsprop._core.warnings import warn
 from rmsprop._torch.arguments import check_torch_words, choose_rate
 from rmsprop._torch.base import Base

@@ -10,7 +10,7 @@ import keras
 import numpy
 import oldest
 
-from rmsprop._kerases.attributes import KERAS_ATTRIBUTES
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop.keras import RMSprop
 
 BACKEND = keras.backend.backend()

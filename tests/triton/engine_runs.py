@@ -9,7 +9,8 @@ import ours
 import torch
 
 from rmsprop._core.items import Item
-from rmsprop._core.options import Options, rate_function
+from rmsprop._core.options import Options
+from rmsprop._core.rates import rate_function
 from rmsprop._torch.cuda import Cuda
 
 SLOTS = ("velocity", "momentum", "average_gradient", "average")

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 
 Array = NDArray[Any]
 

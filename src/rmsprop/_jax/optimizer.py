@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.rates import LearningRate
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.switches import against_native, check_native
 from rmsprop._jax.array_options import ArrayOptions

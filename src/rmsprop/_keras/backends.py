@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 
 from rmsprop._core import versions
+from rmsprop._core.checks import check_number
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import _number
 
 if TYPE_CHECKING:
     from rmsprop._keras.steps import Explainable, Settings, Stepper
@@ -41,7 +41,7 @@ class Backend(ABC):
     def checked_rate(self, rate: Any, iterations: Any) -> Any:
         """Refuse the result of a schedule that is no learning rate, where it can be seen without waiting."""
         if self.is_at_hand(rate):
-            _number(f"learning_rate({int(iterations.value)})", float(rate))
+            check_number(f"learning_rate({int(iterations.value)})", float(rate))
         return rate
 
     @abstractmethod

@@ -10,8 +10,9 @@ import keras
 import numpy
 
 from rmsprop._core import versions
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import FLOATS, LearningRate, rate_function
+from rmsprop._core.rates import LearningRate, rate_function
 from rmsprop._core.rows import RowSparse
 from rmsprop._jax import explaining
 from rmsprop._keras.backends import Backend, backend, in_stateless_scope

@@ -12,13 +12,14 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._core.explain import NEEDED, Explanation
 from rmsprop._core.saving.matching import plain_names
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop._core.warnings import warn
 from rmsprop._keras import labels, slots
 from rmsprop._keras.backends import backend
 from rmsprop._keras.rates import Schedule, number_of
 from rmsprop._keras.steps import Accumulation, Batch, Explainable, Settings, Steps
 from rmsprop._keras.variables import as_list, check_variables, is_overwritten, name_of
-from rmsprop._kerases.attributes import COLLECTED, KERAS_ATTRIBUTES
+from rmsprop._kerases.attributes import COLLECTED
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.library import Library
 from rmsprop._kerases.restoring import elements, is_by_slot

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from rmsprop._core.explain import Explanation
 from rmsprop._core.items import Item
-from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.options import Options
+from rmsprop._core.rates import LearningRate
 from rmsprop._keras.backends import Backend
 from rmsprop._keras.rates import as_function, is_traceable
 from rmsprop._keras.steps import Batch, Explainable, Settings

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, Options, rate_function
+from rmsprop._core.options import Options
+from rmsprop._core.rates import LearningRate, rate_function
 from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
 from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings, choose

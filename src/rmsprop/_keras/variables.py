@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.other_words import stepped_by
 from rmsprop._keras.backends import backend
 

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar, Final, Self
 
 from rmsprop._core import slots
-from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
+from rmsprop._core.options import Options, refuse_attribute
+from rmsprop._core.rates import LearningRate, check_learning_rate
 from rmsprop._kerases.attributes import exclusions, option
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.configs import from_config, plain_number, to_config
@@ -35,18 +36,6 @@ class Arguments(ABC):
     _exclude: Any  # leave variables out of weight decay, by themselves or by names
     _own_config: Any  # the entries of the config that no options are
     _count: Any  # the number of calls so far, None where it has no value
-
-    rho = option("rho")
-    momentum = option("momentum")
-    epsilon = option("epsilon")
-    centered = option("centered")
-    weight_decay = option("weight_decay")
-    clipnorm = option("clipnorm")
-    clipvalue = option("clipvalue")
-    global_clipnorm = option("global_clipnorm")
-    use_ema = option("use_ema")
-    ema_momentum = option("ema_momentum")
-    ema_overwrite_frequency = option("ema_overwrite_frequency")
 
     def _options_of(self, arguments: Mapping[str, Any]) -> Options:
         """Return the options among a constructor's arguments."""
@@ -178,3 +167,9 @@ class Arguments(ABC):
         changed = [f"; {name}={value!r}" for name, value in given.items() if value != getattr(_DEFAULT, name, None)]
         kind = f"{type(self).__module__}.{type(self).__qualname__}"
         return f"<{kind} {self.name!r}, {self._library.stands_for}{''.join(changed)}>"
+
+
+# As attributes, most arguments can be read and changed, in Keras 2 and 3 alike.
+for _name in Options.__dataclass_fields__:
+    if _name not in ("learning_rate", "jit_compile", "name", "initial_velocity", "slot_dtype"):
+        setattr(Arguments, _name, option(_name))

@@ -1,16 +1,9 @@
 """Arguments and state as attributes of an optimizer, by the names that users of Keras 2 and 3 know."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-#: Slot name -> the attribute that holds its variables; checkpoints go by these names.
-KERAS_ATTRIBUTES: Final = {
-    "average": "_model_variables_moving_average",
-    "velocity": "_velocities",
-    "momentum": "_momentums",
-    "average_gradient": "_average_gradients",
-}
+from rmsprop._core.exclusion import compile_patterns
 
 #: The attribute in which Keras 3 collects gradients.
 COLLECTED: Final = "_accumulated_gradients"
@@ -34,17 +27,9 @@ def exclusions(
     """Check the arguments of `exclude_from_weight_decay`, and return them as lists."""
     if is_variable(var_list):
         raise TypeError(f"var_list={getattr(var_list, 'name', var_list)!r} is one variable: pass a list")
-    if isinstance(var_names, str):
-        raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
     variables, names = list(var_list or ()), list(var_names or ())
     for variable in variables:
         if not is_variable(variable):
             raise TypeError(f"var_list={variables!r} holds {variable!r}, which is no variable")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"var_names={names!r} holds {name!r}, which is no string")
-        try:
-            re.compile(name)
-        except re.error as error:
-            raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
+    compile_patterns(var_names if isinstance(var_names, str) else names)
     return variables, names

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rmsprop._core.options import is_schedule
+from rmsprop._core.rates import is_schedule
 from rmsprop.schedules import LearningRateSchedule, serialize
 from rmsprop.schedules._serialization import check_config
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final, final
 from weakref import WeakMethod, ref
 
-from rmsprop._kerases.attributes import KERAS_ATTRIBUTES
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.following import Count, no_step_since
 

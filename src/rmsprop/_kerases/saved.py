@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from rmsprop._core.explain import Explanation
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop._kerases import files
 from rmsprop._kerases.arguments import Arguments
-from rmsprop._kerases.attributes import COLLECTED, KERAS_ATTRIBUTES
+from rmsprop._kerases.attributes import COLLECTED
 from rmsprop._kerases.files import Contents
 from rmsprop._kerases.restoring import LIST, Waiting, start_again_after
 
@@ -141,7 +142,7 @@ class KerasRMSprop(Arguments, ABC):
             ValueError: the optimizer is not built, or a variable is unknown to it.
         """
         variables = self._library.as_list("var_list", var_list)
-        if not self.use_ema or not variables:
+        if not self._options.use_ema or not variables:
             return  # `fit` comes here with a model that has nothing to train, too
         if self._state is None:
             raise ValueError("finalize_variable_values needs the averages: call build(var_list) first")

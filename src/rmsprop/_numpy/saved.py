@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from rmsprop._core.options import LearningRate, Options, options_repr, rate_function
+from rmsprop._core.options import Options, options_repr
+from rmsprop._core.rates import LearningRate, rate_function
 from rmsprop._numpy.build import Exclusion, built
 from rmsprop._numpy.state import State
 

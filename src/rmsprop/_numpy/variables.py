@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core.arrays import address, first_overlap, is_float, overlaps_itself
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.other_words import stepped_by
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.warnings import warn

@@ -11,8 +11,8 @@ import tf_keras
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.exclusion import excluded_by_name
-from rmsprop._core.options import LearningRate
-from rmsprop._kerases.attributes import KERAS_ATTRIBUTES
+from rmsprop._core.rates import LearningRate
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.library import Library
 from rmsprop._kerases.restoring import elements, is_by_slot, sorted_by_slot

@@ -6,7 +6,7 @@ from typing import Any, final
 import tensorflow as tf
 import tf_keras
 
-from rmsprop._core.options import LearningRate
+from rmsprop._core.rates import LearningRate
 from rmsprop._tensorflow.rates import rate_at
 from rmsprop.schedules._base import Formula
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy
 from torch import Tensor
 
-from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
+from rmsprop._core.options import Options, refuse_attribute
 from rmsprop._core.other_words import refuse_unknown
+from rmsprop._core.rates import LearningRate, check_learning_rate
 
 #: Arguments of the whole optimizer; the learning rate is `lr` in a group.
 _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "native", "name")

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop._core.options import LearningRate, check_iterations
+from rmsprop._core.checks import check_iterations
+from rmsprop._core.rates import LearningRate
 from rmsprop._torch import files, pickling
 from rmsprop._torch.arguments import check_attribute, make_plain
 from rmsprop._torch.averages import averages_of, copy_all

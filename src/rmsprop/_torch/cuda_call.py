@@ -20,7 +20,6 @@ from torch import Tensor
 from rmsprop._core.cuda.tables import GROUP_COLUMNS, TENSOR_COLUMNS, TENSOR_WIDTH, Doubles, Integers
 from rmsprop._core.items import Item
 from rmsprop._core.rule import STATE
-from rmsprop._core.scalars import constants
 from rmsprop._core.slots import slots as slots_of
 from rmsprop._torch.cuda_looks import Look
 
@@ -112,7 +111,7 @@ class Call:
         groups = {id(item.group): item.group for item in self.items}
         table: Doubles = numpy.zeros((len(groups), len(GROUP_COLUMNS)))
         for number, group in enumerate(groups.values()):
-            options, row = group.options, constants(group.options, decays=True)
+            options, row = group.options, group.options.constants(decays=True)
             if isinstance(group.rate, Tensor):
                 self.rates.append((number, group.rate))
             else:

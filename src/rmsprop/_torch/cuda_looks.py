@@ -6,7 +6,8 @@ import numpy
 import torch
 
 from rmsprop._core import plan
-from rmsprop._core.options import FLOATS, Options
+from rmsprop._core.checks import FLOATS
+from rmsprop._core.options import Options
 from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.scalars import names_on
 from rmsprop._core.slots import slots as slots_of

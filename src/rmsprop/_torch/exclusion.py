@@ -7,7 +7,7 @@ from weakref import ref
 
 from torch import Tensor
 
-from rmsprop._core.exclusion import excluded_by_name
+from rmsprop._core.exclusion import compile_patterns, excluded_by_name
 
 Entries = Sequence[Mapping[str, Any]]
 
@@ -155,15 +155,10 @@ def from_user(entries: Entries, var_list: Iterable[Tensor] | None, var_names: It
     """Return what a user excludes; arguments and errors of `exclude_from_weight_decay`."""
     if isinstance(var_list, Tensor):
         raise TypeError("var_list is one tensor: pass a list of tensors, [w]")
-    if isinstance(var_names, str):
-        raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
-    tensors, names = list(var_list or ()), list(var_names or ())
-    if names and "param_names" not in entries[0]:
+    tensors, patterns = list(var_list or ()), compile_patterns(var_names)
+    if patterns and "param_names" not in entries[0]:
+        names = [pattern.pattern for pattern in patterns]
         raise ValueError(f"var_names={names!r}: the parameters have no names; construct with named_parameters()")
-    try:
-        patterns = [re.compile(name) for name in names]
-    except re.error as error:
-        raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
     check_members(entries, tensors)
     excluded_by_name(patterns, [[name] for entry in entries for name in entry.get("param_names", ())])
     exclusion = Exclusion(tensors, patterns)

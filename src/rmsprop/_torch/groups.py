@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from rmsprop._core.options import check_learning_rate, rate_function
+from rmsprop._core.rates import check_learning_rate, rate_function
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.switches import check_native
 from rmsprop._torch.arguments import (

@@ -6,7 +6,8 @@ from typing import Any, Final, TypeGuard, final
 import numpy
 from torch import Tensor
 
-from rmsprop._core.options import Options, check_learning_rate, rate_function
+from rmsprop._core.options import Options
+from rmsprop._core.rates import check_learning_rate, rate_function
 from rmsprop._core.switches import against_native
 from rmsprop._torch.arguments import DEFAULTS, check_options, make_plain, number, values_of
 from rmsprop._torch.exclusion import Exclusion

@@ -6,7 +6,7 @@ from typing import Any, Final
 from torch import Tensor
 from torch.optim import Optimizer
 
-from rmsprop._core.options import is_schedule
+from rmsprop._core.rates import is_schedule
 from rmsprop._core.saving.names import Named, pair
 from rmsprop._torch.arguments import DEFAULTS, make_plain
 from rmsprop._torch.checkpoint import check_loaded, hide

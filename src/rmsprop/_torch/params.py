@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from rmsprop._core.options import is_schedule
 from rmsprop._core.other_words import stepped_by
+from rmsprop._core.rates import is_schedule
 
 #: The beginning of an error about `params` itself, not about what is in it.
 _ALONE: Final = "params is"

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from rmsprop._core import slots
-from rmsprop._core.options import FLOATS, Options
+from rmsprop._core.checks import FLOATS
+from rmsprop._core.options import Options
 from rmsprop._torch.arrays import is_whole
 
 #: The complex types, by the name of the real type of their parts.
