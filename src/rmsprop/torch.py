@@ -85,8 +85,8 @@ class RMSprop(Base):
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
-        ValueError: a number is out of its range, two clips were given, `params` is empty, or ``RMSPROP_NATIVE`` is neither
-            0 nor 1.
+        ValueError: a number is out of its range, two clips were given, `params` is empty, or ``RMSPROP_NATIVE`` is
+            neither 0 nor 1.
 
     Warns:
         UserWarning: `momentum` is above 0 and below 1e-3, as where arguments are in the order of another optimizer.
