@@ -7,6 +7,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from rmsprop._core.options import check_iterations
+
+Entries = list[dict[str, Any]]
+
 
 @final
 class Counter:
@@ -24,17 +28,17 @@ class Counter:
         # What was written into the groups; any other number there was written by a user. None: nothing is certain.
         self._written: int | None = None
 
-    def is_current(self, entries: list[dict[str, Any]]) -> bool:
+    def is_current(self, entries: Entries) -> bool:
         """Return whether the groups have the number that was written last."""
         done = entries[0].get("iterations")
         return done is not None and done == self._written
 
-    def adopt(self, entries: list[dict[str, Any]]) -> None:
-        """Go on from the number that a user has written into the groups."""
+    def adopt(self, entries: Entries) -> None:
+        """Go on from the number that a user has written into the groups, after a check."""
         found = entries[0].get("iterations")
-        self.set(entries, (self._written or 0) if found is None else found)
+        self.set(entries, (self._written or 0) if found is None else check_iterations(found))
 
-    def read(self, entries: list[dict[str, Any]]) -> int:
+    def read(self, entries: Entries) -> int:
         """Return the number, after waiting for the device if it is ahead."""
         if self._is_ahead:
             assert self._tensor is not None
@@ -44,21 +48,21 @@ class Counter:
         found: int = entries[0]["iterations"]
         return found
 
-    def set(self, entries: list[dict[str, Any]], done: int) -> None:
+    def set(self, entries: Entries, done: int) -> None:
         """Set the number, in the groups and on the device, without waiting for it."""
         self._written, self._is_ahead = None, self._is_captured
         if self._tensor is not None:
             self._tensor.fill_(done)
         self.write(entries, done)
 
-    def write(self, entries: list[dict[str, Any]], done: int) -> None:
+    def write(self, entries: Entries, done: int) -> None:
         """Set the number in the groups alone."""
         self._written = None
         for entry in entries:
             entry["iterations"] = done
         self._written = done
 
-    def on(self, device: torch.device, entries: list[dict[str, Any]]) -> Tensor:
+    def on(self, device: torch.device, entries: Entries) -> Tensor:
         """Return the number on a device, where kernels advance it; always the same tensor, as CUDA graphs need it."""
         if self._tensor is None or self._tensor.device != device:
             done = self.read(entries)
@@ -67,7 +71,7 @@ class Counter:
         return self._tensor
 
     @contextmanager
-    def stepping(self, device: torch.device, entries: list[dict[str, Any]], may_skip: bool) -> Iterator[None]:
+    def stepping(self, device: torch.device, entries: Entries, may_skip: bool) -> Iterator[None]:
         """Count a step that the device does within a ``with`` block; after an interrupt the number is read."""
         is_known, self._is_ahead = not self._is_ahead, True
         yield

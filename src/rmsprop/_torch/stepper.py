@@ -6,13 +6,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from rmsprop._torch.counter import Counter
+from rmsprop._torch.counter import Counter, Entries
 from rmsprop._torch.engine import Engine
 from rmsprop._torch.first_step import make_state, only_makes_state
 from rmsprop._torch.groups import Groups
 from rmsprop._torch.live_group import LiveGroup
 
-Entries = list[dict[str, Any]]
 States = MutableMapping[Tensor, dict[str, Any]]
 
 
