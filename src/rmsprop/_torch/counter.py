@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from rmsprop._core.options import check_iterations
+from rmsprop._core.checks import check_iterations
 
 Entries = list[dict[str, Any]]
 
