@@ -90,6 +90,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    """Let the modules be collected at the end: libraries report objects that are left."""
+    gc.unfreeze()
+
+
 def pytest_sessionfinish(session, exitstatus):
     """Fail a session in which the tests of one folder loaded the framework of another; see `tests/run.py`."""
     folders = {item.path.parent.name for item in session.items}

@@ -282,13 +282,12 @@ class Base(torch.optim.Optimizer, ABC):
     def __getstate__(self) -> dict[str, Any]:
         self.iterations  # noqa: B018 - brings the groups up to date
         schedules = [group.schedule for group in self._settled_groups()]
-        own = {"name": self.name, "_only_has_state": self._stepper.only_has_state}
-        return super().__getstate__() | own | pickling.to_state(self._groups, self.param_groups, schedules)
+        own = pickling.to_state(self._groups, self.param_groups, schedules)
+        return super().__getstate__() | own | {"name": self.name, "_only_has_state": self._stepper.only_has_state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # `load_state_dict` calls this too, without defaults and with tensors that are hidden in `Hidden`.
-        state = dict(state)
-        only_has_state = state.pop("_only_has_state", False)
+        only_has_state = (state := dict(state)).pop("_only_has_state", False)
         if "defaults" in state:
             warn_of_import_order()
             self._groups, self.name = pickling.from_state(state), state.pop("name", "RMSprop")
