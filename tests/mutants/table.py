@@ -416,7 +416,7 @@ _FRONT_ENDS = [
     _mutant(
         "tf_keras: weight decay in double", "tf_keras.py",
         "weight_decay=float(numpy.float32(decay))", "weight_decay=float(decay)",
-        "tf_keras/test_weight_decay.py", "tf_keras/test_numbers.py",
+        "tf_keras/test_weight_decay.py",
     ),
     _mutant(
         "tf_keras: constraints are not held", "tf_keras.py",
