@@ -461,7 +461,7 @@ _FRONT_ENDS = [
     ),
     _mutant(
         "keras: negative velocities are read", "_keras/state.py",
-        "and (value < 0).any():", "and (value < 0).all():",
+        "and (value < 0).any():", "and (value < -1e9).any():",
         "keras_torch/test_saving.py", "keras_torch/test_files.py",
     ),
 ]  # fmt: skip
