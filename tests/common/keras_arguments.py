@@ -274,12 +274,13 @@ class Arguments:
 
     def test_loss_scale_factor(self):
         found, expected = scalar(), scalar()
-        scaled, plain = RMSprop(loss_scale_factor=8.0, clipnorm=0.5), RMSprop(clipnorm=0.5)
+        options = {"clipnorm": 0.5, "rho": 1.0, "epsilon": 1.0}  # gradient descent, whose steps show a gradient's size
+        scaled, plain = RMSprop(loss_scale_factor=8.0, **options), RMSprop(**options)
         assert float(scaled.scale_loss(keras.ops.convert_to_tensor(2.0))) == 16
-        for _ in range(3):
-            scaled.apply([ones(found) * 8], [found])
-            plain.apply([ones(expected)], [expected])
-        assert runs.array(found) == runs.array(expected)
+        for size in (1.0, 0.25, 0.125):  # beyond the limit, and within it
+            scaled.apply([ones(found) * (8 * size)], [found])
+            plain.apply([ones(expected) * size], [expected])
+            assert runs.array(found) == runs.array(expected)
 
     def test_constraints(self):
         variable = scalar(0.01)

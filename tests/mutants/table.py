@@ -364,7 +364,7 @@ _FRONT_ENDS = [
     _mutant(
         "jax: averages overwrite a step late", "_jax/traced.py",
         "% frequency == frequency - 1", "% frequency == 0",
-        "jax/test_numbers.py::test_trajectory",
+        "jax/test_golden.py::test_bound",
     ),
     _mutant(
         "jax: squares that overflow", "_jax/norms.py",
@@ -385,7 +385,7 @@ _FRONT_ENDS = [
     _mutant(
         "optax: the update of the wrong sign", "_jax/transformation.py",
         "0, new - old)", "0, old - new)",
-        "jax/test_optax.py",
+        "jax/test_numbers.py::test_trajectory",
     ),
     _mutant(
         "optax: masked parameters decay", "_jax/transformation.py",
@@ -401,7 +401,7 @@ _FRONT_ENDS = [
     _mutant(
         "tensorflow: half rows summed in their type", "_tensorflow/traced.py",
         "gradient.values.dtype.size == 2", "gradient.values.dtype.size == 1",
-        "tf_keras/test_sparse.py::test_sparse_equals_dense_in_other_types",
+        "tf_keras/test_sparse.py::test_rows_of_half_types_are_summed_in_float32",
     ),
     _mutant(
         "tensorflow: native slots that are read from the wrong places", "_tensorflow/native.py",
@@ -416,7 +416,7 @@ _FRONT_ENDS = [
     _mutant(
         "tf_keras: weight decay in double", "tf_keras.py",
         "weight_decay=float(numpy.float32(decay))", "weight_decay=float(decay)",
-        "tf_keras/test_weight_decay.py", "tf_keras/test_numbers.py",
+        "tf_keras/test_weight_decay.py",
     ),
     _mutant(
         "tf_keras: constraints are not held", "tf_keras.py",
@@ -461,7 +461,7 @@ _FRONT_ENDS = [
     ),
     _mutant(
         "keras: negative velocities are read", "_keras/state.py",
-        "and (value < 0).any():", "and (value < 0).all():",
+        "and (value < 0).any():", "and (value < -1e9).any():",
         "keras_torch/test_saving.py", "keras_torch/test_files.py",
     ),
 ]  # fmt: skip
