@@ -75,7 +75,7 @@ def _checked(gradient: Any, variable: Any) -> Any:
     if isinstance(gradient, _JAXSparse) and gradient.dtype.name in FLOATS:
         gradient = _dense(gradient)
     if not isinstance(gradient, jax.Array):
-        gradient = jnp.asarray(as_tensor(gradient, variable, "array"))
+        gradient = as_tensor(gradient, variable, "array", jnp.asarray)
     if gradient.dtype.name in FLOATS and gradient.shape == tuple(variable.shape):
         return gradient
     whose = f"the gradient of variable {name_of(variable)!r}"

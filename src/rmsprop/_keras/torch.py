@@ -68,7 +68,7 @@ class Stepper:
     def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
         """Do a step of a batch."""
         given = [
-            one if isinstance(one, Tensor) else as_tensor(one, variable, "tensor")
+            one if isinstance(one, Tensor) else as_tensor(one, variable, "tensor", torch.as_tensor)
             for one, variable in zip(gradients, batch.variables, strict=True)
         ]
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """The variables of Keras that a step moves: which there can be, their names, and what users confuse."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -43,10 +43,10 @@ def check_variables(variables: Sequence[Any]) -> None:
         raise ValueError(f"a variable is given twice among {', '.join(map(name_of, variables))}")
 
 
-def as_tensor(gradient: Any, variable: Any, kind: str) -> Any:
-    """Return a variable's gradient as a tensor of the backend, which calls it by `kind`."""
+def as_tensor(gradient: Any, variable: Any, kind: str, convert: Callable[[Any], Any]) -> Any:
+    """Return a variable's gradient as a tensor of the backend, where tensors are called `kind`."""
     try:
-        return keras.ops.convert_to_tensor(gradient)
+        return convert(keras.ops.convert_to_tensor(gradient))
     except (TypeError, ValueError) as error:
         raise type(error)(f"the gradient of variable {name_of(variable)!r} is no {kind}: {error}") from error
 
