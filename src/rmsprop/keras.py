@@ -14,11 +14,11 @@ from rmsprop._core.explain import Explanation
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped
 from rmsprop._core.rates import LearningRate
+from rmsprop._core.switches import check_native
 from rmsprop._keras.backends import backend
 from rmsprop._keras.optimizer import KerasState
 from rmsprop._keras.steps import Steps
 from rmsprop._keras.variables import as_list, is_swapped
-from rmsprop._kerases.library import check_native
 
 _untraced: Any = backend().untraced
 
@@ -73,8 +73,8 @@ class RMSprop(KerasState):
             steps; schedules see the number of calls, as in Keras.
         initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
-        native: on TensorFlow and JAX, whether our own kernels may do the step; False is for a train step that is
-            exported. None: the environment variable ``RMSPROP_NATIVE`` decides, 1 (the default) or 0.
+        native: whether our own kernels may do the step; False is for a train step that is exported. None: the
+            environment variable ``RMSPROP_NATIVE`` decides, 1 (the default) or 0.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.

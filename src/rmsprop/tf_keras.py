@@ -19,8 +19,8 @@ from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.pairs import check_pairs, refuse_swapped
 from rmsprop._core.rates import LearningRate
 from rmsprop._core.saving.matching import plain_names
+from rmsprop._core.switches import check_native
 from rmsprop._kerases.built import Built
-from rmsprop._kerases.library import check_native
 from rmsprop._tensorflow import explaining, replicas, traced
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.optimizer import TfKerasState

@@ -21,7 +21,7 @@ from rmsprop._keras.steps import Accumulation, Batch, Explainable, Settings, Ste
 from rmsprop._keras.variables import as_list, check_variables, is_overwritten, name_of
 from rmsprop._kerases.attributes import COLLECTED
 from rmsprop._kerases.built import Built
-from rmsprop._kerases.library import Library
+from rmsprop._kerases.library import Library, lacking
 from rmsprop._kerases.restoring import elements, is_by_slot
 from rmsprop._kerases.saved import KerasRMSprop
 
@@ -31,7 +31,7 @@ _LIBRARY: Final = Library(
     stands_for="for Keras 3: a model of tf_keras takes rmsprop.tf_keras.RMSprop",
     advice=", or make a new optimizer",
     between="between steps",
-    ours=("jit_compile", "initial_velocity", "slot_dtype", "native"),
+    ours=lacking(keras),
     fixed=("native",),
     number_of=number_of,
     is_symbolic=backend().is_symbolic,

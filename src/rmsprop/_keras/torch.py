@@ -12,6 +12,7 @@ from torch import Tensor
 from rmsprop._core.explain import Explanation
 from rmsprop._core.options import Options
 from rmsprop._core.rates import LearningRate, rate_function
+from rmsprop._core.switches import against_native
 from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
 from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings, choose
@@ -61,7 +62,7 @@ class Stepper:
     """Does an optimizer's steps."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._off = settings, against_native(settings.native)
         # An engine each: it is fast where the step before was of the same parameters.
         self._groups: dict[Batch, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
 
@@ -81,7 +82,7 @@ class Stepper:
                 states: dict[Tensor, Any] = dict(zip(parameters, map(_State, batch.slots), strict=True))
                 if len(self._groups) >= REMEMBERED:
                     self._groups.pop(next(iter(self._groups)))
-                found = self._groups[batch] = Engine(), self._group(batch, parameters), states
+                found = self._groups[batch] = Engine(self._off), self._group(batch, parameters), states
             if self._advance(*found, given, [one._value for one in batch.collected], learning_rate):
                 for variable in batch.variables:
                     if variable.constraint is not None:
@@ -125,7 +126,7 @@ class Stepper:
         }
         collected = [one.value.detach().clone() for one in batch.collected]
         group = self._group(batch, parameters)
-        moved = self._advance(Engine(), group, states, gradients, collected, learning_rate)
+        moved = self._advance(Engine(self._off), group, states, gradients, collected, learning_rate)
         for one, value in zip(batch.collected, collected, strict=True):
             one.assign(value)
         if moved:
@@ -173,7 +174,7 @@ class Own(Backend):
         group = _Group(settings.options, known.names, known.decays, [one._value for one in known.variables])
         # Collected gradients are unscaled.
         scaled = settings.scale is not None and settings.accumulation.steps is None
-        return explaining.explain(front_end, known.names, [group], scaled=scaled)
+        return explaining.explain(front_end, known.names, [group], off=against_native(settings.native), scaled=scaled)
 
     def untraced(self, method: Callable[..., Any]) -> Any:
         """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""

@@ -1,9 +1,12 @@
 """What the two Kerases differ in, as values and functions that their optimizers' common methods call."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy
+
+from rmsprop._core.options import Options
 
 
 @final
@@ -28,8 +31,7 @@ class Library(NamedTuple):
     check_variables: Callable[[Sequence[Any]], None]  # refuses what cannot be stepped
 
 
-def check_native(native: Any) -> bool | None:
-    """Return the argument `native` of a constructor; TypeError if it is none."""
-    if native is not None and not isinstance(native, bool):
-        raise TypeError(f"native={native!r} is not True, False or None")
-    return native
+def lacking(module: Any) -> list[str]:
+    """Return the arguments that the library's own RMSprop lacks."""
+    known = inspect.signature(module.optimizers.RMSprop.__init__).parameters
+    return [name for name in (*Options.__dataclass_fields__, "native") if name not in known]

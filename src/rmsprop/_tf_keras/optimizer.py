@@ -14,7 +14,7 @@ from rmsprop._core.exclusion import excluded_by_name
 from rmsprop._core.rates import LearningRate
 from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop._kerases.built import Built
-from rmsprop._kerases.library import Library
+from rmsprop._kerases.library import Library, lacking
 from rmsprop._kerases.restoring import elements, is_by_slot, sorted_by_slot
 from rmsprop._kerases.saved import KerasRMSprop
 from rmsprop._tensorflow.checks import dtype_of
@@ -30,7 +30,7 @@ _LIBRARY: Final = Library(
     stands_for="for tf_keras: a model of Keras 3 takes rmsprop.keras.RMSprop",
     advice="",
     between="outside of tf.function",
-    ours=("initial_velocity", "slot_dtype", "native"),
+    ours=lacking(tf_keras),
     fixed=("native", "mesh"),
     number_of=number_of,
     is_symbolic=tf.is_symbolic_tensor,
