@@ -33,7 +33,7 @@ class _Group:
         self.options, self.parameters = options, parameters
         self._names, self._decays = names, decays
         self.rate: float | Tensor = 0.0
-        self.overwrite = False
+        self.overwrite: bool | None = None
 
     def decays(self, place: int) -> bool:
         """Whether weight decay applies to one of them."""

@@ -21,7 +21,7 @@ from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras import slots
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, is_called, number_of, ruled
+from rmsprop._tf_keras.rates import Schedule, Zero, as_schedule, is_called, number_of, refusing_assignment
 from rmsprop._tf_keras.slots import Unstarted, has_value
 
 _LIBRARY: Final = Library(
@@ -91,7 +91,9 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
 
     def _get_current_learning_rate(self) -> Any:
         rate = self._learning_rate
-        return ruled(rate(self.iterations), self._options.learning_rate) if isinstance(rate, Schedule) else rate
+        if not isinstance(rate, Schedule):
+            return rate
+        return refusing_assignment(rate(self.iterations), self._options.learning_rate)
 
     def _set_schedule(self, rate: Any) -> None:
         self._learning_rate = self._build_learning_rate(rate)
@@ -100,7 +102,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
     def _build_learning_rate(self, learning_rate: LearningRate) -> Any:
         schedule = as_schedule(learning_rate)
         # tf_keras calls a schedule for the first value of a variable. A function is for the steps alone.
-        made = super()._build_learning_rate(Constant() if is_called(schedule) else schedule)
+        made = super()._build_learning_rate(Zero() if is_called(schedule) else schedule)
         return schedule if isinstance(schedule, Schedule) else made
 
     def _exclude(self, variables: list[Any], names: list[str]) -> None:

@@ -85,7 +85,7 @@ def _one_number(rate: Tensor) -> float:
     return float(rate)
 
 
-def number(rate: Any) -> float:
+def rate_number(rate: Any) -> float:
     """Return a group's learning rate as a number, checked."""
     value = _one_number(rate) if isinstance(rate, Tensor) else rate
     if isinstance(value, float) and -_ROUNDING < value < 0:

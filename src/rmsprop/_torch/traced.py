@@ -24,9 +24,8 @@ def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
     """Step parameters in place; `scales` is what each gradient is multiplied by, None for nothing."""
     for place, item in enumerate(items):
         group, scale = item.group, None if scales is None else scales[place]
-        overwrite = group.overwrite if group.options.overwrites(0) is not None else None
         real = _as_real(item)
-        new = advance(_operations(), group.options, real, group.rate, scale, overwrite)
+        new = advance(_operations(), group.options, real, group.rate, scale, group.overwrite)
         for name, tensor in real.state().items():
             tensor.copy_(new[name])
 
