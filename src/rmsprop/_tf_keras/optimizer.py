@@ -89,11 +89,24 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         # What is saved is what counts.
         self._variables = [variable, *self._variables[1:]]
 
-    def _get_current_learning_rate(self) -> Any:
+    # tf_keras holds the learning rate in two attributes: `_learning_rate` is a variable or a schedule; of a schedule,
+    # `_current_learning_rate` is a variable with the rate of the latest step, which checkpoints hold.
+
+    def _present_rate(self) -> Any:
+        """Return the variable of the learning rate, or what a schedule returns for the steps done."""
         rate = self._learning_rate
-        if not isinstance(rate, Schedule):
-            return rate
-        return refusing_assignment(rate(self.iterations), self._options.learning_rate)
+        return rate(self.iterations) if isinstance(rate, Schedule) else rate
+
+    def _get_current_learning_rate(self) -> Any:
+        return refusing_assignment(self._present_rate(), self._options.learning_rate)
+
+    def _rate_of_step(self) -> Any:
+        """Return the learning rate of a step as a tensor; a schedule's is noted in tf_keras's variable."""
+        rate = self._present_rate()
+        if isinstance(self._learning_rate, Schedule):
+            self._current_learning_rate.assign(rate)
+            rate = self._current_learning_rate
+        return tf.convert_to_tensor(rate)
 
     def _set_schedule(self, rate: Any) -> None:
         self._learning_rate = self._build_learning_rate(rate)

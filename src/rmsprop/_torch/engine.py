@@ -89,7 +89,7 @@ class Engine:
             iterations: steps done before, on the device, which advances it.
             grad_scale: what the loss was multiplied by.
             found_inf: not zero to skip the step.
-            gradients: as `Gradients` says.
+            gradients: of all parameters in the order of the groups; None: each parameter has its own.
         """
         items = collect(groups, states, gradients, self._checked)
         device = self._cuda(iterations.device)
@@ -115,7 +115,7 @@ class Engine:
             states: parameter -> slot name -> tensor.
             unscale: what each gradient is multiplied by before anything else.
             iterations: steps done before.
-            gradients: as `Gradients` says.
+            gradients: of all parameters in the order of the groups; None: each parameter has its own.
 
         Returns:
             Whether there was any gradient.
@@ -132,15 +132,16 @@ class Engine:
     def look(
         self, groups: Sequence[Group], states: States, unscales: bool, gradients: Gradients = None
     ) -> Sequence[Tensor] | None:
-        """Return the gradients if the step is like the last one, on the CPU; else None. Arguments of `step`.
+        """Return the gradients if the step is like the last one, on the CPU; else None.
 
-        The gradients must live until `run_again` has returned, and no code of the user's may run before it.
+        `unscales` is whether gradients are multiplied by a number first; `step` explains the other arguments. The
+        gradients must live until `run_again` has returned, and no code of the user's may run before it.
         """
         short = None if self._native is None else self._native.short
         return None if short is None else short.gradients(groups, states, unscales, gradients)
 
     def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
-        """Do the step that `look` has found to be like the last one; arguments of `step`."""
+        """Do the step that `look` has found to be like the last one; `step` explains the arguments."""
         assert self._native is not None
         self._native.set_numbers(groups, unscale)
         self._native.run(iterations)

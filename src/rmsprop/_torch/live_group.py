@@ -76,7 +76,7 @@ class LiveGroup:
                 f"param_groups[{self._number}]['learning_rate']={entry['learning_rate']!r}: a group's learning rate is "
                 "its entry 'lr'"
             )
-        # Forgotten first: an interrupt on the way must not leave options that are not compared any more.
+        # Forgotten first: after an interrupt here the options are read again.
         self._values = None
         self.options, self.maximize = options, entry["maximize"]
         self._values, self._length = values_of(entry), len(entry)
@@ -116,7 +116,7 @@ class LiveGroup:
         self._written = value if ruling is not None else None
 
     def update(self) -> None:
-        """Read the options if the entry has changed; errors of the constructor."""
+        """Read the options if the entry has changed; invalid ones raise the constructor's errors."""
         # A new or a missing entry may be a word of another library, or one that is needed.
         try:
             changed = len(self.entry) != self._length or values_of(self.entry) != self._values
@@ -126,7 +126,7 @@ class LiveGroup:
             self._read_options()
 
     def read(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read options and learning rate; errors of the constructor, or `lr` was set while a schedule rules.
+        """Read options and learning rate; invalid ones, or an "lr" set while a schedule rules, raise an error.
 
         Where a device leads, `iterations` is a function that may wait for the device. `counter` has the steps done
         there: formulas are computed from it, and the device decides whether averages overwrite.
@@ -135,7 +135,7 @@ class LiveGroup:
         self.read_rate(iterations, counter)
 
     def read_rate(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read the learning rate, after `update`; as `read`."""
+        """Read the learning rate, after `update`; `read` explains the arguments."""
         # Where a device leads, it decides whether averages overwrite.
         self.overwrite = self.options.overwrites(iterations) if isinstance(iterations, int) else None
         rate = self.entry["lr"]
