@@ -58,7 +58,7 @@ def _rows(gradient: Tensor) -> RowSparse:
     values = gradient._values().resolve_conj().resolve_neg()
     if values.is_complex():
         values = torch.view_as_real(values)
-    # `RowSparse` sums repeated rows of half types in float32. Torch converts them faster than NumPy.
+    # `RowSparse` sums rows of half types in float32. Torch converts float16 faster than NumPy.
     values = values.float() if values.itemsize == 2 else values
     return RowSparse(as_array(gradient._indices()[0]), as_array(values), (gradient.shape[0], *values.shape[1:]))
 
