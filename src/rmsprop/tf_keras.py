@@ -25,7 +25,7 @@ from rmsprop._tensorflow import explaining, replicas, traced
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.optimizer import TfKerasState
 from rmsprop._tf_keras.pairs import check_variables, is_swapped, with_gradient
-from rmsprop._tf_keras.rates import Schedule, as_count
+from rmsprop._tf_keras.rates import as_count
 
 
 @tf_keras.saving.register_keras_serializable(package="rmsprop")
@@ -236,7 +236,7 @@ class RMSprop(TfKerasState):
                 return merge(self._distributed_step, self._distribution_strategy, *arguments)
             # Outside its strategy a variable's copies all get the same gradient.
             return self._distributed_step(copied.distribute_strategy, *arguments)
-        rate, iterations = self._current_rate(), as_count(tf.convert_to_tensor(self.iterations))
+        rate, iterations = self._rate_of_step(), as_count(tf.convert_to_tensor(self.iterations))
         done: list[Any] = []
         if self._has_mesh():
             traced.step(options, items, rate, iterations, constrains=True)
@@ -251,7 +251,7 @@ class RMSprop(TfKerasState):
     @tf.autograph.experimental.do_not_convert
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
-        rate = self._current_rate()
+        rate = self._rate_of_step()
         iterations = as_count(tf.convert_to_tensor(self.iterations))
         replicas.step(distribution, self._rounded(), rate, iterations, columns)
         with tf.control_dependencies([rate]):
@@ -261,9 +261,3 @@ class RMSprop(TfKerasState):
         decay = self._options.weight_decay
         # As the original has it: through float32, whatever the variable.
         return self._options if decay is None else replace(self._options, weight_decay=float(numpy.float32(decay)))
-
-    def _current_rate(self) -> Any:
-        if isinstance(self._learning_rate, Schedule):
-            self._compute_current_learning_rate()
-            return tf.convert_to_tensor(self._current_learning_rate)
-        return tf.convert_to_tensor(self._learning_rate)

@@ -77,6 +77,22 @@ def test_goes_on_exactly_as_the_original(kind, options, equal, dtype):
         assert (one - start).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("kind", "options", "equal"), ROWS.values(), ids=ROWS)
+def test_averages_which_the_original_lacks_start_at_the_parameters(kind, options, equal):
+    """After steps of the original: with a decay of 0.5 they are the mean of the parameters before and after a step."""
+    mine = parameters()
+    other = kind(mine, lr=0.01, eps=1e-3, **options)
+    train(other, 5, seed=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if equal else "ignore")
+        optimizer = RMSprop.from_optimizer(other, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=None)
+    before = [one.detach().clone() for one in mine]
+    train(optimizer, 1, seed=3)
+    for one, start in zip(mine, before, strict=True):
+        assert not torch.equal(one, start)
+        torch.testing.assert_close(optimizer.state[one]["average"], (start + one) / 2, rtol=0, atol=1e-15)
+
+
 def test_a_changed_rate_is_where_momentum_without_it_differs():
     """It would scale all that is in the buffer; here each gradient keeps its own rate, as the warning says."""
     mine = parameters()

@@ -166,6 +166,24 @@ def test_before_its_first_step():
     assert optimizer.iterations == 1
 
 
+@rows
+def test_averages_which_the_original_lacks_start_at_the_parameters(options):
+    """After steps of the original: with a decay of 0.5 they are the mean of the parameters before and after a step."""
+    mine = parameters()
+    other = torch.optim.RMSprop(mine, lr=0.01, eps=0.0, **options)
+    train(other, 5, seed=2)
+    twin, theirs = copied(other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optimizer = RMSprop.from_optimizer(other, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=None)
+    before = [one.detach().clone() for one in mine]
+    train(optimizer, 1, seed=3)
+    train(twin, 1, seed=3)
+    for one, start, expected in zip(mine, before, theirs, strict=True):
+        torch.testing.assert_close(one, expected, rtol=0, atol=1e-14)
+        torch.testing.assert_close(optimizer.state[one]["average"], (start + one) / 2, rtol=0, atol=1e-15)
+
+
 def test_what_cannot_be_equal_is_said():
     mine = parameters()
     converted(torch.optim.RMSprop(mine, weight_decay=0.5), "weight_decay=0.5 is added to the gradient")

@@ -7,7 +7,7 @@ import torch
 from arrays import EVERYTHING, numbers
 from torch_runs import array, parameters, step, tensor
 
-from rmsprop._torch import engine, tensors
+from rmsprop._torch import engine, traced
 from rmsprop.torch import RMSprop
 
 
@@ -87,8 +87,8 @@ def test_devices_may_be_mixed_and_share_the_global_norm(scale, monkeypatch):
     expected = run()
     monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.variable is second[-1]))
     used = []
-    original = tensors.step
-    monkeypatch.setattr(tensors, "step", lambda items, scales: used.append(len(items)) or original(items, scales))
+    original = traced.step
+    monkeypatch.setattr(traced, "step", lambda items, scales: used.append(len(items)) or original(items, scales))
     for w, v in zip(run(), expected, strict=True):
         torch.testing.assert_close(w, v, rtol=1e-6, atol=0)  # measured: 1.2e-7, an ulp of the scale
     assert used == [1]

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from rmsprop._core.checks import check_flag, check_frequency, check_number, check_text, check_type_name, or_none
 from rmsprop._core.other_words import OTHER_WORDS, refuse_unknown
-from rmsprop._core.rates import LearningRate, check_learning_rate, is_schedule
+from rmsprop._core.rates import LearningRate, check_learning_rate, is_schedule, refuse_number
 
 #: An entry that only configs of tf_keras have, without an effect on the update.
 _LEGACY: Final = "is_legacy_optimizer"
@@ -181,10 +181,7 @@ def with_rate(options: Options, value: Any) -> Options:
     """Return the options with another learning rate, checked: no number while a schedule rules."""
     value, ruling = check_learning_rate(value), options.learning_rate
     if callable(ruling) and not callable(value):
-        raise TypeError(
-            f"learning_rate={value!r} cannot be set while the schedule {ruling!r} rules: "
-            "assign another schedule, or construct the optimizer with a number"
-        )
+        refuse_number(value, ruling)
     return replace(options, learning_rate=value)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard, Union
 
 from rmsprop._core.checks import check_number
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 #: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
 LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
+
+#: The advice where a number is assigned while a schedule rules.
+_ASSIGN: Final = ": assign another schedule, or construct the optimizer with a number"
 
 #: What a learning rate may be, and the advice for a model, or its variables.
 _OR_ELSE: Final = ", or a schedule, or a function"
@@ -40,6 +43,11 @@ def check_learning_rate(value: Any) -> LearningRate:
         return function
     several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
     return check_number("learning_rate", value, or_else=_OR_ELSE + _NO_MODEL * several)
+
+
+def refuse_number(value: Any, ruling: Any, what: str = "learning_rate", advice: str = _ASSIGN) -> NoReturn:
+    """Raise the TypeError of a number that is assigned to `what` while the schedule or function `ruling` rules."""
+    raise TypeError(f"{what}={value!r} cannot be set while the schedule {ruling!r} rules{advice}")
 
 
 def rate_function(value: LearningRate) -> Callable[[int], float]:

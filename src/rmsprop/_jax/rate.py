@@ -2,14 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rmsprop._core.options import with_rate
-from rmsprop._core.rates import LearningRate, check_learning_rate, rate_function
+from rmsprop._core.rates import LearningRate, check_learning_rate, rate_function, refuse_number
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.state import RMSpropState, check_state
 from rmsprop._jax.trees import is_traced
@@ -44,15 +43,8 @@ def rate_at(options: ArrayOptions, iterations: Any) -> Any:
     return rate(iterations) if callable(rate) else rate
 
 
-def checked_rate_at(options: ArrayOptions, iterations: Any) -> Any:
-    """Return the rate of the options after a number of steps, checked as far as can be seen."""
-    rate = rate_at(options, iterations)
-    check_rate(rate)
-    return rate
-
-
-def check_rate(rate: Any) -> None:
-    """Refuse a rate of a step that is no single number >= 0.
+def check_rate(rate: Any) -> Any:
+    """Return the rate of a step, checked: a single number >= 0.
 
     A kernel would read the first number of several, and XLA would spread them over a parameter's last axis. The number
     is looked at unless JAX traces it, or other processes hold it.
@@ -75,6 +67,16 @@ def check_rate(rate: Any) -> None:
         )
     if not isinstance(rate, jax.Array) or (not isinstance(rate, jax.core.Tracer) and rate.is_fully_addressable):
         check_learning_rate(rate)
+    return rate
+
+
+def refuse_uncounted(options: ArrayOptions, advice: str) -> None:
+    """Refuse a function of nothing as the rate of a step that is traced; `advice` is what else the user may do."""
+    if options.calls_rate:
+        raise TypeError(
+            f"learning_rate={options.learning_rate!r} takes no step: it would be called when the step is traced, not "
+            f"when it runs. Use a function of the step, or {advice}"
+        )
 
 
 class Rated(ABC):
@@ -85,7 +87,7 @@ class Rated(ABC):
     _is_assigned: bool
     #: Whether a step was traced, in which an assigned rate would be missing.
     _was_traced: bool
-    #: The rate of the state that an assigned rate was written into, as the object it is: see `_with_rate`.
+    #: The rate, by identity, of the state that an assigned rate was written into: `_with_rate` writes into it again.
     _replaced: Any
     #: The step and the rate as functions that JAX has compiled; None: neither yet.
     _compiled: Any
@@ -134,9 +136,7 @@ class Rated(ABC):
                 made where a schedule ruled.
         """
         if callable(self._options.learning_rate):
-            raise TypeError(
-                f"learning_rate={value!r} cannot be set while the schedule {self._options.learning_rate!r} rules"
-            )
+            refuse_number(value, self._options.learning_rate, advice="")
         if state.rate is None:
             raise ValueError(
                 f"learning_rate={value!r} cannot be set in a state without one: it was made where a schedule ruled"
@@ -175,15 +175,18 @@ class Rated(ABC):
             self._check_traceable()
         else:
             state = self._with_rate(state)
-        found = rate_of(self._options, state)
-        check_rate(found)
+        found = check_rate(rate_of(self._options, state))
         return found if isinstance(found, jax.Array) else jnp.asarray(found, jnp.result_type(float))
 
     def _check_schedule(self, iterations: Any) -> None:
-        """Check the rate of a schedule, which a compiled step cannot do."""
-        if self._options.schedules_rate:
+        """Check the rate of a schedule, which a compiled step cannot do.
+
+        The type and the shape are checked where the schedule is traced, the number where it has run.
+        """
+        options = self._options
+        if options.schedules_rate:
             if self._compiled_rate is None:
-                self._compiled_rate = jax.jit(partial(checked_rate_at, self._options))
+                self._compiled_rate = jax.jit(lambda iterations: check_rate(rate_at(options, iterations)))
             check_rate(self._compiled_rate(iterations))
 
     def _with_rate(self, state: RMSpropState) -> RMSpropState:
@@ -204,8 +207,4 @@ class Rated(ABC):
                 f"learning_rate={self._options.learning_rate!r} was assigned after init(), which a step that is being "
                 "traced cannot know of: state = optimizer.set_learning_rate(state, value)"
             )
-        if self._options.calls_rate:
-            raise TypeError(
-                f"learning_rate={self._options.learning_rate!r} takes no step: it would be called when the step is "
-                "traced, not when it runs. Use a function of the step, or set_learning_rate"
-            )
+        refuse_uncounted(self._options, "set_learning_rate")

@@ -79,7 +79,7 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
     filled = jax.lax.full_like(variable, slot.start, dtype)
     if isinstance(variable, jax.core.Tracer) and variable.ndim:
         # An array filled under `jit` depends on no parameter, so XLA would put all of it on every device. A choice by
-        # the parameter lies as the parameter does; the barrier keeps XLA from seeing that both sides are the same.
+        # the parameter is sharded as the parameter is; the barrier hides from XLA that both sides are the same.
         filled = jax.lax.select(variable == variable, filled, jax.lax.optimization_barrier(filled))
     return filled
 

@@ -10,7 +10,7 @@ import optax
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.switches import check_native
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.rate import rate_at
+from rmsprop._jax.rate import rate_at, refuse_uncounted
 from rmsprop._jax.state import RMSpropState, check_state, start
 from rmsprop._jax.stepping import step
 from rmsprop._jax.trees import flags, parameters, rebuild, templates
@@ -103,11 +103,7 @@ def rmsprop(
     )  # fmt: skip
     options = ArrayOptions(*given)
     check_native(native)
-    if options.calls_rate:
-        raise TypeError(
-            f"learning_rate={options.learning_rate!r} takes no step: it would be called when the step is traced, not "
-            "when it runs. Use a function of the step, or a number with optax.inject_hyperparams"
-        )
+    refuse_uncounted(options, "a number with optax.inject_hyperparams")
 
     def init(params: Any) -> RMSpropState:
         return start(options, parameters(templates(params)))

@@ -35,13 +35,13 @@ class Backend(ABC):
         """Explain a step."""
 
     @abstractmethod
-    def rate_at(self, rate: Any, iterations: Any) -> Any:
-        """Return the learning rate of a step by a function, or by a schedule of ours."""
+    def rate_at(self, rate: Any, counter: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours; `counter` counts the calls."""
 
-    def checked_rate(self, rate: Any, iterations: Any) -> Any:
-        """Refuse the result of a schedule that is no learning rate, where it can be seen without waiting."""
+    def checked_rate(self, rate: Any, counter: Any) -> Any:
+        """Return a schedule's result, after a check where its number can be read without waiting."""
         if self.is_at_hand(rate):
-            check_number(f"learning_rate({int(iterations.value)})", float(rate))
+            check_number(f"learning_rate({int(counter.value)})", float(rate))
         return rate
 
     @abstractmethod
@@ -56,9 +56,9 @@ class Backend(ABC):
         """Whether a value is a variable of the backend's own for which Keras holds state."""
         return False
 
-    def count_of(self, iterations: Any) -> int | None:
+    def count_of(self, counter: Any) -> int | None:
         """Return the number of calls so far, None where it cannot be read."""
-        return None if in_stateless_scope() else int(iterations.value)
+        return None if in_stateless_scope() else int(counter.value)
 
     def untraced(self, method: Callable[..., Any]) -> Any:
         """Keep a method out of what the backend traces or rewrites."""

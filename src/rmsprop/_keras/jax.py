@@ -12,12 +12,12 @@ import numpy
 from rmsprop._core import versions
 from rmsprop._core.checks import FLOATS
 from rmsprop._core.explain import Explanation
-from rmsprop._core.rates import LearningRate, rate_function
+from rmsprop._core.rates import rate_function
 from rmsprop._core.rows import RowSparse
 from rmsprop._jax import explaining
 from rmsprop._keras.backends import Backend, backend, in_stateless_scope
 from rmsprop._keras.jax_steps import Functions
-from rmsprop._keras.rates import as_function, is_compiled, is_traceable
+from rmsprop._keras.rates import as_function, is_traceable, may_be_compiled
 from rmsprop._keras.steps import Batch, Explainable, Settings
 from rmsprop._keras.variables import as_tensor, name_of
 
@@ -30,7 +30,7 @@ _READER: Final = "_get_jax_state"
 
 @final
 class Stepper:
-    """Does an optimizer's steps."""
+    """Steps variables by functions of arrays, within what JAX traces or by functions that are compiled here."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._functions = settings, Functions(settings)
@@ -47,7 +47,7 @@ class Stepper:
             step, rate = functions.whole(batch.decays, functions.options), jnp.asarray(learning_rate())
         else:
             step = functions.seen((batch.kinds, *(one.dtype for one in given)), batch.decays)
-            if is_compiled(settings.rate):
+            if may_be_compiled(settings.rate):
                 rate = backend().checked_rate(functions.rate_at(calls), settings.counter)
             else:
                 rate = jnp.asarray(learning_rate())
@@ -100,12 +100,12 @@ def _dense(gradient: Any) -> Any:
 
 @final
 class Own(Backend):
-    """JAX, on which train steps are traced."""
+    """JAX: train steps are traced, their values stand for variables, and what is donated is gone afterwards."""
 
     stepper = Stepper
 
     def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
-        """Explain a step."""
+        """Explain a step by what arrays of the variables' shapes and types would do."""
         # A train step may have removed the values.
         arrays = [explaining.described(one.shape, one.dtype) for one in known.variables]
         functions = Functions(settings)
@@ -117,11 +117,11 @@ class Own(Backend):
 
     is_symbolic = staticmethod(_is_symbolic)
 
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+    def rate_at(self, rate: Callable[..., Any], counter: Any) -> Any:
         """Return the learning rate of a step by a function, or by a schedule of ours."""
-        steps = iterations.value
-        if is_traceable(rate) or not callable(rate):
-            return rate(steps) if callable(rate) else rate
+        steps = counter.value
+        if is_traceable(rate):
+            return rate(steps)
         function = rate_function(as_function(rate))
 
         def call(step: Any) -> Any:
@@ -138,9 +138,9 @@ class Own(Backend):
         if average._value is not None:
             variable.assign(jnp.array(average.value, variable.dtype, copy=True))
 
-    def count_of(self, iterations: Any) -> int | None:
+    def count_of(self, counter: Any) -> int | None:
         """Return the number of calls so far, None if a train step holds it, or where values stand for variables."""
-        value = iterations._value
+        value = counter._value
         if value is None or in_stateless_scope() or self.is_symbolic(value) or value.is_deleted():
             return None
         return int(value)

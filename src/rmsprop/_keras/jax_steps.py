@@ -37,7 +37,7 @@ class Functions:
     """Functions that do an optimizer's steps with its present settings.
 
     Attributes:
-        options: the arguments.
+        options: the arguments. Their `learning_rate` is a placeholder, 0.0: the rate of each step is an argument.
         off: why the user wants no kernels of ours, "" otherwise.
     """
 

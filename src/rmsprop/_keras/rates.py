@@ -1,4 +1,4 @@
-"""Learning rates in the forms that Keras's users have them."""
+"""Learning rates as users of Keras write them: numbers, tensors, variables, schedules and functions."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,8 +17,8 @@ def is_traceable(rate: Any) -> bool:
     return isinstance(rate, Schedule | Formula)
 
 
-def is_compiled(rate: Any) -> bool:
-    """True if a schedule is safe to trace; users' subclasses of Keras's are not: they may run Python on the step."""
+def may_be_compiled(rate: Any) -> bool:
+    """Whether a schedule is safe to trace; users' subclasses of Keras's are not: they may run Python on the step."""
     return is_traceable(rate) and type(rate).__module__.partition(".")[0] in ("keras", "rmsprop")
 
 

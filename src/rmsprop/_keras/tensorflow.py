@@ -10,12 +10,11 @@ import tensorflow as tf
 from rmsprop._core.explain import Explanation
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
-from rmsprop._core.rates import LearningRate
 from rmsprop._keras.backends import Backend
 from rmsprop._keras.rates import as_function, is_traceable
 from rmsprop._keras.steps import Batch, Explainable, Settings
 from rmsprop._tensorflow import explaining, rates, replicas, traced
-from rmsprop._tensorflow.checks import checked
+from rmsprop._tensorflow.checks import as_gradient
 from rmsprop._tensorflow.engine import Engine
 
 
@@ -60,7 +59,7 @@ class Stepper:
         scale = self._settings.scale
         with tf.name_scope(self._settings.name):
             variables = [_raw(variable) for variable in batch.variables]
-            given = [checked(*pair) for pair in zip(gradients, variables, strict=True)]
+            given = [as_gradient(*pair) for pair in zip(gradients, variables, strict=True)]
             if scale is not None:
                 given = [_scaled(gradient, 1 / scale) for gradient in given]
             distributed = replicas.is_replica()
@@ -219,14 +218,14 @@ class Own(Backend):
         """Whether a value is a tensor without numbers, of a function that is being traced."""
         return bool(tf.is_symbolic_tensor(value))
 
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+    def rate_at(self, rate: Callable[..., Any], counter: Any) -> Any:
         """Return the learning rate of a step by a function, or by a schedule of ours, as a tensor."""
-        known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
-        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
+        known = rate if is_traceable(rate) else as_function(rate)
+        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(counter)), tf.int64))
 
-    def count_of(self, iterations: Any) -> int | None:
+    def count_of(self, counter: Any) -> int | None:
         """Return the number of calls so far, None in a function that is being traced."""
-        return int(_raw(iterations)) if tf.executing_eagerly() else None
+        return int(_raw(counter)) if tf.executing_eagerly() else None
 
     def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
         """Write a variable's average into it, on all devices that have it."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rmsprop._core.explain import Explanation
 from rmsprop._core.options import Options
-from rmsprop._core.rates import LearningRate, rate_function
+from rmsprop._core.rates import rate_function
 from rmsprop._core.switches import against_native
 from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
@@ -33,7 +33,7 @@ class _Group:
         self.options, self.parameters = options, parameters
         self._names, self._decays = names, decays
         self.rate: float | Tensor = 0.0
-        self.overwrite = False
+        self.overwrite: bool | None = None
 
     def decays(self, place: int) -> bool:
         """Whether weight decay applies to one of them."""
@@ -59,7 +59,7 @@ class _State(dict[str, Tensor]):
 
 @final
 class Stepper:
-    """Does an optimizer's steps."""
+    """Steps variables in place by an engine for each batch; within a stateless scope, copies of the scope's values."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._off = settings, against_native(settings.native)
@@ -165,7 +165,7 @@ def _step(
 
 @final
 class Own(Backend):
-    """PyTorch."""
+    """PyTorch: each operation runs at once, and what `torch.compile` traces leaves steps out."""
 
     stepper = Stepper
 
@@ -187,9 +187,9 @@ class Own(Backend):
 
         return call
 
-    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+    def rate_at(self, rate: Callable[..., Any], counter: Any) -> Any:
         """Return the learning rate of a step by a function, or by a schedule of ours, as a number."""
-        return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+        return rate_function(as_function(rate))(int(counter.value))
 
     def is_at_hand(self, tensor: Any) -> bool:
         """Whether a tensor is on no other device."""

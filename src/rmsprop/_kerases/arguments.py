@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Self
 
 from rmsprop._core import slots
 from rmsprop._core.options import Options, refuse_attribute
-from rmsprop._core.rates import LearningRate, check_learning_rate
+from rmsprop._core.rates import LearningRate, check_learning_rate, refuse_number
 from rmsprop._kerases.attributes import exclusions, option
 from rmsprop._kerases.built import Built
 from rmsprop._kerases.configs import from_config, plain_number, to_config
@@ -80,10 +80,7 @@ class Arguments(ABC):
         if not symbolic and callable(checked):
             self._set_schedule(checked)
         elif callable(now):
-            raise TypeError(
-                f"learning_rate={value!r} cannot be set while the schedule {now!r} rules: "
-                "assign another schedule, or construct the optimizer with a number"
-            )
+            refuse_number(value, now)
         else:
             self._learning_rate.assign(self._library.cast(checked, self._learning_rate.dtype) if symbolic else checked)
 

@@ -11,7 +11,7 @@ from rmsprop._core.options import Options
 
 @final
 class Library(NamedTuple):
-    """One of the two Kerases."""
+    """One of the two Kerases: its module, words for error texts, arguments, and functions for its variables."""
 
     module: Any  # `keras` or `tf_keras`
     places: str  # the attribute that maps a variable's key to its place among those of `build`

@@ -22,7 +22,7 @@ def numpy_dtype(dtype: Any) -> numpy.dtype[Any]:
 
 
 def is_sparse(gradient: Any) -> bool:
-    """Whether a gradient has few rows."""
+    """Whether a gradient is `tf.IndexedSlices`."""
     return isinstance(gradient, tf.IndexedSlices)
 
 
@@ -34,8 +34,11 @@ def tensors(items: Sequence[Item]) -> list[Any]:
     return found
 
 
-def checked(gradient: Any, variable: Any) -> Any:
-    """Return a gradient as a tensor or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape."""
+def as_gradient(gradient: Any, variable: Any) -> Any:
+    """Return a gradient as a tensor or as `tf.IndexedSlices` of tensors, of a float type and the variable's shape.
+
+    Slices have no `dense_shape`: users' may be missing or wrong, and the variable's shape is what counts.
+    """
     sparse = is_sparse(gradient)
     if sparse:
         # Users may make slices of NumPy arrays, or of variables.

@@ -180,7 +180,7 @@ def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
     """Return an item with its gradient, which is removed from the front of the list of all tensors."""
     gradient = flat.pop(0)
     if sparse:
-        gradient = tf.IndexedSlices(gradient, flat.pop(0), tf.shape(item.variable, tf.int64))
+        gradient = tf.IndexedSlices(gradient, flat.pop(0))
     return item._replace(gradient=gradient)
 
 

@@ -1,28 +1,30 @@
 """Learning rates that depend on the step, as tensors: traced if possible, else a call of Python at every step."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from rmsprop._core.rates import LearningRate, rate_function
+from rmsprop._core.rates import rate_function
 from rmsprop._tensorflow.available import within_xla
 from rmsprop.schedules._base import Formula
 
 
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
+def rate_at(rate: Callable[..., Any], iterations: Any) -> Any:
     """Return the learning rate of a step as a tensor.
 
     Args:
-        rate: a schedule of ours, or a number or function that `rmsprop._core.rates.check_learning_rate` accepts.
+        rate: a schedule of ours or a function, as `rmsprop._core.rates.check_learning_rate` returns them.
         iterations: steps done before, an int64 tensor or variable without axes.
 
     Raises:
-        NotImplementedError: the rate is a Python function, and XLA compiles the step or variables are distributed.
+        NotImplementedError: the rate is a Python function, or a schedule of a class of your own, and XLA compiles the
+            step or variables are distributed.
     """
     steps = tf.convert_to_tensor(iterations)
     if isinstance(rate, Formula):
         return rate(steps)
-    function = rate_function(rate)
+    function = rate_function(rate)  # of a Python function, or a schedule of a class of your own
     if not tf.is_symbolic_tensor(steps):
         return tf.constant(function(int(steps)), tf.float32)
     if within_xla():

@@ -75,7 +75,6 @@ def to_dense(gradient: Any, variable: Any) -> Any:
     if not is_sparse(gradient):
         return gradient
     values = tf.cast(gradient.values, tf.float32) if gradient.values.dtype.size == 2 else gradient.values
-    # What the gradient itself says of its shape may be missing, or wrong.
     return tf.math.unsorted_segment_sum(values, gradient.indices, tf.shape(variable)[0])
 
 

@@ -21,7 +21,7 @@ from rmsprop._tensorflow.checks import dtype_of
 from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras import slots
 from rmsprop._tf_keras.pairs import check_variables
-from rmsprop._tf_keras.rates import Constant, Schedule, as_schedule, is_called, number_of, ruled
+from rmsprop._tf_keras.rates import Schedule, Zero, as_schedule, is_called, number_of, refusing_assignment
 from rmsprop._tf_keras.slots import Unstarted, has_value
 
 _LIBRARY: Final = Library(
@@ -89,9 +89,24 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         # What is saved is what counts.
         self._variables = [variable, *self._variables[1:]]
 
-    def _get_current_learning_rate(self) -> Any:
+    # tf_keras holds the learning rate in two attributes: `_learning_rate` is a variable or a schedule; of a schedule,
+    # `_current_learning_rate` is a variable with the rate of the latest step, which checkpoints hold.
+
+    def _present_rate(self) -> Any:
+        """Return the variable of the learning rate, or what a schedule returns for the steps done."""
         rate = self._learning_rate
-        return ruled(rate(self.iterations), self._options.learning_rate) if isinstance(rate, Schedule) else rate
+        return rate(self.iterations) if isinstance(rate, Schedule) else rate
+
+    def _get_current_learning_rate(self) -> Any:
+        return refusing_assignment(self._present_rate(), self._options.learning_rate)
+
+    def _rate_of_step(self) -> Any:
+        """Return the learning rate of a step as a tensor; a schedule's is noted in tf_keras's variable."""
+        rate = self._present_rate()
+        if isinstance(self._learning_rate, Schedule):
+            self._current_learning_rate.assign(rate)
+            rate = self._current_learning_rate
+        return tf.convert_to_tensor(rate)
 
     def _set_schedule(self, rate: Any) -> None:
         self._learning_rate = self._build_learning_rate(rate)
@@ -100,7 +115,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
     def _build_learning_rate(self, learning_rate: LearningRate) -> Any:
         schedule = as_schedule(learning_rate)
         # tf_keras calls a schedule for the first value of a variable. A function is for the steps alone.
-        made = super()._build_learning_rate(Constant() if is_called(schedule) else schedule)
+        made = super()._build_learning_rate(Zero() if is_called(schedule) else schedule)
         return schedule if isinstance(schedule, Schedule) else made
 
     def _exclude(self, variables: list[Any], names: list[str]) -> None:

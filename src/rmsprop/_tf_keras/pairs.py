@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rmsprop._core.checks import FLOATS
 from rmsprop._core.other_words import stepped_by
-from rmsprop._tensorflow.checks import checked, dtype_of
+from rmsprop._tensorflow.checks import as_gradient, dtype_of
 
 
 def check_variables(variables: Sequence[Any]) -> None:
@@ -37,5 +37,5 @@ def with_gradient(pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> t
         raise ValueError(f"all gradients are None, of the variables {', '.join(left_out)}")
     if left_out:
         tf.get_logger().warning("No gradients for the variables %s: they stay as they are.", ", ".join(left_out))
-    found = [(checked(gradient, variable), variable) for gradient, variable in pairs if gradient is not None]
+    found = [(as_gradient(gradient, variable), variable) for gradient, variable in pairs if gradient is not None]
     return found, [number for number, (gradient, _) in zip(numbers, pairs, strict=True) if gradient is not None]

@@ -1,17 +1,23 @@
 """Learning rates as tf_keras's base class holds them."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 import tensorflow as tf
 import tf_keras
 
-from rmsprop._core.rates import LearningRate
+from rmsprop._core.rates import LearningRate, refuse_number
 from rmsprop._tensorflow.rates import rate_at
 from rmsprop.schedules._base import Formula
 
 #: tf_keras's own class of schedules.
 Schedule: Any = tf_keras.optimizers.schedules.LearningRateSchedule
+
+#: The advice where a callback assigns a number while a schedule rules.
+_CALLBACKS: Final = (
+    ": for LearningRateScheduler, ReduceLROnPlateau and the like construct the optimizer with a number, or leave the "
+    "callback out"
+)
 
 
 @final
@@ -26,7 +32,7 @@ class _Rate(Schedule):
 
 
 @final
-class Constant(Schedule):
+class Zero(Schedule):
     """A schedule that is always 0."""
 
     def __call__(self, step: Any) -> Any:
@@ -48,14 +54,11 @@ def as_schedule(rate: LearningRate) -> Any:
     return _Rate(rate) if callable(rate) and not isinstance(rate, Schedule) else rate
 
 
-def ruled(rate: Any, schedule: Any) -> Any:
+def refusing_assignment(rate: Any, schedule: Any) -> Any:
     """Return the tensor that a schedule made, which raises an error where tf_keras's callbacks assign to it."""
 
     def assign(value: Any, *_: Any, **__: Any) -> Any:
-        raise TypeError(
-            f"learning_rate={value!r} cannot be set while the schedule {schedule!r} rules: for LearningRateScheduler, "
-            "ReduceLROnPlateau and the like construct the optimizer with a number, or leave the callback out"
-        )
+        refuse_number(value, schedule, advice=_CALLBACKS)
 
     if tf.is_tensor(rate) and not hasattr(rate, "assign"):
         rate.assign = assign

@@ -41,7 +41,10 @@ values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_DEFAULT
 
 
 def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str = "RMSprop") -> Options:
-    """Return a group's options, checked; errors of the constructor."""
+    """Return a group's options, checked, with the constructor's errors.
+
+    `Options.learning_rate` is a placeholder, 0.0: the group's entry "lr" is the rate, and `rate_number` checks it.
+    """
     refuse_unknown({word: group[word] for word in _REFUSED if word in group}, _DEFAULTS)
     _check_flag("maximize", group["maximize"])
     return Options(
@@ -85,7 +88,7 @@ def _one_number(rate: Tensor) -> float:
     return float(rate)
 
 
-def number(rate: Any) -> float:
+def rate_number(rate: Any) -> float:
     """Return a group's learning rate as a number, checked."""
     value = _one_number(rate) if isinstance(rate, Tensor) else rate
     if isinstance(value, float) and -_ROUNDING < value < 0:

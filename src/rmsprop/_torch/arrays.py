@@ -58,9 +58,20 @@ def _rows(gradient: Tensor) -> RowSparse:
     values = gradient._values().resolve_conj().resolve_neg()
     if values.is_complex():
         values = torch.view_as_real(values)
-    # Repeated rows are summed, of half types in float32.
+    # `RowSparse` sums rows of half types in float32. Torch converts float16 faster than NumPy.
     values = values.float() if values.itemsize == 2 else values
     return RowSparse(as_array(gradient._indices()[0]), as_array(values), (gradient.shape[0], *values.shape[1:]))
+
+
+def to_dense(gradient: Tensor) -> Tensor:
+    """Return a gradient of any layout as a dense tensor; repeats are summed in order, of half types in float32."""
+    if gradient.layout is torch.strided:
+        return gradient
+    is_sparse = gradient.layout is torch.sparse_coo
+    if gradient.dtype.itemsize == 2 and not (is_sparse and gradient.is_coalesced()):
+        gradient = gradient.float()
+    # CUDA sums repeats in any order unless they are coalesced.
+    return (gradient.coalesce() if is_sparse else gradient).to_dense()
 
 
 def reach(tensor: Tensor) -> int:

@@ -11,7 +11,7 @@ from rmsprop._torch.exclusion import check_members
 def averages_of(
     entries: Sequence[Mapping[str, Any]], states: Mapping[Tensor, dict[str, Any]], var_list: Iterable[Tensor] | None
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return the parameters with an average, and it; of `var_list` alone if that is not None."""
+    """Return pairs of a parameter and its average; of `var_list` alone if that is not None."""
     chosen = None if var_list is None else list(var_list)
     check_members(entries, chosen or ())
     wanted = None if chosen is None else {id(one) for one in chosen}

@@ -108,9 +108,9 @@ class Base(torch.optim.Optimizer, ABC):
             raise TypeError(f"param_group={param_group!r} is not a dictionary")
         check_params(param_group.get("params"))
         done = self.iterations if self.param_groups else 0
-        group, schedule = self._groups.prepare(self.param_groups, param_group, done)
+        group, ruling = self._groups.prepare(self.param_groups, param_group, done)
         super().add_param_group(group)
-        self._groups.add(self.param_groups, schedule)
+        self._groups.add(self.param_groups, ruling)
         self._stepper.count(self.param_groups, done)
 
     def exclude_from_weight_decay(
@@ -185,7 +185,7 @@ class Base(torch.optim.Optimizer, ABC):
         groups = self._settled_groups()
         found = super().state_dict()
         for group, live in zip(found.get("param_groups", ()), groups, strict=False):
-            if live.schedule is not None:
+            if live.ruling is not None:
                 group["lr"] = float(group["lr"])  # a tensor where a formula was computed on a device
             make_plain(group)
         return found
@@ -281,8 +281,8 @@ class Base(torch.optim.Optimizer, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         self.iterations  # noqa: B018 - brings the groups up to date
-        schedules = [group.schedule for group in self._settled_groups()]
-        own = pickling.to_state(self._groups, self.param_groups, schedules)
+        rulings = [group.ruling for group in self._settled_groups()]
+        own = pickling.to_state(self._groups, self.param_groups, rulings)
         return super().__getstate__() | own | {"name": self.name, "_only_has_state": self._stepper.only_has_state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

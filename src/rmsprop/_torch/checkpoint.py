@@ -17,7 +17,7 @@ _Shapes = Mapping[str, tuple[int, ...]]
 
 @final
 class Hidden:
-    """A tensor on its way through torch's `load_state_dict`, which would round a tensor that it recognises."""
+    """A tensor hidden from torch's `load_state_dict`, which rounds tensors that it finds."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -67,8 +67,8 @@ def _held(state: Mapping[str, Any] | None, made: _Shapes, needed: _Shapes) -> _S
     if state is None:
         return made  # no step was done
     held = {name: tuple(one.shape) for name, one in state.items() if isinstance(one, Tensor)}
-    # Options may have changed on the way: a slot that was turned off is in the state without being used, and a slot
-    # that was turned on since the parameter's last step is made at its next. Velocity always is there.
+    # Options may have changed during training: a slot that was turned off is in the state without being used, and a
+    # slot that was turned on since the parameter's last step is made at its next. Velocity always is there.
     kept = {name: shape for name, shape in held.items() if name in made or name in needed}
     return {name: made[name] for name in made if name in needed and name != "velocity"} | kept
 

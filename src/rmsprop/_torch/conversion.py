@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from rmsprop._core import slots
 from rmsprop._core.warnings import warn
-from rmsprop._torch.arguments import check_options, check_torch_words, number
+from rmsprop._torch.arguments import check_options, check_torch_words, rate_number
 from rmsprop._torch.slots import empty_alike, slot_dtype
 
 
@@ -40,7 +40,7 @@ _THEIRS: Final = (
 #: The least epsilon that is not 0 in float32, in which the step computes.
 _LEAST: Final = torch.finfo(torch.float32).tiny
 
-#: Our slots, and what the others call them.
+#: Our slots, and what the others call them; a slot that is not here starts as in a new optimizer.
 _SLOTS: Final = {"velocity": "square_avg", "momentum": "momentum_buffer", "average_gradient": "grad_avg"}
 
 
@@ -133,7 +133,7 @@ def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
         return decay, line
     if not group.get("corrected_weight_decay", False):
         return decay, ""
-    corrected = decay * number(group["lr"]) / group["max_lr_snapshot"]
+    corrected = decay * rate_number(group["lr"]) / group["max_lr_snapshot"]
     line = (
         f"corrected weight_decay={decay:g} has become weight_decay={corrected:g}: the same until the learning rate "
         "changes, with which the decay then goes, and no longer with its square"
@@ -146,11 +146,11 @@ def _copy_state(ours: Optimizer, other: Optimizer) -> None:
     """Copy the state of another optimizer for the same groups."""
     for group, theirs in zip(ours.param_groups, other.param_groups, strict=True):
         options = check_options(group)
-        scale = 1.0 if theirs.get("lr_in_momentum", False) else number(theirs["lr"])
+        scale = 1.0 if theirs.get("lr_in_momentum", False) else rate_number(theirs["lr"])
         for parameter in group["params"]:
             state = other.state.get(parameter, {})
             for slot in slots.slots(options):
-                found = state.get(_SLOTS[slot.name])
+                found = state.get(_SLOTS.get(slot.name))
                 if isinstance(found, Tensor):
                     made = empty_alike(parameter, slot_dtype(options, parameter))
                     factor = scale if slot.name == "momentum" else 1.0

@@ -14,6 +14,7 @@ from torch import Tensor
 from rmsprop._core.cuda.launches import Launches
 from rmsprop._core.cuda.tables import Integers
 from rmsprop._core.items import Item
+from rmsprop._torch.arrays import to_dense
 from rmsprop._torch.cuda_call import Call, Seen
 from rmsprop._torch.cuda_looks import Look, tensor_of
 
@@ -127,7 +128,7 @@ def _as_real(item: Item) -> Item:
     """Return an item whose complex numbers are pairs of real numbers in the same memory."""
     gradient = item.gradient
     if gradient.layout is torch.sparse_coo:
-        gradient = gradient.coalesce().to_dense()
+        gradient = to_dense(gradient)
     variable, gradient = (torch.view_as_real(one.detach().resolve_conj()) for one in (item.variable, gradient))
     slots = {name: torch.view_as_real(slot) for name, slot in item.slots.items()}
     return item._replace(variable=variable, gradient=gradient, slots=slots)

@@ -21,6 +21,7 @@ from rmsprop._core.cuda.tables import GROUP_COLUMNS, TENSOR_COLUMNS, TENSOR_WIDT
 from rmsprop._core.items import Item
 from rmsprop._core.rule import STATE
 from rmsprop._core.slots import slots as slots_of
+from rmsprop._torch.arrays import to_dense
 from rmsprop._torch.cuda_looks import Look
 
 _GRADIENT, _VARIABLE, _ROW_MAJOR = map(TENSOR_COLUMNS.index, ("gradient", "variable", "row_major"))
@@ -129,8 +130,10 @@ class Call:
         if missing := [slot.name for slot in slots_of(options) if slot.name not in slots]:
             raise ValueError(f"a parameter of shape {tuple(shape)} has no state {', '.join(missing)}")
         velocity = slots["velocity"]
-        if gradient.layout is not torch.strided:
-            gradient = self._hold(_dense(gradient))
+        if gradient.layout is torch.sparse_coo:
+            gradient = self._hold(to_dense(gradient))
+        elif gradient.layout is not torch.strided:
+            raise TypeError(f"a gradient has the layout {gradient.layout}: dense or sparse COO is needed")
         if gradient.shape != shape or gradient.device != parameter.device:
             raise ValueError(
                 f"the gradient has the shape {tuple(gradient.shape)} on {gradient.device}, "
@@ -164,7 +167,7 @@ class Call:
 
 
 def _key(item: Item, group: int) -> Any:
-    """Return all that decides a row but the gradient's address; asked for every item at every step."""
+    """Return all that decides a row but the gradient's address; it is compared for every item at every step."""
     parameter, gradient, slots, options = item.variable, item.gradient, item.slots.values(), item.group
     if gradient.layout is not torch.strided:
         return None
@@ -184,15 +187,6 @@ def _check_slot(name: str, slot: Tensor, parameter: Tensor, dtype: torch.dtype) 
             f"{name} is {slot.dtype} of shape {tuple(slot.shape)} with strides {slot.stride()} on {slot.device}: "
             f"{dtype} of shape {tuple(shape)} with strides {strides} on {parameter.device} is needed"
         )
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    """Return a sparse gradient as a dense one, duplicates summed in the order in which they come."""
-    if gradient.layout is not torch.sparse_coo:
-        raise TypeError(f"a gradient has the layout {gradient.layout}: dense or sparse COO is needed")
-    if not gradient.is_coalesced() and gradient.dtype.itemsize == 2:
-        gradient = gradient.to(torch.float32)
-    return gradient.coalesce().to_dense()
 
 
 def _has_strides(tensor: Tensor, wanted: tuple[int, ...]) -> bool:

@@ -1,7 +1,7 @@
 """A whole step on torch's tensors: which kernels or operations step each parameter, and the norms that all share.
 
 Parameters on the CPU are stepped in place by compiled kernels (`cpu`), those on a CUDA device by Triton's (`cuda`), any
-other by torch's operations (`tensors`). `against_cpu` and `against_cuda` decide.
+other by torch's operations (`traced`). `against_cpu` and `against_cuda` decide.
 
 Where all parameters are on one CUDA device, that device leads: it knows how many steps are done and whether one is
 skipped, and the host does not wait. Otherwise the host leads. Everything that can be refused is refused before anything
@@ -19,7 +19,7 @@ from torch import Tensor
 from rmsprop._core.items import Item
 from rmsprop._core.modes import exact, flushes
 from rmsprop._core.switches import against_native
-from rmsprop._torch import mixed, tensors
+from rmsprop._torch import mixed, traced
 from rmsprop._torch.cpu import Native
 from rmsprop._torch.devices import against_cuda as against_cuda  # explain() asks for it by this name, too
 from rmsprop._torch.devices import cuda_module
@@ -89,7 +89,7 @@ class Engine:
             iterations: steps done before, on the device, which advances it.
             grad_scale: what the loss was multiplied by.
             found_inf: not zero to skip the step.
-            gradients: as `Gradients` says.
+            gradients: of all parameters in the order of the groups; None: each parameter has its own.
         """
         items = collect(groups, states, gradients, self._checked)
         device = self._cuda(iterations.device)
@@ -115,7 +115,7 @@ class Engine:
             states: parameter -> slot name -> tensor.
             unscale: what each gradient is multiplied by before anything else.
             iterations: steps done before.
-            gradients: as `Gradients` says.
+            gradients: of all parameters in the order of the groups; None: each parameter has its own.
 
         Returns:
             Whether there was any gradient.
@@ -132,15 +132,16 @@ class Engine:
     def look(
         self, groups: Sequence[Group], states: States, unscales: bool, gradients: Gradients = None
     ) -> Sequence[Tensor] | None:
-        """Return the gradients if the step is like the last one, on the CPU; else None. Arguments of `step`.
+        """Return the gradients if the step is like the last one, on the CPU; else None.
 
-        The gradients must live until `run_again` has returned, and no code of the user's may run before it.
+        `unscales` is whether gradients are multiplied by a number first; `step` explains the other arguments. The
+        gradients must live until `run_again` has returned, and no code of the user's may run before it.
         """
         short = None if self._native is None else self._native.short
         return None if short is None else short.gradients(groups, states, unscales, gradients)
 
     def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
-        """Do the step that `look` has found to be like the last one; arguments of `step`."""
+        """Do the step that `look` has found to be like the last one; `step` explains the arguments."""
         assert self._native is not None
         self._native.set_numbers(groups, unscale)
         self._native.run(iterations)
@@ -225,7 +226,7 @@ class Engine:
             squares = numpy.zeros(len(items))
             for place in others:
                 if items[place].group.options.clips_by_norm:
-                    squares[place] = tensors.square_sum(items[place].gradient)
+                    squares[place] = traced.square_sum(items[place].gradient)
             if native is not None:
                 squares[here] = native.square_sums()
             squares *= (unscale or 1.0) ** 2
@@ -242,7 +243,7 @@ class Engine:
             self._cuda(device).step([items[place] for place in places], count, scaling[device], squares=sums)
         if others:
             is_scaled = squares is not None or unscale is not None or any(item.group.maximize for item in items)
-            tensors.step([items[place] for place in others], scales[others].tolist() if is_scaled else None)
+            traced.step([items[place] for place in others], scales[others].tolist() if is_scaled else None)
 
 
 def _key(items: Sequence[Item]) -> tuple[int, ...]:

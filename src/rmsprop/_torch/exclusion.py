@@ -152,7 +152,17 @@ def _check_names(entries: Entries) -> None:
 
 
 def from_user(entries: Entries, var_list: Iterable[Tensor] | None, var_names: Iterable[str] | None) -> Exclusion:
-    """Return what a user excludes; arguments and errors of `exclude_from_weight_decay`."""
+    """Return what a user excludes.
+
+    Args:
+        entries: the parameter groups.
+        var_list: parameters.
+        var_names: regular expressions, searched in the parameters' names.
+
+    Raises:
+        TypeError: `var_list` is one tensor, or `var_names` one string.
+        ValueError: a tensor is no parameter, the parameters have no names, or a name is not a regular expression.
+    """
     if isinstance(var_list, Tensor):
         raise TypeError("var_list is one tensor: pass a list of tensors, [w]")
     tensors, patterns = list(var_list or ()), compile_patterns(var_names)

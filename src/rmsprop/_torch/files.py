@@ -14,7 +14,7 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.saving import checkpoint
 from rmsprop._core.saving.checkpoint import Found, Needed
 from rmsprop._core.saving.matching import Group
-from rmsprop._torch.arguments import number
+from rmsprop._torch.arguments import rate_number
 from rmsprop._torch.arrays import as_array, numpy_dtype
 from rmsprop._torch.groups import names_of
 from rmsprop._torch.live_group import LiveGroup
@@ -61,7 +61,7 @@ def load(
     for parameter, slots in made:
         states[parameter].update(slots)
     for group, rate in zip(groups, found.rates, strict=True):
-        if rate is None or group.schedule is not None:
+        if rate is None or group.ruling is not None:
             continue
         if isinstance(group.entry["lr"], Tensor):
             group.entry["lr"].fill_(rate)  # graphs that were captured read this tensor
@@ -74,7 +74,7 @@ def _groups(groups: list[LiveGroup]) -> list[Group]:
     names = iter(names_of(groups))
     found = []
     for group in groups:
-        rate = number(group.entry["lr"]) if group.schedule is None else group.schedule
+        rate = rate_number(group.entry["lr"]) if group.ruling is None else group.ruling
         options = replace(group.options, learning_rate=rate)
         found.append(Group([next(names) for _ in group.parameters], options, group.maximize))
     return found

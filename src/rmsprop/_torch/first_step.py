@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rmsprop._torch.live_group import LiveGroup
 from rmsprop._torch.slots import complete
-from rmsprop._torch.tensors import square_sum
+from rmsprop._torch.traced import square_sum
 
 
 def only_makes_state(groups: Sequence[LiveGroup]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from rmsprop._core.rates import check_learning_rate, rate_function
+from rmsprop._core.rates import check_learning_rate, rate_function, refuse_number
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.switches import check_native
 from rmsprop._torch.arguments import (
@@ -18,7 +18,7 @@ from rmsprop._torch.arguments import (
     make_plain,
 )  # fmt: skip
 from rmsprop._torch.exclusion import from_user
-from rmsprop._torch.live_group import Common, LiveGroup, is_schedule
+from rmsprop._torch.live_group import Common, LiveGroup, is_computed
 
 Entry = dict[str, Any]
 
@@ -27,24 +27,25 @@ Entry = dict[str, Any]
 class Groups:
     """A `LiveGroup` for each entry of `param_groups`.
 
-    `rate` is the constructor's learning rate as given, `schedule` that of groups that come without a learning rate.
+    `rate` is the constructor's learning rate as given, `ruling` is the schedule or function of groups that
+    come without a learning rate.
     """
 
-    def __init__(self, common: Common, rate: Any, schedule: Any) -> None:
-        self.common, self.schedule, self._rate = common, schedule, rate
+    def __init__(self, common: Common, rate: Any, ruling: Any) -> None:
+        self.common, self.ruling, self._rate = common, ruling, rate
         self._entries: list[Entry] = []
         self._live: list[LiveGroup] = []
 
     def settings(self) -> dict[str, Any]:
         """Return what is not at its default and not in the entries of the groups."""
         jit_compile, native = self.common.jit_compile, self.common.native
-        found = {"learning_rate": self.schedule, "jit_compile": None if jit_compile else False, "native": native}
+        found = {"learning_rate": self.ruling, "jit_compile": None if jit_compile else False, "native": native}
         return {word: value for word, value in found.items() if value is not None}
 
     def of(self, entries: list[Entry]) -> list[LiveGroup]:
         """Return the groups of these entries."""
         if len(self._entries) != len(entries) or not all(map(is_, self._entries, entries)):
-            self.start(entries, _schedules_of(entries, self._live))
+            self.start(entries, _rulings_of(entries, self._live))
         return self._live
 
     def settled(self, entries: list[Entry], iterations: Callable[[], int]) -> list[LiveGroup]:
@@ -52,16 +53,16 @@ class Groups:
         groups = self.of(entries)
         for group in groups:
             group.complete()
-            if is_schedule(group.entry["lr"]):
+            if is_computed(group.entry["lr"]):
                 group.set_rate(check_learning_rate(group.entry["lr"]), iterations())
         return groups
 
-    def start(self, entries: list[Entry], schedules: Sequence[Any]) -> None:
-        """Begin with these entries and the schedules of their learning rates."""
+    def start(self, entries: list[Entry], rulings: Sequence[Any]) -> None:
+        """Begin with these entries and the schedules or functions of their learning rates, or None."""
         self._entries = []
         self._live = [
-            LiveGroup(entry, place, self.common, schedule)
-            for place, (entry, schedule) in enumerate(zip(entries, schedules, strict=True))
+            LiveGroup(entry, place, self.common, ruling)
+            for place, (entry, ruling) in enumerate(zip(entries, rulings, strict=True))
         ]
         self._entries = [*entries]
 
@@ -74,16 +75,13 @@ class Groups:
         """Set the learning rate of all groups, which are settled: to a number, a tensor, a schedule or a function."""
         checked = check_rate(value)
         for group in self._live:
-            if group.schedule is not None and not is_schedule(checked):
-                raise TypeError(
-                    f"learning_rate={value!r} cannot be set while the schedule {group.schedule!r} rules: "
-                    "assign another schedule, or construct the optimizer with a number"
-                )
+            if group.ruling is not None and not is_computed(checked):
+                refuse_number(value, group.ruling)
         for group in self._live:
             group.set_rate(checked, iterations())
 
     def prepare(self, entries: list[Entry], given: Mapping[str, Any], done: int) -> tuple[Entry, Any]:
-        """Return the entry of a new group, checked, and the schedule of its learning rate; `done` steps are done."""
+        """Return the entry of a new group, checked, and what computes its learning rate; `done` steps are done."""
         self.of(entries)
         group = {**given, "iterations": done}
         # None is "not given", as in the constructor: the group has the optimizer's.
@@ -93,9 +91,9 @@ class Groups:
             self.common.is_wrapped = True
             learning_rate, lr = (learning_rate, None) if lr is None else (None, lr)
         rate = None if learning_rate is None and lr is None else check_rate(choose_rate(learning_rate, lr))
-        schedule = self.schedule if rate is None else rate if is_schedule(rate) else None
-        if schedule is not None and (rate is not None or done):
-            group["lr"] = rate_function(schedule)(done)
+        ruling = self.ruling if rate is None else rate if is_computed(rate) else None
+        if ruling is not None and (rate is not None or done):
+            group["lr"] = rate_function(ruling)(done)
         elif rate is not None:
             group["lr"] = rate
         if group.get("fused") is None:
@@ -106,11 +104,11 @@ class Groups:
         self._check_common(group)
         check_options(whole)
         self.common.exclusion.follow(entries)
-        return group, schedule
+        return group, ruling
 
-    def add(self, entries: list[Entry], schedule: Any) -> None:
+    def add(self, entries: list[Entry], ruling: Any) -> None:
         """Add the last of the entries, which `of` has not seen yet."""
-        self._live = [*self._live, LiveGroup(entries[-1], len(entries) - 1, self.common, schedule)]
+        self._live = [*self._live, LiveGroup(entries[-1], len(entries) - 1, self.common, ruling)]
         self._entries = [*entries]
         self.common.exclusion.add(entries[-1])
 
@@ -145,9 +143,9 @@ def made(rate: Any, defaults: dict[str, Any], jit_compile: Any, native: Any, nam
     make_plain(defaults)
     check_options(defaults, jit_compile, name)
     native, checked = check_native(native), check_rate(rate)
-    schedule = checked if is_schedule(checked) else None
-    first = checked if schedule is None else rate_function(schedule)(0)
-    return Groups(Common({**defaults, "lr": first}, bool(jit_compile), native), rate, schedule)
+    ruling = checked if is_computed(checked) else None
+    first = checked if ruling is None else rate_function(ruling)(0)
+    return Groups(Common({**defaults, "lr": first}, bool(jit_compile), native), rate, ruling)
 
 
 def names_of(groups: Sequence[LiveGroup]) -> list[str]:
@@ -155,11 +153,12 @@ def names_of(groups: Sequence[LiveGroup]) -> list[str]:
     return plain_names([group.name(place) or "" for group in groups for place in range(len(group.parameters))])
 
 
-def _schedules_of(entries: Sequence[Entry], known: Sequence[LiveGroup]) -> list[Any]:
-    """Return the schedules of the learning rates of entries that may be new, or in another order.
+def _rulings_of(entries: Sequence[Entry], known: Sequence[LiveGroup]) -> list[Any]:
+    """Return what computes the learning rates of entries that may be new, or in another order.
 
-    An entry has the schedule of the group that it is; else of a group with a parameter in common; else, where there are
-    as many groups as before, of the group in its place that is gone. Otherwise its ``"lr"`` is the rate.
+    An entry has the schedule or function of the group that it is; else of a group with a parameter in common; else,
+    where there are as many groups as before, of the group in its place that is gone. Otherwise its ``"lr"`` is the
+    rate.
     """
     by_identity = {id(one.entry): one for one in known}
     by_parameter = {id(parameter): one for one in known for parameter in one.parameters}
@@ -170,5 +169,5 @@ def _schedules_of(entries: Sequence[Entry], known: Sequence[LiveGroup]) -> list[
         one = by_identity.get(id(entry)) or next(shared, None)
         if one is None and len(entries) == len(known) and id(known[place].entry) not in present:
             one = known[place]
-        found.append(None if one is None else one.schedule)
+        found.append(None if one is None else one.ruling)
     return found

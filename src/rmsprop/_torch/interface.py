@@ -21,13 +21,13 @@ class Group(Protocol):
         options: the checked arguments; same object until one changes. `options.learning_rate` is unused; see `rate`.
         maximize: whether gradients are negated.
         rate: the learning rate: a number, or a tensor of one number on another device than the CPU.
-        overwrite: whether this step replaces the parameters by their averages.
+        overwrite: whether this step replaces the parameters by their averages; None: no step does, or a device decides.
     """
 
     options: Options
     maximize: bool
     rate: float | Tensor
-    overwrite: bool
+    overwrite: bool | None
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -7,9 +7,9 @@ import numpy
 from torch import Tensor
 
 from rmsprop._core.options import Options
-from rmsprop._core.rates import check_learning_rate, rate_function
+from rmsprop._core.rates import check_learning_rate, rate_function, refuse_number
 from rmsprop._core.switches import against_native
-from rmsprop._torch.arguments import DEFAULTS, check_options, make_plain, number, values_of
+from rmsprop._torch.arguments import DEFAULTS, check_options, make_plain, rate_number, values_of
 from rmsprop._torch.exclusion import Exclusion
 from rmsprop.schedules._base import Formula
 
@@ -42,23 +42,23 @@ class LiveGroup:
     """What a step reads of one entry of `param_groups`; it is a `rmsprop._torch.interface.Group`.
 
     Attributes:
-        schedule: the schedule or function of the learning rate; None: ``"lr"`` is the rate. It is not in the entry,
-            which other libraries copy and save.
+        ruling: the schedule or function that computes the learning rate; None: ``"lr"`` is the rate. It is not in the
+            entry, which other libraries copy and save.
     """
 
     options: Options
     maximize: bool
 
-    def __init__(self, entry: dict[str, Any], number: int, common: Common, schedule: Any = None) -> None:
-        self.entry, self.schedule = entry, schedule
+    def __init__(self, entry: dict[str, Any], number: int, common: Common, ruling: Any = None) -> None:
+        self.entry, self.ruling = entry, ruling
         self._number, self._common = number, common
-        self._function: Callable[[int], float] | None = None if schedule is None else rate_function(schedule)
+        self._function: Callable[[int], float] | None = None if ruling is None else rate_function(ruling)
         self._values: tuple[Any, ...] | None
         self._read_options()
-        # A schedule's last value, or a number that is checked already. The first one is right.
-        self._written: Any = None if schedule is None else entry["lr"]
+        # The last rate that was computed, or a number that is checked already. The first one is right.
+        self._written: Any = None if ruling is None else entry["lr"]
         self.rate: float | Tensor = 0.0
-        self.overwrite = False
+        self.overwrite: bool | None = None
 
     def complete(self) -> None:
         """Add missing entries, and replace NumPy's numbers by Python's."""
@@ -76,7 +76,7 @@ class LiveGroup:
                 f"param_groups[{self._number}]['learning_rate']={entry['learning_rate']!r}: a group's learning rate is "
                 "its entry 'lr'"
             )
-        # Forgotten first: an interrupt on the way must not leave options that are not compared any more.
+        # Forgotten first: after an interrupt here the options are read again.
         self._values = None
         self.options, self.maximize = options, entry["maximize"]
         self._values, self._length = values_of(entry), len(entry)
@@ -103,20 +103,20 @@ class LiveGroup:
 
     def next_rate(self, iterations: Callable[[], int]) -> float:
         """Return the learning rate of the next step."""
-        return number(self.entry["lr"]) if self._function is None else self._function(iterations())
+        return rate_number(self.entry["lr"]) if self._function is None else self._function(iterations())
 
     def set_rate(self, rate: Any, iterations: int) -> None:
         """Set a checked learning rate: a number or a tensor, or a schedule or a function for this and later steps."""
-        schedule = rate if is_schedule(rate) else None
-        function = None if schedule is None else rate_function(schedule)
+        ruling = rate if is_computed(rate) else None
+        function = None if ruling is None else rate_function(ruling)
         value = rate if function is None else function(iterations)
         self._written = _ANY
-        self.schedule, self._function = schedule, function
+        self.ruling, self._function = ruling, function
         self.entry["lr"] = value
-        self._written = value if schedule is not None else None
+        self._written = value if ruling is not None else None
 
     def update(self) -> None:
-        """Read the options if the entry has changed; errors of the constructor."""
+        """Read the options if the entry has changed; invalid ones raise the constructor's errors."""
         # A new or a missing entry may be a word of another library, or one that is needed.
         try:
             changed = len(self.entry) != self._length or values_of(self.entry) != self._values
@@ -126,7 +126,7 @@ class LiveGroup:
             self._read_options()
 
     def read(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read options and learning rate; errors of the constructor, or `lr` was set while a schedule rules.
+        """Read options and learning rate; invalid ones, or an "lr" set while a schedule rules, raise an error.
 
         Where a device leads, `iterations` is a function that may wait for the device. `counter` has the steps done
         there: formulas are computed from it, and the device decides whether averages overwrite.
@@ -135,46 +135,44 @@ class LiveGroup:
         self.read_rate(iterations, counter)
 
     def read_rate(self, iterations: int | Callable[[], int], counter: Tensor | None = None) -> None:
-        """Read the learning rate, after `update`; as `read`."""
-        self.overwrite = isinstance(iterations, int) and self.options.overwrites(iterations)
+        """Read the learning rate, after `update`; `read` explains the arguments."""
+        # Where a device leads, it decides whether averages overwrite.
+        self.overwrite = self.options.overwrites(iterations) if isinstance(iterations, int) else None
         rate = self.entry["lr"]
-        if rate is self._written and type(rate) is float and self.schedule is None:
+        if rate is self._written and type(rate) is float and self.ruling is None:
             self.rate = rate
         else:
             self._read_rate(rate, iterations, counter)
 
     def _read_rate(self, rate: Any, iterations: int | Callable[[], int], counter: Tensor | None) -> None:
-        if is_schedule(rate):
-            self.schedule = check_learning_rate(rate)
-            self._function = rate_function(self.schedule)
+        if is_computed(rate):
+            self.ruling = check_learning_rate(rate)
+            self._function = rate_function(self.ruling)
             self._written = rate
-        schedule = self.schedule
-        if schedule is None:
+        ruling = self.ruling
+        if ruling is None:
             on_device = isinstance(rate, Tensor) and rate.device.type != "cpu"
             if counter is not None and isinstance(rate, Tensor):
                 on_device = rate.device == counter.device
-            self.rate = rate if on_device else number(rate)
+            self.rate = rate if on_device else rate_number(rate)
             if isinstance(rate, numpy.generic):
                 make_plain(self.entry)
             self._written = self.rate if type(rate) is float else None
             return
         if rate is not self._written and self._written is not _ANY and rate != self._written:
             if rate != 0:
-                raise TypeError(
-                    f"param_groups[{self._number}]['lr']={rate!r} cannot be set while the schedule {schedule!r} rules: "
-                    "assign another schedule, or construct the optimizer with a number"
-                )
+                refuse_number(rate, ruling, f"param_groups[{self._number}]['lr']")
             # A step that must not move anything: torch.distributed.checkpoint has state made by one.
             self.rate = 0.0
             return
         assert self._function is not None
-        if counter is not None and isinstance(schedule, Formula):
-            new = schedule(counter.double())
+        if counter is not None and isinstance(ruling, Formula):
+            new = ruling(counter.double())
         else:
             new = self._function(iterations if isinstance(iterations, int) else iterations())
         self.rate = self._written = self.entry["lr"] = new
 
 
-def is_schedule(rate: Any) -> TypeGuard[Callable[..., Any]]:
-    """Return whether a learning rate is computed at each step."""
+def is_computed(rate: Any) -> TypeGuard[Callable[..., Any]]:
+    """Whether a learning rate is computed at each step: a schedule or a function."""
     return callable(rate) and not isinstance(rate, Tensor)

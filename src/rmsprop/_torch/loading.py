@@ -1,4 +1,4 @@
-"""A state dict on its way in: its parameters and groups are brought into the optimizer's order and words."""
+"""Preparing a state dict for loading: the optimizer's order of parameters and groups, and its names of entries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -46,7 +46,7 @@ def _refuse_other_rmsprop(groups: _Groups) -> None:
 
 
 def _fit(groups: _Groups, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a state dict with the groups in the order of `groups`, and with the names here; errors of `pair`.
+    """Return a state dict with the groups in the order of `groups`, and with the names here.
 
     A group has the options of the saved group with its parameters, and the default of an option that an earlier version
     did not know. `fused` stays as it is here: it is about how a program steps, not about the state. None where groups

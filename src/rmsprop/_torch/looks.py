@@ -1,7 +1,7 @@
-"""Whether tensors have the types, shapes, strides and storage that they had, which is asked of all tensors at a step.
+"""Whether tensors still have their types, shapes, strides and storage; every step compares those of all tensors.
 
-Torch's compiler has a function that looks at all of them in one call. Reading one property after another takes most of
-a small model's step; that is done where the function does not answer yes.
+Torch's compiler has a function that looks at all of them in one call. Reading one property after another is most of the
+time of a small model's step; the step does so where the function does not return True.
 """
 
 from collections.abc import Sequence

@@ -19,13 +19,13 @@ torch.serialization.add_safe_globals(
 )
 
 
-def to_state(groups: Groups, entries: list[Entry], schedules: Sequence[Any]) -> dict[str, Any]:
-    """Return what is picklable of the groups; `schedules` are those of the learning rates."""
+def to_state(groups: Groups, entries: list[Entry], rulings: Sequence[Any]) -> dict[str, Any]:
+    """Return what is picklable of the groups; `rulings` are the schedules or functions of their learning rates."""
     common = groups.common
     common.exclusion.falls_back(entries)  # brings it up to date
     return {
         "_exclusion": (common.exclusion.tensors, common.exclusion.patterns), "_jit_compile": common.jit_compile,
-        "_native": common.native, "_schedule": groups.schedule, "_schedules": schedules,
+        "_native": common.native, "_schedule": groups.ruling, "_schedules": rulings,
         "_is_wrapped": common.is_wrapped,
     }  # fmt: skip
 
@@ -33,9 +33,9 @@ def to_state(groups: Groups, entries: list[Entry], schedules: Sequence[Any]) -> 
 def from_state(state: dict[str, Any]) -> Groups:
     """Return the groups of a state, and take what `to_state` added out of it; older versions added less."""
     entries, defaults = state["param_groups"], state["defaults"]
-    schedules, schedule = state.pop("_schedules", None), state.pop("_schedule", None)
-    if schedules is None:
-        schedules, schedule = [entry.pop("schedule", None) for entry in entries], defaults.pop("schedule", None)
+    rulings, ruling = state.pop("_schedules", None), state.pop("_schedule", None)
+    if rulings is None:
+        rulings, ruling = [entry.pop("schedule", None) for entry in entries], defaults.pop("schedule", None)
     complete(entries)
     for name, value in DEFAULTS.items():
         defaults.setdefault(name, value)
@@ -43,6 +43,6 @@ def from_state(state: dict[str, Any]) -> Groups:
     common.is_wrapped = state.pop("_is_wrapped", False)
     common.exclusion = Exclusion(*state.pop("_exclusion", ((), ())))
     common.exclusion.start(entries)
-    groups = Groups(common, None, schedule)
-    groups.start(entries, schedules)
+    groups = Groups(common, None, ruling)
+    groups.start(entries, rulings)
     return groups

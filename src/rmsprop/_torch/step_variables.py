@@ -32,7 +32,7 @@ class Checked:
         self._looks: Looks | None = None
 
     def check(self, moving: Sequence[_Moving], slots: Sequence[Mapping[str, Any]]) -> None:
-        """Check parameters, gradients and state; errors of `collect`."""
+        """Check parameters, gradients and state; `collect` lists the errors."""
         tensors = [parameter for _, _, parameter, _ in moving] + [gradient for _, _, _, gradient in moving]
         tensors += [slot for one in slots for slot in one.values() if isinstance(slot, Tensor)]
         known = [*map(len, slots)], [group.options for group, *_ in moving]

@@ -72,7 +72,7 @@ class Stepper:
         """Do a step, and return whether there was one, as far as the host knows."""
         engine, counter, held = self._engine, self._counter, None
         for group in groups:
-            if group.schedule is not None:
+            if group.ruling is not None:
                 break  # a function of the user's, which may do anything between a look and the step
             group.update()
         else:

@@ -1,4 +1,4 @@
-"""Whether torch's tensors are as they were, asked by compiled code through torch's C interface.
+"""Whether torch's tensors are unchanged since the last step, found by compiled code through torch's C interface.
 
 Compiled models use that interface (``torch/csrc/inductor/aoti_torch/c/shim.h``), so it is stable. Its functions want an
 ``AtenTensorHandle``, the address of a word that holds a tensor's ``_cdata``. A Python object of a tensor has such a
@@ -39,7 +39,7 @@ _GET_LAYOUT, _GET_DEVICE, _GET_DTYPE, _GET_AXES, _GET_LENGTHS, _GET_STRIDES, _GE
 
 @part
 def _answer(table, function, handle):
-    """Ask one thing of a tensor; -2 if there is no answer."""
+    """Return one property of a tensor; -2 if torch returns an error."""
     write(table, _ANSWER, 0)
     if ask(read(table, function), handle, table + 8 * _ANSWER) != 0:
         return -2
@@ -48,7 +48,7 @@ def _answer(table, function, handle):
 
 @part
 def _has_other(table, function, handle, known, count):
-    """Return whether a tensor has other lengths or strides than it had, or there is no answer."""
+    """Return whether a tensor has other lengths or strides than it had, or torch returns an error."""
     found = _answer(table, function, handle)
     return count > 0 and (found <= 0 or differ(found, known, count))
 

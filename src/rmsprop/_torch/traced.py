@@ -14,6 +14,7 @@ from torch import Tensor
 from rmsprop._core import rule
 from rmsprop._core.items import Item
 from rmsprop._core.traced import advance
+from rmsprop._torch.arrays import to_dense
 
 #: Devices that know no float64.
 _NO_DOUBLE = ("mps",)
@@ -24,9 +25,8 @@ def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
     """Step parameters in place; `scales` is what each gradient is multiplied by, None for nothing."""
     for place, item in enumerate(items):
         group, scale = item.group, None if scales is None else scales[place]
-        overwrite = group.overwrite if group.options.overwrites(0) is not None else None
         real = _as_real(item)
-        new = advance(_operations(), group.options, real, group.rate, scale, overwrite)
+        new = advance(_operations(), group.options, real, group.rate, scale, group.overwrite)
         for name, tensor in real.state().items():
             tensor.copy_(new[name])
 
@@ -39,7 +39,7 @@ def square_sum(gradient: Tensor) -> float:
     """
     if gradient.device.type == "meta":
         return 0.0
-    real = _real(_dense(gradient))
+    real = _real(to_dense(gradient.detach()))
     norm: Any = torch.linalg.vector_norm(real, dtype=torch.float32 if real.device.type in _NO_DOUBLE else torch.float64)
     return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm) ** 2
 
@@ -78,15 +78,9 @@ def _select(condition: Any, x: Any, y: Any) -> Any:
 def _as_real(item: Item) -> Item:
     """Return an item with a dense gradient, complex tensors as pairs of real numbers in the same memory."""
     slots = {name: _real(slot.detach()) for name, slot in item.slots.items()}
-    return item._replace(variable=_real(item.variable.detach()), gradient=_real(_dense(item.gradient)), slots=slots)
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    gradient = gradient.detach()
-    if gradient.layout is torch.strided:
-        return gradient
-    # Repeats are summed before they are rounded.
-    return (gradient.float() if gradient.dtype.itemsize == 2 else gradient).to_dense()
+    return item._replace(
+        variable=_real(item.variable.detach()), gradient=_real(to_dense(item.gradient.detach())), slots=slots
+    )
 
 
 def _real(tensor: Tensor) -> Tensor:
