@@ -165,19 +165,23 @@ _TRACED = [
         "jax/test_numbers.py::test_trajectory",
     ),
     *(
-        _mutant(f"traced: {name}", "_core/traced.py", old, new, test)
-        for name, old, new in (
+        _mutant(f"traced: {name} on {library}", "_core/traced.py", old, new, test)
+        for name, old, new, *tests in (
             (
                 "all gradients by the first one's norm",
                 "operations.own_scale(one, options.clipnorm)", "operations.own_scale(squares[0], options.clipnorm)",
+                ("JAX", "jax/test_golden.py::test_bound"),
+                ("TensorFlow", "tf_keras/test_numbers_traced.py::test_trajectory"),
             ),
             (
                 "each gradient by its own norm for the joint limit",
                 "[operations.joint_scale(squares, options.global_clipnorm)] * len(items)",
                 "[operations.own_scale(one, options.global_clipnorm) for one in squares]",
+                ("JAX", "jax/test_native_argument.py::test_a_transformation_by_our_kernels"),
+                ("TensorFlow", "tf_keras/test_numbers_traced.py::test_trajectory"),
             ),
         )
-        for test in ("jax/test_numbers.py::test_trajectory", "tf_keras/test_numbers_traced.py::test_trajectory")
+        for library, test in tests
     ),
     _mutant(
         "traced: half types are computed in themselves", "_core/traced.py",
