@@ -71,17 +71,17 @@ _RULE = [
 _OPTIONS = [
     _mutant(
         "options: a rho above 1", "_core/options.py",
-        "getattr(self, argument), high=1.0)", "getattr(self, argument))",
+        "partial(check_number, high=1.0)", "check_number",
         "core/test_options.py",
     ),
     _mutant(
-        "options: a clip of 0", "_core/options.py",
+        "options: a clip of 0", "_core/checks.py",
         "number >= 0 if zero else number > 0", "number >= 0",
         "core/test_options.py",
     ),
     _mutant(
         "options: two clips", "_core/options.py",
-        "if len(given) > 1:", "if len(given) > 2:",
+        "if len(clips) > 1:", "if len(clips) > 2:",
         "core/test_options.py",
     ),
     _mutant(
@@ -93,6 +93,111 @@ _OPTIONS = [
         "options: a weight decay of 0 is on", "_core/options.py",
         "return bool(self.weight_decay)", "return self.weight_decay is not None",
         "core/test_numpy.py", "core/test_options.py",
+    ),
+    _mutant(
+        "options: excluded variables decay", "_core/options.py",
+        "if decays and self.decays:", "if self.decays:",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "options: rho's complement in float32", "_core/options.py",
+        '"rho_c": 1 - self.rho', '"rho_c": 1 - float(__import__("numpy").float32(self.rho))',
+        "core/test_against_oracle.py", "core/test_golden.py",
+    ),
+    *(
+        _mutant(
+            f"options: averages overwrite a step late by operations of {library}", "_core/options.py",
+            "iterations % frequency == frequency - 1", "iterations % frequency == 0",
+            test,
+        )
+        for library, test in (
+            ("JAX", "jax/test_golden.py::test_bound"),
+            ("TensorFlow", "tf_keras/test_numbers_traced.py::test_trajectory"),
+            ("torch", "torch/test_devices.py"),
+        )
+    ),
+    _mutant(
+        "switches: numbers pass for truth values", "_core/switches.py",
+        "not isinstance(native, bool)", "not isinstance(native, int)",
+        "core/test_native.py",
+    ),
+    _mutant(
+        "switches: the environment counts more than native=True", "_core/switches.py",
+        "    if native is None:\n", "    if native is not False:\n",
+        "core/test_native.py",
+    ),
+    _mutant(
+        "switches: the environment is not looked at", "_core/switches.py",
+        'return "" if native_by_default() else f"{SWITCH}=0"', 'return ""',
+        "core/test_native.py",
+    ),
+    _mutant(
+        "exclusion: one string is a list of letters", "_core/exclusion.py",
+        "if isinstance(var_names, str):", "if isinstance(var_names, bytes):",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "exclusion: expressions are literal", "_core/exclusion.py",
+        "[re.compile(name) for name in names]", "[re.compile(re.escape(name)) for name in names]",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "exclusion: expressions fit from the beginning only", "_core/exclusion.py",
+        "any(expression.search(name) for name in mine)", "any(expression.match(name) for name in mine)",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "exclusion: the last expression counts alone", "_core/exclusion.py",
+        "[one or other for one, other in", "[other for one, other in",
+        "core/test_numpy.py",
+    ),
+]  # fmt: skip
+
+_TRACED = [
+    _mutant(
+        "traced: momentum and average gradient in each other's place", "_core/traced.py",
+        "*map(state.get, STATE)", "*map(state.get, (*STATE[:2], STATE[3], STATE[2], *STATE[4:]))",
+        "jax/test_numbers.py::test_trajectory",
+    ),
+    _mutant(
+        "traced: learning rate and clip scale in each other's place", "_core/traced.py",
+        "*map(scalars.get, SCALARS)", "*map(scalars.get, (SCALARS[1], SCALARS[0], *SCALARS[2:]))",
+        "jax/test_numbers.py::test_trajectory",
+    ),
+    *(
+        _mutant(f"traced: {name} on {library}", "_core/traced.py", old, new, test)
+        for name, old, new, *tests in (
+            (
+                "all gradients by the first one's norm",
+                "operations.own_scale(one, options.clipnorm)", "operations.own_scale(squares[0], options.clipnorm)",
+                ("JAX", "jax/test_golden.py::test_bound"),
+                ("TensorFlow", "tf_keras/test_numbers_traced.py::test_trajectory"),
+            ),
+            (
+                "each gradient by its own norm for the joint limit",
+                "[operations.joint_scale(squares, options.global_clipnorm)] * len(items)",
+                "[operations.own_scale(one, options.global_clipnorm) for one in squares]",
+                ("JAX", "jax/test_native_argument.py::test_a_transformation_by_our_kernels"),
+                ("TensorFlow", "tf_keras/test_numbers_traced.py::test_trajectory"),
+            ),
+        )
+        for library, test in tests
+    ),
+    _mutant(
+        "traced: half types are computed in themselves", "_core/traced.py",
+        "compute_type(*map(operations.dtype, state.values()))", "operations.dtype(item.variable)",
+        "torch/test_devices.py",
+    ),
+    _mutant(
+        "traced: state gets the variable's type", "_core/traced.py",
+        "operations.cast(value, operations.dtype(state[name]))",
+        "operations.cast(value, operations.dtype(item.variable))",
+        "jax/test_types.py::test_everything_keeps_its_type",
+    ),
+    _mutant(
+        "traced: excluded variables decay", "_core/traced.py",
+        "options.constants(item.decays)", "options.constants(True)",
+        "jax/test_weight_decay.py",
     ),
 ]  # fmt: skip
 
@@ -120,7 +225,7 @@ _PLAN = [
     ),
     _mutant(
         "tables: double state computed in float32", "_core/tables.py",
-        "8 in (variable.itemsize, slots.itemsize)", "variable.itemsize == 8",
+        'any(one == "float64" for one in stored)', 'stored[0] == "float64"',
         "core/test_golden.py",
     ),
     _mutant(
@@ -157,16 +262,6 @@ _PLAN = [
         "scales: small gradients grow to the limit", "_core/scales.py",
         "return limit / (limit if own <= limit else own)", "return limit / own",
         "core/test_against_oracle.py",
-    ),
-    _mutant(
-        "scalars: excluded variables decay", "_core/scalars.py",
-        "if decays and options.decays:", "if options.decays:",
-        "core/test_numpy.py",
-    ),
-    _mutant(
-        "scalars: rho's complement in float32", "_core/scalars.py",
-        '"rho_c": 1 - options.rho', '"rho_c": float(numpy.float32(1) - numpy.float32(options.rho))',
-        "core/test_against_oracle.py", "core/test_golden.py",
     ),
 ]  # fmt: skip
 
@@ -255,7 +350,7 @@ _STATE = [
     ),
     _mutant(
         "slots: a file of another type or shape fits", "_core/slots.py",
-        "if name in found and expected[name] != found[name]:", "if name in found and not expected[name]:",
+        "if name in there and expected[name] != found[name]", "if name in there and not expected[name]",
         "core/test_checkpoint.py", "core/test_checkpoint_matching.py",
     ),
     _mutant(
@@ -320,6 +415,9 @@ _SCHEDULES = [
     ),
 ]  # fmt: skip
 
+#: The test of gradients that several calls collect, in the folder of each of Keras's backends.
+_COLLECTS = "test_arguments.py::TestArguments::test_gradient_accumulation"
+
 _FRONT_ENDS = [
     _mutant(
         "numpy: a step is not counted", "numpy.py",
@@ -327,7 +425,7 @@ _FRONT_ENDS = [
         "core/test_numpy.py",
     ),
     _mutant(
-        "numpy: a file's learning rate is left there", "numpy.py",
+        "numpy: a file's learning rate is left there", "_numpy/saved.py",
         "self.learning_rate = rate\n", "pass\n",
         "core/test_checkpoint.py",
     ),
@@ -362,24 +460,18 @@ _FRONT_ENDS = [
         "torch/test_conversion.py",
     ),
     _mutant(
-        "jax: averages overwrite a step late", "_jax/traced.py",
-        "% frequency == frequency - 1", "% frequency == 0",
-        "jax/test_golden.py::test_bound",
-    ),
-    _mutant(
         "jax: squares that overflow", "_jax/norms.py",
         "overflown = jnp.isinf(squares[0])", "overflown = jnp.isnan(squares[0])",
         "jax/test_types.py::test_norms_of_numbers_of_any_size",
     ),
     _mutant(
         "jax: the state of a parameter without gradient is dropped", "_jax/stepping.py",
-        "slots[place] = {name: new[name] for name in slots[place]}",
-        "slots[0] = {name: new[name] for name in slots[0]}",
+        "slots[place] = new", "slots[0] = new",
         "jax/test_trees.py",
     ),
     _mutant(
-        "jax: a learning rate for each element", "_jax/stepping.py",
-        "jnp.shape(rate) != ()", "len(jnp.shape(rate)) > 1",
+        "jax: a learning rate for each element", "_jax/rate.py",
+        "if jnp.shape(rate) != ():", "if len(jnp.shape(rate)) > 1:",
         "jax/test_learning_rate.py",
     ),
     _mutant(
@@ -391,12 +483,6 @@ _FRONT_ENDS = [
         "optax: masked parameters decay", "_jax/transformation.py",
         "options.decays and flag for flag in", "options.decays for flag in",
         "jax/test_weight_decay.py",
-    ),
-    _mutant(
-        "tensorflow: averages overwrite a step late", "_tensorflow/traced.py",
-        "tf.equal((tf.cast(iterations, tf.int64) + 1) % frequency, 0)",
-        "tf.equal(tf.cast(iterations, tf.int64) % frequency, 0)",
-        "tf_keras/test_numbers_traced.py::test_trajectory",
     ),
     _mutant(
         "tensorflow: half rows summed in their type", "_tensorflow/traced.py",
@@ -423,10 +509,31 @@ _FRONT_ENDS = [
         "variable.assign(variable.constraint(variable))", "variable.constraint(variable)",
         "tf_keras/test_training.py::test_constraints_hold_after_each_step",
     ),
+    *(
+        _mutant(f"keras on {backend}: {name}", "_keras/steps.py", old, new, f"keras_{backend}/{_COLLECTS}")
+        for name, old, new in (
+            ("the sum of collected gradients", "return total if self.steps is None else total / self.steps",
+             "return total"),
+            ("calls are counted as steps", "return calls if self.steps is None else calls // self.steps",
+             "return calls"),
+            ("a step one call late", "(calls + 1) % self.steps == 0", "calls % self.steps == 0"),
+        )
+        for backend in ("torch", "tensorflow", "jax")
+    ),
     _mutant(
-        "keras on torch: the sum of collected gradients", "_keras/torch.py",
-        "[one / steps for one in collected]", "[one for one in collected]",
-        "keras_torch/test_arguments.py::TestArguments::test_gradient_accumulation",
+        "keras on torch: collected gradients are not cleared", "_keras/torch.py",
+        "torch._foreach_zero_(collected)", "pass",
+        f"keras_torch/{_COLLECTS}",
+    ),
+    _mutant(
+        "keras on tensorflow: the call of a step adds nothing", "_keras/tensorflow.py",
+        "sums = [gradient + one for gradient, one in zip(given, collected, strict=True)]", "sums = collected",
+        f"keras_tensorflow/{_COLLECTS}",
+    ),
+    _mutant(
+        "keras on jax: collected gradients are not cleared", "_keras/jax_steps.py",
+        "[jnp.zeros_like(one) for one in collected]", "[one + 0 for one in collected]",
+        f"keras_jax/{_COLLECTS}",
     ),
     _mutant(
         "keras on torch: gradients are scaled once more", "_keras/torch.py",
@@ -434,38 +541,18 @@ _FRONT_ENDS = [
         "keras_torch/test_arguments.py::TestArguments::test_loss_scale_factor",
     ),
     _mutant(
-        "keras on torch: calls are counted as steps", "_keras/torch.py",
-        "None, calls // steps", "None, calls",
-        "keras_torch/test_arguments.py::TestArguments::test_gradient_accumulation",
-    ),
-    _mutant(
-        "keras on tensorflow: calls are counted as steps", "_keras/tensorflow.py",
-        "step(moved, calls // steps)", "step(moved, calls)",
-        "keras_tensorflow/test_arguments.py::TestArguments::test_gradient_accumulation",
-    ),
-    _mutant(
-        "keras on tensorflow: a step one call late", "_keras/tensorflow.py",
-        "tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)",
-        "tf.cond(tf.equal(calls % steps, 0), step_all, add)",
-        "keras_tensorflow/test_arguments.py::TestArguments::test_gradient_accumulation",
-    ),
-    _mutant(
-        "keras on jax: calls are counted as steps", "_keras/jax_steps.py",
-        "means, values, slots, rate, calls // steps)", "means, values, slots, rate, calls)",
-        "keras_jax/test_arguments.py::TestArguments::test_gradient_accumulation",
-    ),
-    _mutant(
-        "keras: state that is not this variable's", "_keras/state.py",
-        "{name: made[number] for name, made in slots}", "{name: made[0] for name, made in slots}",
+        "keras: state that is not this variable's", "_kerases/built.py",
+        "{name: made[number] for name, made in self.slots.items()}",
+        "{name: made[0] for name, made in self.slots.items()}",
         "keras_jax/test_numbers.py",
     ),
     _mutant(
-        "keras: negative velocities are read", "_keras/state.py",
+        "keras: negative velocities are read", "_keras/optimizer.py",
         "and (value < 0).any():", "and (value < -1e9).any():",
         "keras_torch/test_saving.py", "keras_torch/test_files.py",
     ),
 ]  # fmt: skip
 
 MUTANTS = [
-    *_RULE, *_OPTIONS, *_PLAN, *_CPU, *_CUDA, *_STATE, *_SCHEDULES, *_FRONT_ENDS,
+    *_RULE, *_OPTIONS, *_TRACED, *_PLAN, *_CPU, *_CUDA, *_STATE, *_SCHEDULES, *_FRONT_ENDS,
 ]  # fmt: skip
