@@ -1,4 +1,4 @@
-"""RMSprop for JAX: a transformation for optax, and an optimizer with the methods that Keras's has."""
+"""RMSprop for JAX: a transformation for optax, and an optimizer with the methods of Keras's."""
 
 from rmsprop._core import versions
 from rmsprop._core.extras import naming_the_extra

@@ -7,7 +7,11 @@ import oldest
 import pytest
 
 #: Modules of tests of native steps in which others are told apart by their names.
-SOME = {"test_native_elsewhere.py": {"test_switch"}, "test_native_transformations.py": {"test_native"}}
+SOME = {
+    "test_native_elsewhere.py": {"test_switch"},
+    "test_native_transformations.py": {"test_native"},
+    "test_native_argument.py": {"test_what_decides", "test_what_is_explained", "test_a_transformation_by_our_kernels"},
+}
 
 
 def needs_native_steps(item):

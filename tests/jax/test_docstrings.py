@@ -8,7 +8,7 @@ import pytest
 import rmsprop.jax
 
 
-@pytest.mark.parametrize("name", ["optimizer", "transformation", "rows", "renaming"])
+@pytest.mark.parametrize("name", ["optimizer", "rate", "files", "transformation", "rows", "renaming"])
 def test_docstrings(name):
     found = doctest.testmod(importlib.import_module(f"rmsprop._jax.{name}"))
     assert found.failed == 0

@@ -18,7 +18,7 @@ W = jnp.ones(3)
         ({"ema_decay": 0.9}, "ema_decay=0.9: use ema_momentum"),
         ({"momentun": 0.9}, r"momentun=0.9: did you mean momentum\? the arguments are .*axis_name"),
         ({"kwargs": {"rho": 0.5}}, r"kwargs=\{'rho': 0\.5\}: the arguments are"),
-        ({"native": True}, "native=True: the arguments are learning_rate, .*slot_dtype, .*axis_name$"),
+        ({"threads": 3}, "threads=3: the arguments are learning_rate, .*slot_dtype, .*axis_name$"),
     ],
     ids=str,
 )

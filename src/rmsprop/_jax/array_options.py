@@ -1,12 +1,12 @@
-"""Arguments of which some are arrays, and where parameters are sharded."""
+"""The arguments, of which some may be arrays."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, final
 
 import jax
 import jax.numpy as jnp
 
-from rmsprop._core.options import Options
+from rmsprop._core.options import Options, _takes_the_step, is_schedule
 
 #: The options that may be arrays.
 _NUMBERS: Final = (
@@ -15,15 +15,15 @@ _NUMBERS: Final = (
 )  # fmt: skip
 
 
+@final
 @dataclass(frozen=True, eq=False, repr=False)
 class ArrayOptions(Options):
-    """Options whose numbers may be arrays of JAX's, as `optax.inject_hyperparams` hands them over.
+    """Options whose numbers may be arrays of JAX, as `optax.inject_hyperparams` makes them.
 
-    Such an option is on, whatever its value; the value is checked where it can be seen.
+    Such an option is on, whatever its value. The value is checked where it can be seen.
 
     Attributes:
-        axis_name: axes of a mesh over which parameters are sharded in a `shard_map`: norms are summed over them.
-        arrays: names of the options that are arrays.
+        axis_name: mesh axes over which parameters are sharded in a `shard_map`: norms are summed over them.
     """
 
     axis_name: tuple[str, ...] | None = None
@@ -33,14 +33,7 @@ class ArrayOptions(Options):
         for name, value in arrays.items():
             self._set(name, _visible(name, value))
         super().__post_init__()
-        for name, value in arrays.items():
-            self._set(name, value)
-        self._set("axis_name", _axes(self.axis_name))
-
-    @property
-    def arrays(self) -> list[str]:
-        """Names of the options that are arrays."""
-        return [name for name in _NUMBERS if isinstance(getattr(self, name), jax.Array)]
+        vars(self).update(arrays, axis_name=_axes(self.axis_name))
 
     @property
     def decays(self) -> bool:
@@ -49,11 +42,22 @@ class ArrayOptions(Options):
 
     @property
     def has_momentum(self) -> bool:
-        """Whether a momentum is kept."""
+        """Whether there is a momentum."""
         return isinstance(self.momentum, jax.Array) or self.momentum > 0
 
+    @property
+    def calls_rate(self) -> bool:
+        """Whether the learning rate is a function without arguments, called at every step."""
+        rate = self.learning_rate
+        return callable(rate) and not is_schedule(rate) and not _takes_the_step(rate)
+
+    @property
+    def schedules_rate(self) -> bool:
+        """Whether the learning rate is a schedule, or a function of the step."""
+        return callable(self.learning_rate) and not self.calls_rate
+
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments as values that JSON can hold."""
+        """Return the arguments as values that JSON can hold; `axis_name` only if it is given."""
         config = super().get_config()
         if self.axis_name is None:
             del config["axis_name"]
@@ -61,7 +65,7 @@ class ArrayOptions(Options):
 
 
 def _visible(name: str, value: jax.Array) -> Any:
-    """Give the number in an array, or one that any check lets pass if the array is only being traced."""
+    """Return the number in an array; of a traced array a number that passes any check."""
     whole = name == "ema_overwrite_frequency"
     kinds = (jnp.integer,) if whole else (jnp.integer, jnp.floating)
     if value.shape != () or not any(jnp.issubdtype(value.dtype, kind) for kind in kinds):

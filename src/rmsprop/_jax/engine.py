@@ -1,4 +1,4 @@
-"""A whole step on JAX arrays: which way it goes."""
+"""A step on JAX arrays: by our kernels, or traced."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +18,14 @@ from rmsprop._jax.available import against_devices, problem
 
 def step(
     options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any, *, native: bool
-) -> list[dict[str, jax.Array]]:
-    """Do a step, or add it to what is being traced.
+) -> traced.Stepped:
+    """Step variables, or add the step to what is being traced.
 
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-        learning_rate: an array without axes of any float type, or a number.
-        iterations: steps done before, an integer array without axes.
-        native: whether our own kernels may do it.
-
-    Returns:
-        For each item its new arrays: "variable", and each of its slots by name.
+    The learning rate is a number or an array without axes of any float type, `iterations` an integer array without
+    axes, the steps done before. `native` is whether our kernels may do the step.
 
     Warns:
-        UserWarning: our kernels should do it, and cannot; see `rmsprop._core.fallback`.
+        UserWarning: our kernels should do the step, and cannot; see `rmsprop._core.fallback`.
     """
     if native and not against(options, items, jax.devices(), warns=True):
         # Numba is loaded when there is a step for it.
@@ -43,18 +36,10 @@ def step(
 
 
 def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.Device], *, warns: bool = False) -> str:
-    """Why our kernels do not do a step; "" if they do.
+    """Return why our kernels do not step variables; "" if they do.
 
-    Under `jax.jit` nothing tells how arrays are sharded; where there is one device only, they are not.
-
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-        devices: that the process has, or for which a step is compiled.
-        warns: whether to say, once in a process, that kernels should do it and cannot.
-
-    Warns:
-        UserWarning: as `rmsprop._core.fallback.told` does.
+    `devices` are all of the process, or those for which a step is compiled. Under `jax.jit` nothing shows how arrays
+    are sharded; where there is one device only, they are not. `warns` is for a reason that holds for the process.
     """
     if not items:
         return "no parameters"
@@ -62,7 +47,7 @@ def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.
         return "jit_compile=False"
     if reason := against_devices(devices[0].platform, len(devices)):
         return reason
-    if _in_shard_map():
+    if getattr(get_abstract_mesh(), "manual_axes", ()):
         return "within a shard_map"
     if options.clips_by_norm and options.axis_name is not None:
         return f"axis_name={options.axis_name!r}: a norm is summed over devices"
@@ -73,7 +58,7 @@ def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.
 
 
 def _against_item(options: ArrayOptions, item: Item) -> str:
-    """Why types and shapes are not those that a kernel takes them for: it would read past the end of others."""
+    """Return why a kernel would read past the end of arrays: types and shapes are not those that it expects."""
     variable, slot, name = item.variable, slot_dtype(options, item.variable.dtype), item.name or "a parameter"
     for what, one in (("", variable), ("the gradient of ", item.gradient)):
         if jnp.dtype(one.dtype).name not in FLOATS:
@@ -84,8 +69,3 @@ def _against_item(options: ArrayOptions, item: Item) -> str:
         if one.dtype != slot or one.shape != variable.shape:
             return f"the {what} of {name} has another type or shape than the options say"
     return ""
-
-
-def _in_shard_map() -> bool:
-    """Whether each device does a part of what is being traced."""
-    return bool(getattr(get_abstract_mesh(), "manual_axes", ()))

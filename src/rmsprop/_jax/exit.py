@@ -1,4 +1,4 @@
-"""The end of the process: native steps that are still queued need the interpreter, which must not go before them."""
+"""The end of the process: native steps that are still queued need the interpreter, and are waited for."""
 
 import atexit
 import contextlib
@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 @cache
 def wait_at_exit() -> None:
-    """Let the process wait at its end, before JAX and the interpreter are taken down.
+    """Wait at the end of the process, before JAX and the interpreter are shut down.
 
-    Handlers run in the opposite order of their registration: JAX's are there already when there is a native step.
+    Handlers run in the opposite order of their registration, and JAX's is registered before the first native step.
     """
     atexit.register(_wait, os.getpid())
 
@@ -21,10 +21,10 @@ def wait_at_exit() -> None:
 def _wait(process: int) -> None:
     if os.getpid() != process:
         return  # a forked child has none of the threads that would do them
-    # What waits for nothing itself comes after all that this thread has queued, also where no result is left.
+    # A step that needs no result of another still runs after all that this thread has queued.
     with contextlib.suppress(Exception):
         jax.jit(lambda: jnp.zeros(()))().block_until_ready()
-    # What other threads have queued is found by its results.
+    # The steps of other threads are found by their results.
     for array in jax.live_arrays("cpu"):
-        with contextlib.suppress(Exception):  # of a step that failed, or whose memory was given away
+        with contextlib.suppress(Exception):  # of a step that failed, or a donated array
             array.block_until_ready()

@@ -1,4 +1,4 @@
-"""What a step on JAX arrays will be, by the predicate and the planner of steps, without a kernel."""
+"""How a step on JAX arrays will go, by the predicate and the planner of steps, without a kernel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,58 +16,36 @@ from rmsprop._jax.engine import against
 
 
 def explain(
-    front_end: str,
-    options: ArrayOptions,
-    names: Sequence[str],
-    variables: Sequence[Any],
-    decays: Sequence[bool],
-    *,
-    off: str,
-    devices: Sequence[jax.Device] | None = None,
-) -> Explanation:
+    front_end: str, options: ArrayOptions, names: Sequence[str], variables: Sequence[Any], decays: Sequence[bool], *,
+    off: str, devices: Sequence[jax.Device] | None = None,
+) -> Explanation:  # fmt: skip
     """Explain a step in which each variable has a dense gradient of its own type.
 
-    Args:
-        front_end: its name.
-        options: the checked arguments.
-        names: of the variables.
-        variables: arrays, traced ones, or what describes one.
-        decays: for each variable, whether weight decay applies.
-        off: why the user wants no kernels of ours, "" otherwise.
-        devices: for which a step is compiled; None: all that the process has.
+    Variables are arrays, traced or not, or what describes one. `off` is why the user wants no native steps, "" if there
+    is no reason. A step is compiled for `devices`; None: for all that the process has.
     """
-    items = [
-        Item(variable, variable, _state(options, variable), decays_too, name=name)
-        for variable, decays_too, name in zip(variables, decays, names, strict=True)
-    ]
-    # When a step is traced, the process's devices are asked for, and when it is compiled, the step's own.
+    items, described = [], []
+    for name, variable, decays_too in zip(names, variables, decays, strict=True):
+        kept = jax.ShapeDtypeStruct(variable.shape, slot_dtype(options, variable.dtype))
+        slots = {slot.name: kept for slot in _slots.slots(options)}
+        items.append(Item(variable, variable, slots, decays_too, name=name))
+    # A traced step asks for the process's devices, and a compilation for its own.
     reason = off or against(options, items, jax.devices())
     if not reason and devices is not None:
         reason = against(options, items, devices)
-    choice = Choice("native", "numba")
-    if reason:
-        choice = Choice("traced", "xla" if options.jit_compile else "", reason)
-    described = []
+    launches, choice = 0, Choice("traced", "xla" if options.jit_compile else "", reason)
+    if not reason:
+        # Numba is there.
+        from rmsprop._jax.native import count_launches
+
+        launches, choice = count_launches(options, items), Choice("native", "numba")
     for item in items:
-        slots = {name: one.dtype.name for name, one in item.slots.items()}
+        types = {name: one.dtype.name for name, one in item.slots.items()}
         shape, dtype = item.variable.shape, numpy.dtype(item.variable.dtype).name
-        described.append((item.name, describe(shape, dtype, slots, choice, clips_by_norm=options.clips_by_norm)))
-    return summarize(front_end, described, 0 if reason else _count(options, items), default_threads())
+        described.append((item.name, describe(shape, dtype, types, choice, clips_by_norm=options.clips_by_norm)))
+    return summarize(front_end, described, launches, default_threads())
 
 
 def described(shape: Sequence[int], dtype: Any) -> Any:
     """Describe an array, of a type that JAX has as it is set up."""
     return jax.ShapeDtypeStruct(tuple(shape), jax.dtypes.canonicalize_dtype(dtype))
-
-
-def _state(options: ArrayOptions, variable: Any) -> dict[str, Any]:
-    """Describe the state that a variable gets."""
-    kept = jax.ShapeDtypeStruct(variable.shape, slot_dtype(options, variable.dtype))
-    return {slot.name: kept for slot in _slots.slots(options)}
-
-
-def _count(options: ArrayOptions, items: Sequence[Item]) -> int:
-    # Numba is there.
-    from rmsprop._jax.call import count_launches
-
-    return count_launches(options, items)

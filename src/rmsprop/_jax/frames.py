@@ -1,13 +1,13 @@
-"""XLA's call frames in compiled code: where the arguments and the results of a custom call are.
+"""XLA's call frames in compiled code: the addresses of arguments and results of a custom call.
 
-A handler of XLA's typed FFI is given an `XLA_FFI_CallFrame` of `xla/ffi/api/c_api.h`: a structure that points to an
-array of pointers to buffers, each a structure that holds the address of its numbers. There are hundreds of buffers in
-a step, and no Python object for any of them. The structures are written down here as `ctypes` has them, and compiled
-code reads them by their offsets.
+A handler of XLA's typed FFI gets an `XLA_FFI_CallFrame` of `xla/ffi/api/c_api.h`: a structure that points to an array
+of pointers to buffers, each a structure with the address of its numbers. A step has hundreds of buffers, and no Python
+object for any of them: compiled code reads them by the offsets of the structures below, whose names in XLA begin with
+`XLA_FFI_`.
 """
 
 import ctypes
-from typing import Final
+from typing import Any, Final
 
 from llvmlite import ir
 from numba import njit
@@ -17,101 +17,48 @@ from numba.extending import intrinsic
 from rmsprop._core.cpu.cache import cached
 from rmsprop._core.cpu.words import read
 
-_word, _pointer, _int = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
+_word, _pointer, _int, _long = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 
 
-class Extension(ctypes.Structure):
-    """`XLA_FFI_Metadata_Extension`: the head that all extensions have, then what this one is about."""
-
-    _fields_ = (("struct_size", _word), ("type", _int), ("next", _pointer), ("metadata", _pointer))
-
-
-class Version(ctypes.Structure):
-    """`XLA_FFI_Api_Version`."""
-
-    _fields_ = (("struct_size", _word), ("extension_start", _pointer), ("major", _int), ("minor", _int))
+def _structure(name: str, **fields: Any) -> Any:
+    """Return a structure of the interface; all but a span of bytes begin with their size."""
+    head = {} if name == "ByteSpan" else {"struct_size": _word}
+    return type(name, (ctypes.Structure,), {"_fields_": [*(head | fields).items()]})
 
 
-class Metadata(ctypes.Structure):
-    """`XLA_FFI_Metadata`, as far as a handler without state fills it in."""
+# Structures that XLA extends end here with the last field that is read or written.
+Version = _structure("Api_Version", extension_start=_pointer, major=_int, minor=_int)
+Metadata = _structure("Metadata", api_version=Version, traits=ctypes.c_uint32)
+Extension = _structure("Metadata_Extension", type=_int, next=_pointer, metadata=_pointer)
+Api = _structure("Api", extension_start=_pointer, api_version=Version, internal_api=_pointer, error_create=_pointer)
+NewError = _structure("Error_Create_Args", extension_start=_pointer, message=ctypes.c_char_p, code=_int)
+#: Arguments, and results.
+Buffers = _structure("Args", extension_start=_pointer, size=_long, types=_pointer, buffers=_pointer)
+Buffer = _structure("Buffer", extension_start=_pointer, dtype=_int, data=_pointer, rank=_long, dims=_pointer)
+Attributes = _structure(
+    "Attrs", extension_start=_pointer, size=_long, types=_pointer, names=_pointer, values=ctypes.POINTER(_pointer)
+)
+Text = _structure("ByteSpan", start=_pointer, length=_word)
+Frame = _structure(
+    "CallFrame",
+    extension_start=ctypes.POINTER(Extension),
+    api=ctypes.POINTER(Api),
+    context=_pointer,
+    stage=_int,
+    arguments=Buffers,
+    results=Buffers,
+    attributes=Attributes,
+)
 
-    _fields_ = (("struct_size", _word), ("api_version", Version), ("traits", ctypes.c_uint32))
-
-
-class Api(ctypes.Structure):
-    """`XLA_FFI_Api`, as far as the first of its functions, which makes an error."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", _pointer), ("api_version", Version), ("internal_api", _pointer),
-        ("error_create", _pointer),
-    )  # fmt: skip
-
-
-class NewError(ctypes.Structure):
-    """`XLA_FFI_Error_Create_Args`."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", _pointer), ("message", ctypes.c_char_p), ("code", _int),
-    )  # fmt: skip
-
-
-class Buffers(ctypes.Structure):
-    """`XLA_FFI_Args` and `XLA_FFI_Rets`, which are alike."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", _pointer), ("size", ctypes.c_int64), ("types", _pointer),
-        ("buffers", _pointer),
-    )  # fmt: skip
-
-
-class Buffer(ctypes.Structure):
-    """`XLA_FFI_Buffer`."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", _pointer), ("dtype", _int), ("data", _pointer),
-        ("rank", ctypes.c_int64), ("dims", _pointer),
-    )  # fmt: skip
-
-
-class Attributes(ctypes.Structure):
-    """`XLA_FFI_Attrs`."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", _pointer), ("size", ctypes.c_int64), ("types", _pointer),
-        ("names", _pointer), ("values", ctypes.POINTER(_pointer)),
-    )  # fmt: skip
-
-
-class Text(ctypes.Structure):
-    """`XLA_FFI_ByteSpan`: how a text is handed over."""
-
-    _fields_ = (("start", _pointer), ("length", _word))
-
-
-class Frame(ctypes.Structure):
-    """`XLA_FFI_CallFrame`."""
-
-    _fields_ = (
-        ("struct_size", _word), ("extension_start", ctypes.POINTER(Extension)), ("api", ctypes.POINTER(Api)),
-        ("context", _pointer), ("stage", _int), ("arguments", Buffers), ("results", Buffers),
-        ("attributes", Attributes),
-    )  # fmt: skip
-
-
-_ARGUMENTS: Final = Frame.arguments.offset
-_RESULTS: Final = Frame.results.offset
-_SIZE: Final = Buffers.size.offset
-_BUFFERS: Final = Buffers.buffers.offset
-_DATA: Final = Buffer.data.offset
-_DTYPE: Final = Buffer.dtype.offset
-_RANK: Final = Buffer.rank.offset
-_DIMS: Final = Buffer.dims.offset
+_ARGUMENTS, _RESULTS = Frame.arguments.offset, Frame.results.offset
+_SIZE, _BUFFERS = Buffers.size.offset, Buffers.buffers.offset
+_DATA, _DTYPE, _RANK, _DIMS = (getattr(Buffer, name).offset for name in ("data", "dtype", "rank", "dims"))
 
 #: Types of numbers -> `XLA_FFI_DataType`.
 DTYPES: Final = {"int32": 4, "int64": 5, "float16": 10, "float32": 11, "float64": 12, "bfloat16": 16}
 
-#: What `read_frame` finds: another number of buffers; results that are not where arguments are; a buffer of another
-#: type, or of another number of elements.
+#: Results of `read_frame`: another number of buffers; results that are not where arguments are; a buffer of another
+#: type; a buffer of another size.
 COUNT, PLACE, DTYPE, SIZE = 1, 2, 3, 4
 
 _jit = njit(error_model="numpy", nogil=True)
@@ -149,17 +96,10 @@ def _read_buffers(buffers, addresses, kinds, sizes):
 @cached
 @_jit
 def read_frame(frame, inputs, outputs, kinds, sizes):
-    """Write down where a call's arguments and results are; the last arguments are where the results are to be.
+    """Fill `inputs` and `outputs` with the addresses of a call's arguments and results.
 
-    Args:
-        frame: address of the call frame, int.
-        inputs: int64 array, an entry an argument, to be filled.
-        outputs: likewise for the results.
-        kinds: int64 array, of `DTYPES` for each argument: what a kernel takes its numbers for.
-        sizes: int64 array, how many numbers a kernel reads of each, or writes.
-
-    Returns:
-        0, or one of `COUNT`, `PLACE`, `DTYPE` and `SIZE`; and the first argument that is wrong.
+    The results must be in the memory of the last arguments. `kinds` and `sizes` are the types, as `DTYPES`, and the
+    sizes of the arguments in the plan. Returns 0, or `COUNT`, `PLACE`, `DTYPE` or `SIZE`; and the first wrong argument.
     """
     first = inputs.size - outputs.size
     wrong, place = _read_buffers(frame + _ARGUMENTS, inputs, kinds, sizes)

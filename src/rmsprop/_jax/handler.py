@@ -1,7 +1,6 @@
 """The function that XLA calls for a step: a handler of its typed FFI (`xla/ffi/api/c_api.h`), written in Python.
 
-It takes a microsecond more than a compiled one. What it does with the call is the plan's, a text that the call carries
-as its attribute.
+It takes a microsecond more than a compiled one. The call carries its plan, a text, as an attribute.
 """
 
 import ctypes
@@ -27,7 +26,7 @@ _MAJOR: Final = 0
 
 _METADATA: Final = 1
 
-#: The first jaxlib whose XLA takes the handler: 0.7 and 0.8 end the process while it is made known.
+#: The first jaxlib whose XLA accepts the handler: 0.7 and 0.8 end the process while it is registered.
 _JAXLIB: Final = (0, 9)
 
 #: Codes of XLA_FFI_Error.
@@ -41,9 +40,9 @@ def _call(address: int) -> int | None:
     frame = Frame.from_address(address)
     try:
         if frame.extension_start:
-            _tell(frame)
+            _state_version(frame)
         else:
-            _stay_known()
+            _stay_attached()
             if frame.attributes.size != 1:
                 raise ValueError(
                     f"{NAME} was called without a plan, which the steps of rmsprop.jax have as {ATTRIBUTE!r}"
@@ -58,8 +57,8 @@ def _call(address: int) -> int | None:
 _handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(_call)
 
 
-def _tell(frame: Frame) -> None:
-    """Tell XLA which version of its interface the handler follows: none, if structures are not what they should be."""
+def _state_version(frame: Frame) -> None:
+    """Write the version of XLA's interface that the handler follows; -1 if structures have other sizes."""
     extension = frame.extension_start.contents
     if extension.type != _METADATA:
         raise RuntimeError(f"XLA's FFI has an extension of type {extension.type}, which this does not know")
@@ -76,7 +75,7 @@ def _tell(frame: Frame) -> None:
 
 
 def _fail(frame: Frame, error: BaseException) -> int | None:
-    """Let XLA raise an error of its own where the results are waited for."""
+    """Return an error of XLA, which is raised where the results are waited for."""
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), _INTERNAL)
     text = str(error) if code != _INTERNAL else f"{type(error).__name__}: {error}"
     given = NewError(ctypes.sizeof(NewError), None, text.encode(), code)
@@ -87,22 +86,21 @@ def _fail(frame: Frame, error: BaseException) -> int | None:
 _per_thread = threading.local()
 
 
-def _stay_known() -> None:
-    """Keep this thread known to Python.
+def _stay_attached() -> None:
+    """Attach this thread of XLA to Python for good.
 
-    A thread of XLA's becomes known, and forgotten, at every call, which takes longer than what a small call does. One
-    more entry, that is never left, keeps it known.
+    Python would make a thread state at every call and drop it after, which takes longer than a small call itself.
     """
-    if not hasattr(_per_thread, "known"):
-        ctypes.pythonapi.PyGILState_Ensure()
-        _per_thread.known = True
+    if not hasattr(_per_thread, "attached"):
+        ctypes.pythonapi.PyGILState_Ensure()  # which is never released
+        _per_thread.attached = True
 
 
 def register() -> None:
-    """Make the handler known to XLA, which says at once if it does not take it.
+    """Register the handler with XLA, which calls it for its version at once.
 
     Raises:
-        Refused: the installed jaxlib would end the process, or does not take it.
+        Refused: the installed jaxlib would end the process, or does not accept the handler.
     """
     if version.__version_info__ < _JAXLIB:
         raise Refused(f"jaxlib {version.__version__} is older than {'.'.join(map(str, _JAXLIB))}")
@@ -111,6 +109,6 @@ def register() -> None:
         register_ffi_target(NAME, pycapsule(address), platform="cpu")
     except (AttributeError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise Refused(f"XLA does not take our handler: {error}") from error
-    # XLA has the address for as long as the process lives, also while the interpreter takes down its modules.
+    # XLA has the address as long as the process lives, also while the interpreter clears its modules.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_handler))
     wait_at_exit()

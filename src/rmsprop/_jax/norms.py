@@ -1,4 +1,4 @@
-"""What gradients are multiplied by so that their norms keep within a limit.
+"""Scales of gradients, so that norms keep within a limit: limit / max(norm, limit).
 
 In float64 where JAX has it. Otherwise in float32: XLA sums in a tree, which was 8e-8 off for 2**25 normal numbers; a
 sum of squares beyond float32's range is taken again of numbers scaled down by a power of two.
@@ -17,11 +17,9 @@ _DOWN: Final = 2.0**-96
 
 
 def squares(gradient: jax.Array, axis_name: tuple[str, ...] | None) -> list[Any]:
-    """Return the sum of a gradient's squares and, in float32, that of the squares of ``gradient * 2**-96``.
+    """Return the sum of a dense gradient's squares and, in float32, that of the squares of gradient * 2**-96.
 
-    Args:
-        gradient: dense.
-        axis_name: axes of a mesh over which parameters are sharded, and the squares summed; None: it is not said.
+    They are summed over the mesh axes `axis_name`.
 
     Raises:
         ValueError: the gradient differs along an axis of a mesh, and `axis_name` is None.
@@ -56,7 +54,7 @@ def own_scale(squares: Sequence[Any], limit: Any) -> Any:
 
 
 def _axes_to_sum(axis_name: tuple[str, ...] | None, square: Any, gradient: Any) -> tuple[str, ...]:
-    """Name the mesh axes over which a gradient is sharded here, within a `shard_map`."""
+    """Return the mesh axes over which a gradient is sharded here, within a `shard_map`."""
     varying = _varying(square)
     if axis_name is None:
         if varying:
@@ -72,14 +70,14 @@ def _axes_to_sum(axis_name: tuple[str, ...] | None, square: Any, gradient: Any) 
 
 
 def _varying(array: Any) -> frozenset[str]:
-    """Name the mesh axes along which an array differs, if a `shard_map` keeps count of them."""
+    """Return the mesh axes along which an array differs, if a `shard_map` tracks them."""
     kind: Any = jax.typeof(array)
     axes: frozenset[str] = kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
     return axes
 
 
 def _within(square: Any, limit: Any) -> Any:
-    """Give ``limit / sqrt(square)``, but exactly 1 where the root keeps within the limit."""
+    """Return limit / sqrt(square), but exactly 1 where the root keeps within the limit."""
     limit = jnp.asarray(limit, square.dtype)
     inside = lax.stop_gradient(jnp.sqrt(square)) <= limit
     return jnp.where(inside, 1, limit / jnp.sqrt(jnp.where(inside, 1, square)))

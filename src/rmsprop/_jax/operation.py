@@ -1,4 +1,4 @@
-"""A step as one primitive of JAX's: our kernels where it is compiled for one CPU, else the traced rule.
+"""A step as one primitive of JAX: our kernels where it is compiled for one CPU, else the traced rule.
 
 What is known late decides late. JAX asks for a primitive's meaning when it differentiates (`jvp`), when it maps
 (`vmap`), and when it compiles, for a platform and a number of devices that no tracer can see. Everything but a
@@ -24,20 +24,17 @@ _step.multiple_results = True
 
 
 class Meaning(Protocol):
-    """What the primitive means, as its parameter: equal ones are compiled once.
-
-    Attributes:
-        kept: how many operands at the end are what the results take the place of.
-    """
+    """The parameter of the primitive, a step as a function of arrays; equal ones are compiled once."""
 
     @property
-    def kept(self) -> int: ...
+    def replaced(self) -> int:
+        """Number of operands at the end whose place the results take."""
 
     def traced(self, *operands: Any) -> Sequence[Any]:
-        """Give the results by operations of JAX's."""
+        """Return the results by operations of JAX."""
 
     def native(self, *operands: Any) -> Sequence[Any]:
-        """Give them by a custom call for the CPU."""
+        """Return the results by custom calls for the CPU."""
 
 
 def bind(operands: Sequence[Any], meaning: Meaning) -> Sequence[Any]:
@@ -53,24 +50,24 @@ def _run(*operands: Any, meaning: Meaning) -> Any:
         # To name the operation that made a NaN, JAX does again, one by one, what it had compiled: `_compiled` would
         # come back here for ever.
         return meaning.traced(*operands)
-    # Who does without compilations of their own functions sees JAX's operations, which still are compiled each.
+    # `jax.disable_jit` is for the user's own functions: JAX's operations are compiled in spite of it, and so is this.
     with jax.disable_jit(False):
         return _compiled(meaning, *operands)
 
 
 @partial(jax.jit, static_argnums=0)
 def _compiled(meaning: Meaning, *operands: Any) -> Any:
-    return _step.bind(*operands, meaning=meaning)
+    return bind(operands, meaning)
 
 
 @_step.def_abstract_eval
 def _results(*operands: Any, meaning: Meaning) -> Any:
-    return [one.update(weak_type=False) for one in operands[len(operands) - meaning.kept :]]
+    return [one.update(weak_type=False) for one in operands[len(operands) - meaning.replaced :]]
 
 
 def _differentiate(operands: Sequence[Any], tangents: Sequence[Any], *, meaning: Meaning) -> Any:
-    # Whole numbers have none, and of most others it is known to be zero.
-    places = [place for place, tangent in enumerate(tangents) if not _is_zero(tangent)]
+    # Whole numbers have no tangents, and most other tangents are known to be zero.
+    places = [place for place, one in enumerate(tangents) if not (isinstance(one, Zero) or one.dtype == float0)]
 
     def traced(*chosen: Any) -> Sequence[Any]:
         given = list(operands)
@@ -81,17 +78,13 @@ def _differentiate(operands: Sequence[Any], tangents: Sequence[Any], *, meaning:
     return jax.jvp(traced, [operands[place] for place in places], [tangents[place] for place in places])
 
 
-def _is_zero(tangent: Any) -> bool:
-    return isinstance(tangent, Zero) or tangent.dtype == float0
-
-
 def _map(operands: Sequence[Any], axes: Sequence[int | None], *, meaning: Meaning) -> Any:
-    return jax.vmap(meaning.traced, in_axes=tuple(axes))(*operands), [0] * meaning.kept
+    return jax.vmap(meaning.traced, in_axes=tuple(axes))(*operands), [0] * meaning.replaced
 
 
 def _lower_for_cpu(context: Any, *operands: Any, meaning: Meaning) -> Any:
     module = context.module_context
-    # An exported step may run in a process without us.
+    # An exported step may run in a process without this package.
     exported = module.lowering_parameters.for_export
     # Within a shard_map there is no such number.
     against = against_devices("cpu", getattr(module.axis_context, "num_devices", 0))

@@ -1,8 +1,7 @@
-"""What one custom call does, as a text that it carries along, and the runs that do it.
+"""The plan of one custom call, as a text that the call carries, and the runs of that plan.
 
 A compiled executable may live longer than the optimizer it was traced for, come out of a cache on disk, or be run by
-several threads at once. So nothing of a step is kept under a number that the executable would have to find again: the
-text says everything, and who reads it can plan the launches.
+several threads at once. So no table of this process holds a part of a step: the text is enough to plan the launches.
 """
 
 import ctypes
@@ -10,7 +9,7 @@ import json
 import math
 from collections import deque
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self, final
 
 import numpy
 from numpy.typing import NDArray
@@ -22,18 +21,15 @@ from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import VERSION, Storage
 from rmsprop._jax.frames import COUNT, DTYPE, DTYPES, PLACE, SIZE, Frame, read_frame
 
-#: Plans whose launches are kept; those of others are made again.
-_KEPT: Final = 256
+#: Plans whose runs stay in memory.
+_PLANS: Final = 256
 
-#: How numbers among the arguments are read.
+#: Types of numbers among the arguments, as they are read.
 NUMBERS: Final[dict[str, Any]] = {
-    "float32": ctypes.c_float,
-    "float64": ctypes.c_double,
-    "int32": ctypes.c_int32,
-    "int64": ctypes.c_int64,
-}
+    "float32": ctypes.c_float, "float64": ctypes.c_double, "int32": ctypes.c_int32, "int64": ctypes.c_int64,
+}  # fmt: skip
 
-#: What `read_frame` found.
+#: Result of `read_frame` -> error text.
 _WRONG: Final = {
     COUNT: "a step was called with other arguments than it was traced for",
     PLACE: "XLA did not put the results where the arguments are, as it was told",
@@ -44,19 +40,20 @@ _WRONG: Final = {
 _Integers = NDArray[numpy.int64]
 
 
+@final
 class CallPlan(NamedTuple):
     """A custom call.
 
     Its arguments are numbers, then the gradients of all tensors, then the variables of all, then each slot of all. Its
-    results are the last of these, in the memory of the arguments.
+    results are new variables and slots, in the memory of the old ones.
 
     Attributes:
         numbers: name and type of each: "iterations", and columns of `rmsprop._core.tables.GROUP`.
         known: columns whose numbers are known, name -> number.
-        state: those of `rmsprop._core.rule.STATE` that are on.
-        tensors: of each its size, the names of the types in `rmsprop._core.tables.Storage`, and what is on.
+        state: the names of `rmsprop._core.rule.STATE` that are on.
+        tensors: for each tensor its size, the names of the types in `rmsprop._core.tables.Storage`, and what is on.
         clips: whether a norm scales the gradients.
-        version: of this text.
+        version: of the text.
     """
 
     numbers: tuple[tuple[str, str], ...]
@@ -67,42 +64,42 @@ class CallPlan(NamedTuple):
     version: int = VERSION
 
     def text(self) -> str:
-        """Write it down."""
+        """Return the plan as JSON."""
         return json.dumps(self)
 
     @classmethod
-    def read(cls, text: bytes) -> "CallPlan":
-        """Read what `text` gave.
+    def read(cls, text: bytes) -> Self:
+        """Return the plan of a text.
 
         Raises:
-            ValueError: it is another version's.
+            ValueError: another version wrote the text.
         """
         *fields, version = json.loads(text)
         if version != VERSION:
             raise ValueError(f"this step was compiled by another version of rmsprop: {version} is not {VERSION}")
-        numbers, known, state, tensors, clips = fields
-        return cls(numbers, known, state, tensors, clips)
+        return cls(*fields)
 
     def plan(self) -> Plan:
-        """Plan the launches."""
+        """Return the launches and norms."""
         return Plan(
             Tensor(size, Storage(*map(numpy.dtype, types)), tuple(on), clips=self.clips)
             for size, types, on in self.tensors
         )
 
 
-@lru_cache(_KEPT)
+@lru_cache(_PLANS)
 def runners(text: bytes) -> "Runners":
-    """Give what runs a plan."""
+    """Return the runs of a plan."""
     return Runners(CallPlan.read(text))
 
 
+@final
 class Runners:
-    """Runs one plan, on any number of threads at once."""
+    """The runs of one plan, on any number of threads at once."""
 
     def __init__(self, plan: CallPlan) -> None:
         self._call, self._plan = plan, plan.plan()
-        # Tables are one run's own. Taking from a deque and returning are one operation each for all threads.
+        # Each run has tables of its own. `pop` and `append` of a deque are atomic.
         self._idle: deque[_Runner] = deque([_Runner(self._call, self._plan)])
 
     def compile(self) -> None:
@@ -114,9 +111,9 @@ class Runners:
     def run(self, frame: int) -> None:
         """Do the step of a call frame."""
         runner = self._take()
-        with exact():  # XLA's threads flush subnormal numbers, also those that a kernel is told
+        with exact():  # XLA's threads flush subnormal numbers, also those that a kernel reads from tables
             runner.run(frame)
-        # Not one that failed, whose tables may be half written.
+        # A run that failed is dropped: its tables may be half written.
         self._idle.append(runner)
 
     def _take(self) -> "_Runner":
@@ -126,8 +123,9 @@ class Runners:
             return _Runner(self._call, self._plan)
 
 
+@final
 class _Runner:
-    """A run of a plan, and where a call's arguments and results are."""
+    """A run of a plan, with the addresses of a call's arguments and results."""
 
     def __init__(self, call: CallPlan, plan: Plan) -> None:
         self._call, self._count = call, len(call.tensors)
@@ -150,7 +148,7 @@ class _Runner:
         """Do the step of a call frame."""
         wrong, place = read_frame(frame, self._inputs, self._outputs, self._kinds, self._sizes)
         if wrong:
-            # What XLA was told, and did not do, is its failure; the rest is the caller's.
+            # Results elsewhere are a failure of XLA, everything else of the caller.
             raise (RuntimeError if wrong == PLACE else ValueError)(_WRONG[wrong].format(place=place))
         run, count, first = self._run, self._count, len(self._readers)
         iterations = 0
@@ -171,7 +169,7 @@ class _Runner:
 
 
 def _expected(call: CallPlan) -> tuple[_Integers, _Integers]:
-    """Give the type of each argument, as XLA numbers them, and how many numbers it has."""
+    """Return for each argument XLA's number of its type, and its size."""
     kinds, sizes = [DTYPES[dtype] for _, dtype in call.numbers], [1] * len(call.numbers)
     for name in ("gradient", *call.state):
         place = {"gradient": 0, "variable": 1}.get(name, 2)

@@ -1,4 +1,4 @@
-"""States that were saved under the names that attributes had before."""
+"""States that were saved with earlier names of their attributes."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,20 +13,20 @@ _NEEDED: Final = ("iterations", "velocities")
 
 
 def renamed_state(saved: Any) -> RMSpropState:
-    """Make a state of what was saved by names, old ones or new.
+    """Make a state from names and values that were saved, with old or new names.
 
     In early states the attributes are `velocity`, `momentum`, `average_gradient`, `average` and `learning_rate`.
     Pickles hold them by position and need nothing. Checkpoints of Orbax and Flax hold them by name: restore such a
-    checkpoint without a target, and hand this the dictionary that stands for the state. Trees in it stay as they are;
-    where the library made dictionaries of lists and tuples, its own functions put them back, as in the example.
+    checkpoint without a target, and pass the dictionary that stands for the state. Trees in it stay as they are; where
+    the library made dictionaries of lists and tuples, its own functions put them back, as in the example.
 
     Args:
-        saved: a mapping, or an object that has the names as attributes, like a named tuple. One that has the new names
-            already gives the same state; what is missing is None.
+        saved: a mapping, or an object with the names as attributes, like a named tuple. New names give the same state;
+            what is missing is None.
 
     Raises:
-        TypeError: it is neither.
-        ValueError: it has an entry of another name, the same one twice, or neither steps nor velocities.
+        TypeError: `saved` is neither.
+        ValueError: `saved` has an entry of another name, the same one twice, or neither steps nor velocities.
 
     Example:
         >>> import jax.numpy as jnp
@@ -41,7 +41,14 @@ def renamed_state(saved: Any) -> RMSpropState:
     """
     if isinstance(saved, RMSpropState):
         return saved
-    entries = _entries(saved)
+    if isinstance(saved, Mapping):
+        entries: Mapping[str, Any] = saved
+    else:
+        names = getattr(saved, "_fields", (*RMSpropState._fields, *_RENAMED))
+        entries = {name: getattr(saved, name) for name in names if hasattr(saved, name)}
+        if not entries:
+            kind = type(saved).__name__
+            raise TypeError(f"saved is a {kind}, neither a mapping nor an object with a state's attributes")
     named: dict[str, Any] = {}
     for name, value in entries.items():
         field = _RENAMED.get(name, name)
@@ -55,13 +62,3 @@ def renamed_state(saved: Any) -> RMSpropState:
     if missing:
         raise ValueError(f"saved holds no {' and no '.join(missing)}, which every state has: is it the whole state?")
     return RMSpropState(**named)
-
-
-def _entries(saved: Any) -> Mapping[str, Any]:
-    if isinstance(saved, Mapping):
-        return saved
-    names = getattr(saved, "_fields", (*RMSpropState._fields, *_RENAMED))
-    entries = {name: getattr(saved, name) for name in names if hasattr(saved, name)}
-    if not entries:
-        raise TypeError(f"saved is a {type(saved).__name__}, neither a mapping nor an object with a state's attributes")
-    return entries

@@ -1,11 +1,9 @@
 """The state of a training: a tree of arrays, made for parameters and taken apart again at every step."""
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from rmsprop._core import slots as _slots
 from rmsprop._core.slots import slot_dtype
@@ -13,8 +11,9 @@ from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.trees import Leaves, is_container, rebuild
 
 
+@final
 class RMSpropState(NamedTuple):
-    """What RMSprop keeps between steps: a tree of arrays for JAX, and for whatever saves and restores such trees.
+    """What RMSprop keeps between steps: a tree of arrays, which JAX and libraries that save trees understand.
 
     No attribute has the name of an argument: `optax.tree.get` and `optax.tree.set` find the hyperparameters of
     `optax.inject_hyperparams` by name, and would find the attribute, too.
@@ -22,9 +21,9 @@ class RMSpropState(NamedTuple):
     Attributes:
         iterations: steps done, an int32 array without axes.
         velocities: the averages of squared gradients, a tree like the parameters.
-        momentums: likewise; None without momentum.
-        average_gradients: the averages of gradients, likewise; None unless centered.
-        averages: the averages of the parameters, likewise; None without `use_ema`.
+        momentums: a tree like the parameters; None without momentum.
+        average_gradients: the averages of gradients, a tree like the parameters; None unless centered.
+        averages: the averages of the parameters, a tree like them; None without `use_ema`.
         rate: the learning rate of the next step, an array without axes. None where a schedule rules, and in the
             state of the transformation `rmsprop.jax.rmsprop`, whose rate is an argument.
     """
@@ -44,7 +43,7 @@ FIELDS: Final = {
 }  # fmt: skip
 
 
-#: Method -> the call to write, and the order that it had before, if that was another.
+#: Method -> the right call, with the order of earlier versions where that was another.
 _CALLS: Final = {
     "apply_gradients": "params, state = optimizer.apply_gradients(grads, params, state), in the order of minimize; "
     "early versions had the order (grads, state, params)",
@@ -62,14 +61,14 @@ def check_slot_dtype(options: ArrayOptions) -> None:
         raise ValueError("slot_dtype='float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
 
 
-def start(options: ArrayOptions, leaves: Leaves, learning_rate: Any = None) -> RMSpropState:
-    """Make the state for parameters; raises as `check_slot_dtype` does."""
+def start(options: ArrayOptions, leaves: Leaves, rate: Any = None) -> RMSpropState:
+    """Return the state before the first step; raises as `check_slot_dtype`."""
     check_slot_dtype(options)
     made = {
         FIELDS[slot.name]: rebuild(leaves, [_slot(options, slot, variable) for variable in leaves.values])
         for slot in _slots.slots(options)
     }
-    return RMSpropState(jnp.zeros((), jnp.int32), **made, rate=learning_rate)
+    return RMSpropState(jnp.zeros((), jnp.int32), **made, rate=rate)
 
 
 def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.Array:
@@ -79,25 +78,24 @@ def _slot(options: ArrayOptions, slot: _slots.Slot, variable: jax.Array) -> jax.
         return jnp.array(variable, dtype, copy=True)
     filled = jax.lax.full_like(variable, slot.start, dtype)
     if isinstance(variable, jax.core.Tracer) and variable.ndim:
-        # What is filled under `jit` depends on no parameter, so XLA would put all of it on every device. A choice by
+        # An array filled under `jit` depends on no parameter, so XLA would put all of it on every device. A choice by
         # the parameter lies as the parameter does; the barrier keeps XLA from seeing that both sides are the same.
         filled = jax.lax.select(variable == variable, filled, jax.lax.optimization_barrier(filled))
     return filled
 
 
 def check_state(state: Any, method: str = "", **others: Any) -> None:
-    """Refuse what `init` has not made, or made for several models at once, and arguments in another order.
-
-    Args:
-        state: what stands where a state belongs.
-        method: what was called, if it has other arguments.
-        others: these, by their names.
+    """Refuse what is not the state of one model, and other arguments of a method in another order.
 
     Raises:
-        TypeError: it is something else, another argument is a state, or the counter holds no whole number.
-        ValueError: it is of several models, or `params` is None and the state is of parameters.
+        TypeError: `state` is something else, another argument is a state, or the counter is no whole number.
+        ValueError: the state is of several models, or `params` is None and the state is of parameters.
     """
-    _check_order(state, method, others)
+    found = [f"{name} is an RMSpropState" for name, one in others.items() if isinstance(one, RMSpropState)]
+    if found and not isinstance(state, RMSpropState):
+        found.append(f"state is a {type(state).__name__}")
+    if found:
+        raise TypeError(f"{method}: {', '.join(found)}. Write {_CALLS[method]}")
     if not isinstance(state, RMSpropState):
         raise TypeError(f"state is a {type(state).__name__}, no RMSpropState: pass what init(params) returned")
     if others.get("params", others) is None and jax.tree_util.tree_leaves(state.velocities):
@@ -111,51 +109,28 @@ def check_state(state: Any, method: str = "", **others: Any) -> None:
         )
 
 
-def _check_order(state: Any, method: str, others: Mapping[str, Any]) -> None:
-    found = [f"{name} is an RMSpropState" for name, one in others.items() if isinstance(one, RMSpropState)]
-    if found and not isinstance(state, RMSpropState):
-        found.append(f"state is a {type(state).__name__}")
-    if found:
-        raise TypeError(f"{method}: {', '.join(found)}. Write {_CALLS[method]}")
-
-
 def slots_of(options: ArrayOptions, state: RMSpropState, leaves: Leaves) -> list[dict[str, jax.Array]]:
-    """List the state of each parameter.
+    """Return the slots of each parameter by name.
 
     Raises:
-        ValueError: it was made with other options or for other parameters.
+        ValueError: the state was made with other options or for other parameters.
     """
     needed = [slot.name for slot in _slots.slots(options)]
     found: list[dict[str, jax.Array]] = [{} for _ in leaves.values]
     for slot, field in FIELDS.items() if leaves.values else ():
         tree = getattr(state, field)
         if (slot in needed) != (tree is not None):
-            held, wanted = ("holds none", "need one") if slot in needed else ("holds one", "need none")
-            raise ValueError(
-                f"state.{field}: the state {held}, but the options {wanted}; it was made with other options"
-            )
+            said = "holds none, but the options need one" if slot in needed else "holds one, but the options need none"
+            raise ValueError(f"state.{field}: the state {said}; it was made with other options")
         for place, value in enumerate(leaves.match(tree, f"state.{field}") if slot in needed else ()):
             found[place][slot] = _checked(field, leaves, place, value)
     return found
 
 
 def _checked(field: str, leaves: Leaves, place: int, value: Any) -> jax.Array:
-    variable = leaves.values[place]
+    name, variable = leaves.names[place], leaves.values[place]
     if is_container(value):
-        raise ValueError(f"state.{field} is not the tree that params is: it has more at {leaves.names[place]!r}")
-    shape = jnp.shape(value)
-    if shape != variable.shape:
-        raise ValueError(f"state.{field} of {leaves.names[place]!r} has the shape {shape}, not {variable.shape}")
+        raise ValueError(f"state.{field} is not the tree that params is: it has more at {name!r}")
+    if jnp.shape(value) != variable.shape:
+        raise ValueError(f"state.{field} of {name!r} has the shape {jnp.shape(value)}, not {variable.shape}")
     return jnp.asarray(value)
-
-
-def advanced(state: RMSpropState, leaves: Leaves, slots: list[dict[str, jax.Array]]) -> RMSpropState:
-    """Give the state after a step.
-
-    Args:
-        state: the one before.
-        leaves: the parameters.
-        slots: the new arrays of each.
-    """
-    new = {FIELDS[name]: rebuild(leaves, [one[name] for one in slots]) for name in slots[0]}
-    return state._replace(iterations=optax.safe_increment(jnp.asarray(state.iterations)), **new)

@@ -1,4 +1,4 @@
-"""A step by JAX's own operations: what XLA compiles on any device, and what is differentiated and mapped."""
+"""A step by JAX's own operations, which XLA compiles for any device, and which are differentiated and mapped."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -11,34 +11,21 @@ from rmsprop._core import traced as _traced
 from rmsprop._core.items import Item
 from rmsprop._jax import norms
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.row_gradients import to_dense
+from rmsprop._jax.rows import to_dense
+
+#: For each item its new arrays: "variable", and each of its slots by name.
+Stepped = list[dict[str, jax.Array]]
 
 
-def step(
-    options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any
-) -> list[dict[str, jax.Array]]:
-    """Step variables, or add the step to what is being traced.
-
-    Args:
-        options: the checked arguments.
-        items: what is stepped.
-        learning_rate: an array without axes of any float type, or a number.
-        iterations: steps done before, an integer array without axes.
-
-    Returns:
-        For each item its new arrays: "variable", and each of its slots by name.
-    """
+def step(options: ArrayOptions, items: Sequence[Item], learning_rate: Any, iterations: Any) -> Stepped:
+    """Step variables, or add the step to what is being traced; see `rmsprop._jax.engine.step`."""
     operations = _Operations(options.axis_name)
     return [new for _, new in _traced.step(operations, options, items, learning_rate, jnp.asarray(iterations))]
 
 
 @final
 class _Operations:
-    """JAX's side of `rmsprop._core.traced.Operations`.
-
-    Args:
-        axis_name: axes of a mesh over which parameters are sharded, and norms summed; None: it is not said.
-    """
+    """JAX's side of `rmsprop._core.traced.Operations`; norms are summed over the mesh axes `axis_name`."""
 
     update = staticmethod(rule.bind(sqrt=jnp.sqrt, divide=jnp.divide, select=jnp.where))
     own_scale = staticmethod(norms.own_scale)

@@ -1,8 +1,8 @@
-"""Parameters, gradients and state as lists in one order: trees of any shape, checked against each other."""
+"""Parameters, gradients and state as lists in one order: trees of any structure, checked against each other."""
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +11,21 @@ from rmsprop._core.options import FLOATS
 from rmsprop._core.rows import RowSparse
 
 
+@final
 class Leaves(NamedTuple):
-    """The parameters of a tree.
+    """The parameters of a tree."""
 
-    Attributes:
-        names: their key paths, joined by slashes.
-        values: the arrays.
-        tree: what puts them together again; what holds none, like None, is in it and nowhere else.
-    """
-
+    #: Key paths, joined by slashes.
     names: list[str]
     values: list[jax.Array]
+    #: The structure, which alone holds what is no parameter, like None.
     tree: Any
 
     def match(self, other: Any, what: str) -> list[Any]:
-        """List what another tree holds at the places of the parameters.
+        """Return the values of another tree at the places of the parameters.
 
         Raises:
-            ValueError: the other tree is made up in another way.
+            ValueError: the other tree has another structure.
         """
         try:
             found: list[Any] = self.tree.flatten_up_to(other)
@@ -38,14 +35,10 @@ class Leaves(NamedTuple):
 
 
 def parameters(params: Any, *, describes: bool = False) -> Leaves:
-    """List the parameters of a tree.
-
-    Args:
-        params: the tree.
-        describes: whether a `jax.ShapeDtypeStruct` may stand for an array; it is one of the values then.
+    """Return the parameters of a tree; with `describes`, a `jax.ShapeDtypeStruct` may stand for one.
 
     Raises:
-        TypeError: one is no array of a float type.
+        TypeError: a parameter is no array of a float type.
     """
     pairs, tree = jax.tree_util.tree_flatten_with_path(params)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in pairs]
@@ -54,13 +47,12 @@ def parameters(params: Any, *, describes: bool = False) -> Leaves:
 
 
 def templates(params: Any) -> Any:
-    """Give a tree with zeros in the place of each `jax.ShapeDtypeStruct`, which describes an array."""
-    return jax.tree_util.tree_map(
-        lambda one: (
-            jnp.zeros(one.shape, one.dtype, device=one.sharding) if isinstance(one, jax.ShapeDtypeStruct) else one
-        ),
-        params,
-    )
+    """Return a tree with zeros in the place of each `jax.ShapeDtypeStruct`, which describes an array."""
+
+    def filled(one: Any) -> Any:
+        return jnp.zeros(one.shape, one.dtype, device=one.sharding) if isinstance(one, jax.ShapeDtypeStruct) else one
+
+    return jax.tree_util.tree_map(filled, params)
 
 
 def _array(name: str, value: Any, describes: bool) -> jax.Array:
@@ -78,11 +70,14 @@ def _array(name: str, value: Any, describes: bool) -> jax.Array:
 
 
 def gradients(grads: Any, leaves: Leaves) -> list[Any]:
-    """List the gradients of parameters: arrays, `RowSparse`, or None for those that are left out, which is said.
+    """Return the gradients of parameters: arrays, `RowSparse`, or None.
 
     Raises:
-        TypeError: one is no array of a float type.
-        ValueError: a shape differs, or there is none at all.
+        TypeError: a gradient is no array of a float type.
+        ValueError: a shape differs, or there is no gradient at all.
+
+    Warns:
+        UserWarning: some parameters have no gradient.
     """
     given = leaves.match(grads, "grads")
     found = [_gradient(*one) for one in zip(leaves.names, given, leaves.values, strict=True)]
@@ -115,22 +110,16 @@ def _gradient(name: str, gradient: Any, variable: jax.Array) -> Any:
 
 
 def is_container(value: Any) -> bool:
-    """Whether something is itself a tree of others."""
+    """Whether a value is itself a tree with leaves below it."""
     return not jax.tree_util.all_leaves([value])
 
 
 def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
-    """List what a mask says of each parameter.
-
-    Args:
-        mask: None, a bool, a tree of bools of which each stands for all below it, or a function of `params` to one.
-            A tree that can be called, as a network of Equinox, is a tree.
-        params: the tree.
-        leaves: its parameters.
+    """Return the bool of an optax mask for each parameter of a tree.
 
     Raises:
-        TypeError: it holds something else than bools.
-        ValueError: it is made up in another way than `params`.
+        TypeError: the mask holds something else than bools.
+        ValueError: the mask has another structure than `params`.
     """
     if mask is None:
         return [True] * len(leaves.values)
@@ -147,15 +136,28 @@ def flags(mask: Any, params: Any, leaves: Leaves) -> list[bool]:
 
 
 def _is_function(mask: Any) -> bool:
-    """Whether a mask is to be called: it is no tree, holds nothing but functions, or is one with arguments of its own.
-
-    A tree that holds nothing says nothing of any parameter.
-    """
+    """Whether a mask is to be called: a `Partial`, or a callable without leaves other than functions."""
     if isinstance(mask, jax.tree_util.Partial):
         return True
     return callable(mask) and all(map(callable, jax.tree_util.tree_leaves(mask)))
 
 
+def is_traced(trees: Any) -> bool:
+    """Whether a leaf is being traced."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(trees))
+
+
+def strong(leaf: Any) -> Any:
+    """Return a number or an array with a type that is not weak, as a step returns it: a second step is the same."""
+    if isinstance(leaf, jax.Array) and not leaf.weak_type:
+        return leaf
+    try:
+        array = jnp.asarray(leaf)
+    except TypeError:  # the step names the leaf
+        return leaf
+    return jax.lax.convert_element_type(array, array.dtype)
+
+
 def rebuild(leaves: Leaves, values: Sequence[Any]) -> Any:
-    """Put values into the shape of the parameters' tree."""
+    """Return values as a tree of the parameters' structure."""
     return jax.tree_util.tree_unflatten(leaves.tree, values)
