@@ -15,7 +15,7 @@ from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, write, write_float
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import xla_ffi
-from rmsprop._jax.xla_ffi import DTYPES, INVALID_ARGUMENT, INTERNAL, RESOURCE_EXHAUSTED
+from rmsprop._jax.xla_ffi import DTYPES, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED
 
 #: The words of a step, after those of its `Template`: the table of operands, how many there are, how many at the end
 #: are results as well, where the learning rate is in a copy, and error texts.
@@ -23,22 +23,26 @@ STEP: Final = (
     *TEMPLATE, "table", "operands", "results", "rate", "wrong_count", "wrong_place", "wrong_rate", "no_memory",
 )  # fmt: skip
 
-#: The words of an operand: XLA's number of its type, its size, what is read, where that goes in a copy, and error texts.
+#: The words of an operand: XLA's number of its type, its size, its kind, the place in a copy, and error texts.
 OPERAND: Final = ("dtype", "size", "kind", "to", "wrong_dtype", "wrong_size")
 
 #: Kinds of operands: the address of numbers; a number, read as a float64; the number of steps done, an int64.
 ADDRESS, FLOAT, WHOLE = 0, 1, 2
 
-#: The words of the process's table: how many places, the texts for a call without a plan or with an unknown one, and
-#: the function that formats an error text. Then the places: two words of a key, and the address of a step, 0 if empty.
-PROCESS: Final = ("places", "no_plan", "unknown", "format", "malloc", "free")
+#: The words of the process's table: how many places, the texts for a call without a plan or with an unknown one,
+#: functions of C, and the version and sizes of structures that XLA must state. Then the places: two words of a key, and the address of a step, 0 if empty.
+PROCESS: Final = (
+    "places", "no_plan", "unknown", "format", "malloc", "free", "major", "frame", "buffers", "attributes",
+)  # fmt: skip
 PLACE: Final = ("key", "more_key", "step")
 
 _TABLE, _OPERANDS, _RESULTS, _RATE, _WRONG_COUNT, _WRONG_PLACE, _WRONG_RATE, _NO_MEMORY = range(
     len(TEMPLATE), len(STEP)
 )
 _DTYPE, _SIZE, _KIND, _TO, _WRONG_DTYPE, _WRONG_SIZE = range(len(OPERAND))
-_PLACES, _NO_PLAN, _UNKNOWN, _FORMAT, _MALLOC, _FREE = range(len(PROCESS))
+_PLACES, _NO_PLAN, _UNKNOWN, _FORMAT, _MALLOC, _FREE, _MAJOR, _FRAME_BYTES, _BUFFERS_BYTES, _ATTRIBUTES_BYTES = range(
+    len(PROCESS)
+)
 _ITERATIONS, _GIVEN = HEAD.index("iterations"), HEAD.index("given")
 
 _FRAME, _BUFFERS, _BUFFER = xla_ffi.Frame, xla_ffi.Buffers, xla_ffi.Buffer
@@ -46,7 +50,7 @@ _ARGUMENTS, _RETURNED, _ATTRIBUTES = _FRAME.arguments.offset, _FRAME.results.off
 _EXTENSION, _API = _FRAME.extension_start.offset, _FRAME.api.offset
 _COUNT, _POINTERS, _VALUES = _BUFFERS.size.offset, _BUFFERS.buffers.offset, xla_ffi.Attributes.values.offset
 _DATA, _TYPE, _RANK, _DIMS = (getattr(_BUFFER, name).offset for name in ("data", "dtype", "rank", "dims"))
-_METADATA, _KIND_OF_EXTENSION = xla_ffi.Extension.metadata.offset, xla_ffi.Extension.type.offset
+_METADATA = xla_ffi.Extension.metadata.offset
 _VERSION, _API_VERSION = xla_ffi.Metadata.api_version.offset, xla_ffi.Api.api_version.offset
 _MAJOR_AT, _MINOR_AT = xla_ffi.Version.major.offset, xla_ffi.Version.minor.offset
 _TRAITS, _ERROR_CREATE = xla_ffi.Metadata.traits.offset, xla_ffi.Api.error_create.offset
@@ -146,18 +150,17 @@ def _fail(frame, process, code, text, number):
 
 
 @jit
-def _state_version(frame, extension):
+def _state_version(frame, process, metadata):
     """Write the version of XLA's interface that the handler follows; -1 if structures have other sizes."""
-    metadata, version = read(extension + _METADATA, 0), read(frame + _API, 0) + _API_VERSION
+    version, buffers = read(frame + _API, 0) + _API_VERSION, read(process, _BUFFERS_BYTES)
     known = (
-        _read_int(extension + _KIND_OF_EXTENSION) == xla_ffi.METADATA
-        and _read_int(version + _MAJOR_AT) == xla_ffi.MAJOR
-        and read(frame, 0) >= xla_ffi.FRAME_BYTES
-        and read(frame + _ARGUMENTS, 0) == xla_ffi.BUFFERS_BYTES
-        and read(frame + _RETURNED, 0) == xla_ffi.BUFFERS_BYTES
-        and read(frame + _ATTRIBUTES, 0) == xla_ffi.ATTRIBUTES_BYTES
+        _read_int(version + _MAJOR_AT) == read(process, _MAJOR)
+        and read(frame, 0) >= read(process, _FRAME_BYTES)
+        and read(frame + _ARGUMENTS, 0) == buffers
+        and read(frame + _RETURNED, 0) == buffers
+        and read(frame + _ATTRIBUTES, 0) == read(process, _ATTRIBUTES_BYTES)
     )
-    _write_int(metadata + _VERSION + _MAJOR_AT, xla_ffi.MAJOR if known else -1)
+    _write_int(metadata + _VERSION + _MAJOR_AT, read(process, _MAJOR) if known else -1)
     _write_int(metadata + _VERSION + _MINOR_AT, _read_int(version + _MINOR_AT) if known else -1)
     _write_int(metadata + _TRAITS, 0)
 
@@ -247,11 +250,10 @@ def handle(frame):
     if frame & 1:
         write(cell, 0, frame - 1)
         return 0
-    extension = read(frame + _EXTENSION, 0)
+    extension, process = read(frame + _EXTENSION, 0), read(cell, 0)
     if extension != 0:
-        _state_version(frame, extension)
+        _state_version(frame, process, read(extension + _METADATA, 0))
         return 0
-    process = read(cell, 0)
     if read(frame + _ATTRIBUTES + _COUNT, 0) != 1:
         return _fail(frame, process, INVALID_ARGUMENT, read(process, _NO_PLAN), 0.0)
     text = read(read(frame + _ATTRIBUTES + _VALUES, 0), 0)

@@ -15,13 +15,13 @@ from rmsprop._core.cpu.kernels import live_forever
 from rmsprop._core.fallback import Refused
 from rmsprop._jax.steps import Steps
 from rmsprop._jax.xla_ffi import (
-    ATTRIBUTES_BYTES,
-    BUFFERS_BYTES,
     INTERNAL,
     INVALID_ARGUMENT,
     MAJOR,
     METADATA,
     RESOURCE_EXHAUSTED,
+    Attributes,
+    Buffers,
     Frame,
     Metadata,
     NewError,
@@ -77,8 +77,8 @@ def _state_version(frame: Frame) -> None:
     known = (
         version.major == MAJOR
         and frame.struct_size >= ctypes.sizeof(Frame)
-        and frame.arguments.struct_size == frame.results.struct_size == BUFFERS_BYTES
-        and frame.attributes.struct_size == ATTRIBUTES_BYTES
+        and frame.arguments.struct_size == frame.results.struct_size == ctypes.sizeof(Buffers)
+        and frame.attributes.struct_size == ctypes.sizeof(Attributes)
     )
     metadata.api_version.major, metadata.api_version.minor = (MAJOR, version.minor) if known else (-1, -1)
     metadata.traits = 0

@@ -69,6 +69,8 @@ class Steps:
         self._table: Integers = numpy.zeros(len(PROCESS) + len(PLACE) * places, numpy.int64)
         functions = {name: _function(name) for name in ("malloc", "free")} | {"format": _function("snprintf")}
         head = {"places": places, "no_plan": _text(_NO_PLAN), "unknown": _text(_UNKNOWN), **functions}
+        head |= {"major": xla_ffi.MAJOR, "frame": ctypes.sizeof(xla_ffi.Frame)}
+        head |= {"buffers": ctypes.sizeof(xla_ffi.Buffers), "attributes": ctypes.sizeof(xla_ffi.Attributes)}
         self._table[: len(PROCESS)] = [head[name] for name in PROCESS]
         for key, step in self._steps.items():
             self._write(key, step)
@@ -100,7 +102,9 @@ def _make(call: CallPlan) -> int:
     run.start_helpers()
     template, count = Template(run), len(call.tensors)
     targets = [
-        (WHOLE, 8 * HEAD.index("iterations")) if name == "iterations" else (FLOAT, template.offset(run, run.groups[name]))
+        (WHOLE, 8 * HEAD.index("iterations"))
+        if name == "iterations"
+        else (FLOAT, template.offset(run, run.groups[name]))
         for name, _ in call.numbers
     ]
     for name in ("gradient", *call.state):

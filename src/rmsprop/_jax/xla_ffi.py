@@ -51,6 +51,3 @@ MAJOR: Final = 0
 
 #: Codes of XLA_FFI_Error.
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL = 3, 8, 13
-
-#: Bytes of the structures as XLA states them: up to the end of the last field, without padding.
-FRAME_BYTES, BUFFERS_BYTES, ATTRIBUTES_BYTES = (ctypes.sizeof(one) for one in (Frame, Buffers, Attributes))

@@ -77,4 +77,3 @@ class Template:
     def offset(run: Run, cell: Any) -> int:
         """Return where a cell of a run's tables is, in bytes from the head; `cell` is an array of one number."""
         return int(cell.ctypes.data) - run.address
-
