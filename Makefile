@@ -1,6 +1,6 @@
 # make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
-# environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.  make bench: measure a
-# step beside other optimizers.
+# environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.  make mutants: whether
+# the suite notices errors that are put into the source.  make bench: measure a step beside other optimizers.
 # On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work. quick and
 # test-newest need a Python 3.13 or 3.12 and test-lowest a Python 3.11; test-all says what it leaves out without them.
 # All install into .venv, .venv-newest and .venv-lowest.
@@ -24,7 +24,7 @@ INSTALL := $(PIP) --constraint constraints.txt
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all quick newest newest-python test-newest test-lowest env lint types bench bench-check clean
+.PHONY: demo test test-all mutants quick newest newest-python test-newest test-lowest env lint types bench bench-check clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -37,6 +37,11 @@ test-all: env
 	$(BIN)/python tests/run.py
 	$(if $(NEWEST_PYTHON),$(MAKE) test-newest,@echo "make test-newest is left out: $(NO_NEWEST)")
 	$(if $(OLDEST_PYTHON),$(MAKE) test-lowest,@echo "make test-lowest is left out: $(NO_OLDEST)")
+
+# Put one error after the other into a copy of the source, and see whether a test of `make test` fails. ARGS are the
+# tool's options: make mutants ARGS="--only plan".
+mutants: env
+	$(BIN)/python tests/mutants/run.py $(ARGS)
 
 # A quick selection of every front end on the newest Python, with the packages of constraints-newest.txt.
 quick: $(NEWEST)/env.stamp

@@ -1,5 +1,6 @@
 """What all folders share: no folder's tests may load another's framework; what may be missing is left out."""
 
+import gc
 import os
 import sys
 
@@ -78,6 +79,20 @@ def pytest_collection_modifyitems(items, config):
             for chosen in quick.CHOSEN.get(folder, ()):
                 if not any(name.startswith(f"{folder}/{chosen}") for name in names.values()):
                     raise pytest.UsageError(f"tests/common/quick.py names {folder}/{chosen}, but there is no such test")
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what the frameworks' modules hold, which takes it most of a second each time.
+
+    Many tests call it, and it comes by itself while a graph is traced. Nothing that a test makes is there yet.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """Let the modules be collected at the end: libraries report objects that are left."""
+    gc.unfreeze()
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -5,7 +5,7 @@ floating-point and logging state for the process; Triton's interpreter is chosen
 holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
 is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
 `make env` puts beside it. The benchmark's tests, in `benchmarks/tests`, are one process for those without a framework
-and one for each framework's module; Keras's runs on each backend.
+and one for each framework's module; Keras's runs on each backend. The last lines name the slowest tests of all.
 
 Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all` runs that too. With
 `-m quick` only the folders of that selection are run, and a folder whose framework is not installed is left out: a line
@@ -45,6 +45,14 @@ AGAIN = {"triton_ptx": [*Path(sys.prefix).glob("triton-*")]}
 #: The benchmark's tests. Those of a framework are all marked `slow`.
 BENCHMARK = HERE.parent / "benchmarks" / "tests"
 
+#: How many of the slowest tests are printed at the end.
+SLOWEST = 10
+
+#: Asks pytest for the slowest tests of a folder; and what its lines look like: "1.23s call tests/core/test_x.py::test".
+_DURATIONS = f"--durations={SLOWEST}"
+_DURATION = re.compile(r"^(\d+\.\d+)s (setup|call|teardown) +(\S.*)\n", re.MULTILINE)
+_HEADING = re.compile(r"^=+ slowest \d+ durations =+\n(\n?\(\d+ durations .*\n)?", re.MULTILINE)
+
 #: The backends of Keras that the benchmark is tested on.
 KERAS_BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -60,6 +68,22 @@ class Run(NamedTuple):
         name = str(self.path.relative_to(HERE if HERE in self.path.parents else HERE.parent))
         name += f" with {self.packages.name}" if self.packages else ""
         return name + (f" on {self.backend}" if self.backend else "")
+
+
+class Done(NamedTuple):
+    """The exit status of a folder or module, its output without the lines of durations, its counts, and durations.
+
+    Attributes:
+        status: exit status of pytest.
+        output: what pytest printed, without the slowest tests.
+        counts: how many tests passed, failed, and so on.
+        slowest: seconds, "setup", "call" or "teardown", and the test.
+    """
+
+    status: int
+    output: str
+    counts: Counter[str]
+    slowest: list[tuple[float, str, str]]
 
 
 def runs(arguments: list[str]) -> list[Run]:
@@ -91,9 +115,9 @@ def _left_out(folder: str, selection: str) -> bool:
     return bool(excused)
 
 
-def do(one: Run, arguments: list[str]) -> tuple[int, str, Counter[str]]:
-    """Run one folder or module; give its exit status, what it printed, and its counts."""
-    command = [sys.executable, "-m", "pytest", "--quiet", str(one.path), *arguments]
+def do(one: Run, arguments: list[str]) -> Done:
+    """Run one folder or module."""
+    command = [sys.executable, "-m", "pytest", "--quiet", _DURATIONS, str(one.path), *arguments]
     paths = [str(one.packages)] if one.packages else []
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     environment = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
@@ -109,20 +133,32 @@ def do(one: Run, arguments: list[str]) -> tuple[int, str, Counter[str]]:
     )
     closing = re.findall(r"^.* in \d+\.\d+s.*$", done.stdout, re.MULTILINE)
     counts = re.findall(r"(\d+) (\w+)", closing[-1].rpartition(" in ")[0]) if closing else []
-    return done.returncode, done.stdout, Counter({kind: int(count) for count, kind in counts})
+    slowest = [(float(seconds), phase, test) for seconds, phase, test in _DURATION.findall(done.stdout)]
+    output = _HEADING.sub("", _DURATION.sub("", done.stdout))
+    return Done(done.returncode, output, Counter({kind: int(count) for count, kind in counts}), slowest)
+
+
+def show_slowest(slowest: list[tuple[float, str, str]]) -> None:
+    """Print the slowest tests of the whole run."""
+    print("\nslowest tests")
+    for seconds, phase, test in sorted(slowest, reverse=True)[:SLOWEST]:
+        print(f"{seconds:7.1f} s  {test}" + (f" ({phase})" if phase != "call" else ""))
 
 
 def main() -> int:
     """Run all folders, the later ones also after a failure."""
-    started, total, failed = time.monotonic(), Counter[str](), []
+    started, total, failed = time.monotonic(), Counter[str](), list[str]()
+    slowest: list[tuple[float, str, str]] = []
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         running = {pool.submit(do, one, sys.argv[1:]): str(one) for one in runs(sys.argv[1:])}
         for future in as_completed(running):
-            status, output, counts = future.result()
-            print(f"\n=== {running[future]}\n{output}", flush=True)
-            total += counts
-            if status and not (status == _NONE_CHOSEN and counts["deselected"]):
+            done = future.result()
+            print(f"\n=== {running[future]}\n{done.output}", flush=True)
+            total += done.counts
+            slowest += done.slowest
+            if done.status and not (done.status == _NONE_CHOSEN and done.counts["deselected"]):
                 failed.append(running[future])
+    show_slowest(slowest)
     bad = total["failed"] + total["error"] + total["errors"]
     print(f"{time.monotonic() - started:.0f} s" + (f"; failed: {', '.join(failed)}" if failed else ""))
     print(f"{total['passed']} passed, {bad} failed, {total['skipped']} skipped")

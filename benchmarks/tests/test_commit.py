@@ -78,7 +78,7 @@ class TestWhatHasChangedSince:
         for paths in (
             ["_core/rule.py"],
             ["_core/rule.py", "_torch/engine.py", "_core/cuda/launches.py"],
-            ["_jax/call.py"],
+            ["_jax/native.py"],
         ):
             for path in paths:
                 with open(folder / "src" / "rmsprop" / path, "a") as source:
@@ -95,7 +95,7 @@ class TestWhatHasChangedSince:
         [
             ("numpy", {}, []),
             ("torch", {}, ["_core/cuda/launches.py: 1 commit", "_torch/engine.py: 1 commit"]),
-            ("keras", {"KERAS_BACKEND": "jax"}, ["_jax/call.py: 1 commit"]),
+            ("keras", {"KERAS_BACKEND": "jax"}, ["_jax/native.py: 1 commit"]),
             ("tf_keras", {}, []),
         ],
     )

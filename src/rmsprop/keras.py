@@ -1,73 +1,80 @@
 """RMSprop for Keras 3, on its TensorFlow, JAX and PyTorch backends."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, final
+from numbers import Integral
+from typing import Any
 
 from rmsprop._core.extras import naming_the_extra
 
 with naming_the_extra("rmsprop.keras"):
     import keras
 
+from rmsprop._core.checks import check_number
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, Options
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.pairs import check_pairs, refuse_swapped
+from rmsprop._core.rates import LearningRate
+from rmsprop._core.switches import check_native
 from rmsprop._keras.backends import backend
-from rmsprop._keras.moves import as_list, is_swapped
-from rmsprop._keras.rates import number_of
-from rmsprop._keras.state import State
-from rmsprop._numpy.variables import check_pairs, refuse_swapped
+from rmsprop._keras.optimizer import KerasState
+from rmsprop._keras.steps import Steps
+from rmsprop._keras.variables import as_list, is_swapped
 
 _untraced: Any = backend().untraced
 
 
-@final
 @keras.saving.register_keras_serializable(package="rmsprop")
-class RMSprop(State):
-    r"""RMSprop as Keras 2 defines it, for Keras 3 on TensorFlow, JAX and PyTorch.
+class RMSprop(KerasState):
+    """RMSprop as Keras 2 defines it, for Keras 3 on TensorFlow, JAX and PyTorch.
 
-    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
-    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+    With g the gradient of a variable w, clipped if a clip is on, one step is::
 
-    .. math::
-        v &\leftarrow \rho v + (1 - \rho) g^2 \\
-        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
-        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
-        w &\leftarrow w - m
+        w = w - learning_rate * weight_decay * w                if weight_decay
+        v = rho * v + (1 - rho) * g**2
+        a = rho * a + (1 - rho) * g                             if centered, else a = 0
+        m = momentum * m + learning_rate * g / sqrt(v - a**2 + epsilon)
+        w = w - m
 
-    without :math:`\bar g` unless `centered`. It takes the place of `keras.optimizers.RMSprop` wherever that stands:
-    `compile`, custom loops, callbacks, distributions, files in both directions. The two differ in the moving average of
-    the weights: here it starts at the initial weights and replaces them every 100 steps, as in Keras 2.
+    It replaces `keras.optimizers.RMSprop` everywhere: in `compile`, custom loops, callbacks, distributions, and files
+    in both directions. The two differ in the moving average of the weights: here it starts at the initial weights and
+    overwrites them every 100 steps, as in Keras 2.
 
-    On the CPU a step is one of our own kernels': in place with torch, an operation within TensorFlow's graph, a call
+    On the CPU our own kernels do the step: in place with torch, as an operation within TensorFlow's graph, as a call
     within XLA's on JAX where that has one device. Elsewhere the same rule is traced into the backend's operations.
+
+    A subclass may override `apply`, through which each step passes: `apply_gradients` calls it, and so does
+    `stateless_apply`, which `fit` calls on JAX. It may override these two, `build`, `finalize_variable_values`,
+    `scale_loss`, `get_config` and `from_config`, and may have arguments of its own. `update_step` is never called: a
+    step moves all variables at once. Decorate it with `keras.saving.register_keras_serializable`, so that models which
+    hold it can be loaded.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule` of Keras or of `rmsprop.schedules`, or a function of
-            nothing or of the step (int from 0), which is called at every step. It passes through Keras's `floatx`.
+            nothing or of the step (int from 0), which is called at every step. It is rounded to Keras's `floatx`.
         rho: decay of the average of squared gradients, 0 to 1.
-        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
-        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        momentum: decay of the momentum m, 0 to 1; 0 is off, and m is not stored.
+        epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
-        use_ema: keep an exponential moving average of each variable, starting at its initial value. By default it
+        use_ema: compute an exponential moving average of each variable, starting at its initial value. By default it
             overwrites the variable every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
         ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: a passive
             average, written only by `finalize_variable_values`, which `fit` calls at its end.
-        jit_compile: let XLA compile what our own kernels do not do where steps are not traced: on JAX, and on
+        jit_compile: whether XLA compiles what our own kernels do not do where steps are not traced: on JAX, and on
             TensorFlow if there is a GPU. With torch, False runs the rule by plain operations.
-        name: kept in the config, and the scope of the state's names; None: one that Keras makes up.
+        name: stands in the config, and is the scope of the state's names; None: Keras makes one.
         loss_scale_factor: what `scale_loss` multiplies a loss by, > 0; gradients are divided by it.
-        gradient_accumulation_steps: so many calls (>= 2) make one step, of the mean of their gradients; nothing moves
-            in the others. A variable without a gradient in a call has no part in it. `iterations` counts steps, and so
-            do averages; schedules see the number of calls, as in Keras.
-        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        gradient_accumulation_steps: how many calls (>= 2) make one step, of the mean of their gradients; nothing moves
+            in the others. A variable without a gradient in a call has no part in it. `iterations` and averages count
+            steps; schedules see the number of calls, as in Keras.
+        initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
-        native: on TensorFlow and JAX, whether our own kernels may do the step. False: a train step that is exported.
-            None: as the environment variable ``RMSPROP_NATIVE`` says, 1 (the default) or 0.
+        native: whether our own kernels may do the step; False is for a train step that is exported. None: the
+            environment variable ``RMSPROP_NATIVE`` decides, 1 (the default) or 0.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -111,50 +118,45 @@ class RMSprop(State):
         slot_dtype: str | None = None,
         native: bool | None = None,
     ) -> None:
-        if native is not None and not isinstance(native, bool):
-            raise TypeError(f"native={native!r} is not True, False or None")
+        given = locals() | {"name": type(self).__name__ if name is None else name}
         self._lock = False  # Keras's sign that attributes may be set
-        self._options = Options(
-            number_of(learning_rate), rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue,
-            global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, jit_compile,
-            type(self).__name__ if name is None else name, initial_velocity, slot_dtype,
-        )  # fmt: skip
-        self._native = native
+        self._native, self._options = check_native(native), self._options_of(given)
         super().__init__(
             self._options.learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name,
         )  # fmt: skip
 
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """What `scale_loss` multiplies a loss by, and gradients are divided by; None: 1."""
+        return self._loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value: float | None) -> None:
+        checked = None if value is None else check_number("loss_scale_factor", value, zero=False)
+        self._forget()
+        self._loss_scale_factor = checked
+
+    @property
+    def gradient_accumulation_steps(self) -> int | None:
+        """How many calls make one step, of the mean of their gradients; None: each is one."""
+        return self._gradient_accumulation_steps
+
+    @gradient_accumulation_steps.setter
+    def gradient_accumulation_steps(self, value: int | None) -> None:
+        name = "gradient_accumulation_steps"
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise TypeError(f"{name}={value!r} is not a whole number or None")
+        if value is not None and value < 2:
+            raise ValueError(f"{name}={value!r} is not a whole number of at least 2, or None")
+        if self._state is not None and (value is None) != (self._gradient_accumulation_steps is None):
+            raise ValueError(f"{name}={value!r} needs other state than the optimizer was built with: set it before")
+        self._forget()
+        self._gradient_accumulation_steps = None if value is None else int(value)
+
     @_untraced
-    def explain(self, var_list: Sequence[Any] | None = None) -> Explanation:
-        """Tell how a step goes: for each variable whether a kernel does it, and if not, why.
-
-        Gradients are taken to be dense and of the variables' types. Called in a function that is being traced, or in
-        the scope of a strategy, it tells how a step goes there. Nothing is built or compiled; Numba is loaded, which
-        takes a moment.
-
-        Args:
-            var_list: as for `build`, before that; later some of those that it got. None: all that it got.
-
-        Returns:
-            A table as text, and attributes: see `rmsprop.Explanation`. Variables have their paths for names, or else,
-            if one is repeated, their numbers.
-
-        Raises:
-            TypeError: something is no variable, or of another type, or `var_list` is one variable.
-            ValueError: `var_list` is None before `build`, or a variable is unknown or given twice.
-
-        Example:
-            >>> import keras
-            >>> from rmsprop.keras import RMSprop
-            >>> kernel = keras.Variable(keras.ops.ones((3, 4)), name="kernel")
-            >>> found = RMSprop(momentum=0.9, jit_compile=False, native=False).explain([kernel])
-            >>> print(found.variables["kernel"].way == "native", found.variables["kernel"].slots)
-            False {'velocity': 'float32', 'momentum': 'float32'}
-        """
-        from rmsprop._keras.explaining import explain
-
-        return explain(self, var_list)
+    def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
+        return super()._explain(var_list)
 
     @_untraced
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
@@ -176,7 +178,11 @@ class RMSprop(State):
         pairs = list(grads_and_vars)
         check_pairs(pairs)
         if pairs:
-            self._apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+            try:
+                self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+            except TypeError as error:
+                refuse_swapped(pairs, is_swapped, error)
+                raise
         return self._iterations
 
     @_untraced
@@ -199,33 +205,22 @@ class RMSprop(State):
             raise ValueError("apply needs trainable_variables, or build(var_list) before it")
         names = "grads", "trainable_variables"
         if trainable_variables is None:
-            self._apply(gradients, self._trainable_variables, names)
+            variables: Sequence[Any] = self._trainable_variables
         else:
-            self._apply(gradients, as_list(names[1], trainable_variables), names)
-
-    def _apply(self, gradients: Sequence[Any], variables: Sequence[Any], names: tuple[str, str] | None = None) -> None:
+            variables = as_list(names[1], trainable_variables)
         try:
             self.build(variables)
-            if self._follows:
-                self._leave()
-            moves = self._known.find(self, gradients, variables)
+            if self._state is not None and self._state.follows:
+                self._state.leave(self._count)
+            steps = self._steps
+            if steps is None:
+                steps = self._steps = Steps(self._settings())
+            batch = steps.find(gradients, variables, self._numbers)
         except TypeError as error:
             refuse_swapped(zip(gradients, variables, strict=False), is_swapped, error, names)
             raise
-        if moves.overwritten:
+        if batch.overwritten:
             self._overwrite_variables_directly_with_gradients(
-                [gradients[place] for place, _ in moves.overwritten], [variable for _, variable in moves.overwritten]
+                [gradients[place] for place, _ in batch.overwritten], [variable for _, variable in batch.overwritten]
             )
-        self._stepper.step(self, moves, [gradients[place] for place in moves.places])
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Not a step: Keras asks for this method, but a step here takes all variables at once.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("call apply_gradients([(gradient, variable)])")
-
-    def __repr__(self) -> str:
-        # This is all that tf_keras says of an optimizer that it does not take.
-        return f"<rmsprop.keras.RMSprop {self.name!r}, for Keras 3: a model of tf_keras takes rmsprop.tf_keras.RMSprop>"
+        steps.step(batch, gradients, lambda: self.learning_rate)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import Any
 
 import numpy
 
@@ -12,62 +12,70 @@ with naming_the_extra("rmsprop.tf_keras"):
     import tensorflow as tf
     import tf_keras
 
-from rmsprop._core.explain import Explanation
+from rmsprop._core.explain import NEEDED, Explanation
 from rmsprop._core.items import Item
-from rmsprop._core.options import LearningRate, Options
+from rmsprop._core.options import Options
 from rmsprop._core.other_words import refuses_other_words
-from rmsprop._numpy.variables import check_pairs, refuse_swapped
-from rmsprop._tensorflow import replicas, traced
+from rmsprop._core.pairs import check_pairs, refuse_swapped
+from rmsprop._core.rates import LearningRate
+from rmsprop._core.saving.matching import plain_names
+from rmsprop._core.switches import check_native
+from rmsprop._kerases.built import Built
+from rmsprop._tensorflow import explaining, replicas, traced
 from rmsprop._tensorflow.engine import Engine
-from rmsprop._tf_keras.pairs import is_swapped, with_gradient
-from rmsprop._tf_keras.rates import Schedule, as_count, number_of
-from rmsprop._tf_keras.state import State
+from rmsprop._tf_keras.optimizer import TfKerasState
+from rmsprop._tf_keras.pairs import check_variables, is_swapped, with_gradient
+from rmsprop._tf_keras.rates import Schedule, as_count
 
 
-@final
 @tf_keras.saving.register_keras_serializable(package="rmsprop")
-class RMSprop(State):
-    r"""RMSprop as Keras 2 defines it, for TensorFlow's `tf_keras`.
+class RMSprop(TfKerasState):
+    """RMSprop as Keras 2 defines it, for TensorFlow's `tf_keras`.
 
-    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
-    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+    With g the gradient of a variable w, clipped if a clip is on, one step is::
 
-    .. math::
-        v &\leftarrow \rho v + (1 - \rho) g^2 \\
-        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
-        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
-        w &\leftarrow w - m
+        w = w - learning_rate * weight_decay * w                if weight_decay
+        v = rho * v + (1 - rho) * g**2
+        a = rho * a + (1 - rho) * g                             if centered, else a = 0
+        m = momentum * m + learning_rate * g / sqrt(v - a**2 + epsilon)
+        w = w - m
 
-    without :math:`\bar g` unless `centered`. It takes the place of `tf_keras.optimizers.RMSprop` wherever that stands:
-    `compile`, custom loops, callbacks, strategies, checkpoints in both directions.
+    It replaces `tf_keras.optimizers.RMSprop` everywhere: in `compile`, custom loops, callbacks, strategies, and
+    checkpoints in both directions. For Keras 3 (`import keras`), use `rmsprop.keras` instead.
 
-    On the CPU a step is a few operations of ours within TensorFlow's graph, eagerly too. Values that were read before
-    stay as they are. On other devices, under XLA, in strategies and with DTensor the same rule is traced into
-    TensorFlow's own operations. `docs/tf_keras.md` says which way is taken when, and how to choose.
+    On the CPU our own kernels do the step, in a few operations within TensorFlow's graph, eagerly too. Values that were
+    read before stay as they are. On other devices, under XLA, in strategies and with DTensor the same rule is traced
+    into TensorFlow's own operations. `explain` tells which it is, and `docs/tf_keras.md` how to choose.
+
+    A subclass may override `apply_gradients`, `aggregate_gradients` (the gradients of every step pass through it unless
+    `skip_gradients_aggregation` is True), `minimize`, `compute_gradients`, `build`, `finalize_variable_values`,
+    `get_config` and `from_config`, and may have arguments of its own. `update_step` is never called: a step moves all
+    variables at once. Decorate it with `tf_keras.saving.register_keras_serializable`, so that models which hold it can
+    be loaded.
 
     Args:
         learning_rate: a number >= 0, a `LearningRateSchedule` of tf_keras or of `rmsprop.schedules`, or a function of
-            the step (int from 0) or of nothing, which is called at every step. It passes through float32.
+            the step (int from 0) or of nothing, which is called at every step. It is rounded to float32.
         rho: decay of the average of squared gradients, 0 to 1.
-        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
-        epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
+        momentum: decay of the momentum m, 0 to 1; 0 is off, and m is not stored.
+        epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
         clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
-        use_ema: keep an exponential moving average of each variable, starting at its initial value. By default it
+        use_ema: compute an exponential moving average of each variable, starting at its initial value. By default it
             overwrites the variable every 100 steps: see `ema_overwrite_frequency`.
         ema_momentum: decay of that average, 0 to 1.
         ema_overwrite_frequency: every so many steps (>= 1) the variables become their averages; None: a passive
             average, written only by `finalize_variable_values`, which `fit` calls at its end.
-        jit_compile: let XLA compile what our own kernels do not do. Without a GPU it is ignored, as in tf_keras.
-        name: kept in the config, and the scope of the state's names.
+        jit_compile: whether XLA compiles what our own kernels do not do. Without a GPU it is ignored, as in tf_keras.
+        name: stands in the config, and is the scope of the state's names.
         mesh: a `tf.experimental.dtensor.Mesh`: the state is made of DVariables, laid out as the variables are.
-        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the variable's.
-        native: whether our own kernels may do the step. False: a train step that is exported, or reused within a
-            function that XLA compiles. None: as the environment variable ``RMSPROP_NATIVE`` says, 1 (the default) or 0.
+        native: whether our own kernels may do the step; False is for a train step that is exported, or reused within a
+            function that XLA compiles. None: the environment variable ``RMSPROP_NATIVE`` decides, 1 (the default) or 0.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
@@ -112,15 +120,7 @@ class RMSprop(State):
         slot_dtype: str | None = None,
         native: bool | None = None,
     ) -> None:
-        if native is not None and not isinstance(native, bool):
-            raise TypeError(f"native={native!r} is not True, False or None")
-        self._options = Options(
-            number_of(learning_rate), rho, momentum, epsilon, centered, weight_decay, clipnorm, clipvalue,
-            global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, jit_compile, name, initial_velocity,
-            slot_dtype,
-        )  # fmt: skip
-        self._native = native
-        self._engine: Engine | None = None
+        self._native, self._options = check_native(native), self._options_of(locals())
         super().__init__(
             name, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
             jit_compile, mesh=mesh,
@@ -128,37 +128,29 @@ class RMSprop(State):
         self._learning_rate = self._build_learning_rate(self._options.learning_rate)
 
     @tf.autograph.experimental.do_not_convert
-    def explain(self, var_list: Sequence[Any] | None = None) -> Explanation:
-        """Tell how a step goes: whether our kernels do it, and if not, why.
-
-        Gradients are taken to be dense and of the variables' types. Called in a function that is being traced, or in
-        the scope of a strategy, it tells how a step goes there. Nothing is built or compiled; Numba is loaded, which
-        takes a moment.
-
-        Args:
-            var_list: as for `build`, before that; later some of those that it got. None: all that it got.
-
-        Returns:
-            A table as text, and attributes: see `rmsprop.Explanation`. Variables have their names without the ending
-            ":0", or else, if one is repeated, their numbers.
-
-        Raises:
-            TypeError: something is no variable, or of another type.
-            ValueError: `var_list` is None before `build`, or a variable is unknown or given twice.
-
-        Example:
-            >>> import tensorflow as tf
-            >>> from rmsprop.tf_keras import RMSprop
-            >>> kernel, bias = tf.Variable(tf.ones((3, 4)), name="kernel"), tf.Variable(tf.ones(4), name="bias")
-            >>> print(RMSprop(momentum=0.9, native=False).explain([kernel, bias]))
-            variable  shape  type     state               way     bytes  why not faster
-            kernel    3 x 4  float32  velocity, momentum  traced    336  native=False
-            bias      4      float32  velocity, momentum  traced    112  native=False
-            2 variables in tf_keras, 0 launches, 448 bytes a step
-        """
-        from rmsprop._tf_keras.explaining import explain
-
-        return explain(self, self._rounded(), var_list)
+    def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
+        options, state = self._rounded(), self._state
+        # Of variables that are gone nothing is known.
+        known = [] if state is None else [one for one in state.variables() if one is not None]
+        variables = known if var_list is None else list(var_list)
+        if not variables:
+            raise ValueError(NEEDED)
+        if state is not None:
+            found = self._items(state, [(None, one) for one in variables], self._numbers(variables))
+            items = [explaining.item_of(options, one.variable, one.decays, one.slots) for one in found]
+        else:
+            check_variables(variables)
+            decays = [options.decays and self._use_weight_decay(variable) for variable in variables]
+            items = [explaining.item_of(options, *pair) for pair in zip(variables, decays, strict=True)]
+        return explaining.explain(
+            "tf_keras",
+            options,
+            plain_names([variable.name.removesuffix(":0") for variable in variables]),
+            items,
+            engine=self._engine or Engine(options, native=self._native),
+            compiled=self.jit_compile,
+            elsewhere="on a DTensor mesh" if self._has_mesh() else "",
+        )
 
     @tf.autograph.experimental.do_not_convert
     def apply_gradients(
@@ -199,8 +191,9 @@ class RMSprop(State):
         with tf.name_scope(name or self.name or "optimizer"):
             try:
                 self.build([variable for _, variable in pairs])
-                if self._unstarted is not None and self._unstarted.start():
-                    self._unstarted = None
+                state: Any = self._state
+                if state.unstarted is not None and state.unstarted.start():
+                    state.unstarted = None
                 numbers = self._numbers([variable for _, variable in pairs])
             except TypeError as error:
                 refuse_swapped(pairs, is_swapped, error)
@@ -208,7 +201,7 @@ class RMSprop(State):
             # A norm is summed in the order of the variables, whatever that of the pairs.
             pairs = [pairs[place] for place in sorted(range(len(pairs)), key=numbers.__getitem__)]
             pairs, numbers = with_gradient(pairs, sorted(numbers))
-            iterations = self._step(self._items(pairs, numbers))
+            iterations = self._step(self._items(state, pairs, numbers))
             for _, variable in pairs:
                 if variable.constraint is not None and not self._has_mesh():
                     variable.assign(variable.constraint(variable))
@@ -225,8 +218,13 @@ class RMSprop(State):
     def _is_distributed(self) -> bool:
         return not self._has_mesh() and replicas.is_replica()
 
-    def _has_mesh(self) -> bool:
-        return self._mesh is not None or self._run_with_dtensor
+    def _items(self, state: Built, pairs: Sequence[tuple[Any, Any]], numbers: Sequence[int]) -> list[Item]:
+        """Put gradients, variables and their state together."""
+        decays = self._options.decays
+        return [
+            Item(variable, gradient, state.slots_of(number), decays and state.decays[number])
+            for (gradient, variable), number in zip(pairs, numbers, strict=True)
+        ]
 
     def _step(self, items: Sequence[Item]) -> Any:
         options, distributed = self._rounded(), self._is_distributed()
@@ -269,15 +267,3 @@ class RMSprop(State):
             self._compute_current_learning_rate()
             return tf.convert_to_tensor(self._current_learning_rate)
         return tf.convert_to_tensor(self._learning_rate)
-
-    def update_step(self, gradient: Any, variable: Any) -> None:
-        """Not a step: the base class asks for this method, but a step here takes all variables at once.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("call apply_gradients([(gradient, variable)])")
-
-    def __repr__(self) -> str:
-        # This is all that Keras 3 says of an optimizer that it does not take.
-        return f"<rmsprop.tf_keras.RMSprop {self.name!r}, for tf_keras: a model of Keras 3 takes rmsprop.keras.RMSprop>"

@@ -1,7 +1,6 @@
 """RMSprop for PyTorch."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final, Self, final, overload
 
 from rmsprop._core import versions
@@ -12,46 +11,40 @@ with naming_the_extra("rmsprop.torch"):
 
     import torch
     from torch import Tensor
-    from torch.autograd import profiler
 
-from rmsprop import schedules
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.rates import LearningRate
 from rmsprop._core.warnings import warn
-from rmsprop._torch import conversion
-from rmsprop._torch.arguments import check_ways, choose_rate
+from rmsprop._torch.arguments import check_torch_words, choose_rate
+from rmsprop._torch.base import Base
+from rmsprop._torch.conversion import convert
 from rmsprop._torch.groups import names_of
+from rmsprop._torch.hooks import is_watched
 from rmsprop._torch.import_order import warn_of_import_order
-from rmsprop._torch.stepper import Stepper
 
-#: Less is no momentum that anybody means, but what another optimizer has in its place in the list of arguments.
+#: A smaller momentum is what another optimizer has at that position of its arguments.
 _LEAST_MOMENTUM: Final = 1e-3
-
-#: Hooks of all optimizers, before and after a step.
-_PRE_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_pre_hooks")
-_POST_HOOKS: Final = versions.lookup("rmsprop.torch", "torch", "torch.optim.optimizer", "_global_optimizer_post_hooks")
 
 
 @final
-class RMSprop(Stepper):
-    r"""RMSprop as Keras 2 defines it, for PyTorch.
+class RMSprop(Base):
+    """RMSprop as Keras 2 defines it, for PyTorch.
 
-    With :math:`g` the gradient, clipped if a clip is on, and weight decay :math:`d` first taken off,
-    :math:`w \leftarrow w - \mathrm{lr}\, d\, w`, one step is
+    With g the gradient, clipped if a clip is on, lr the learning rate and d the weight decay, one step is::
 
-    .. math::
-        v &\leftarrow \rho v + (1 - \rho) g^2 \\
-        \bar g &\leftarrow \rho \bar g + (1 - \rho) g && \text{(centered)} \\
-        m &\leftarrow \mu m + \mathrm{lr}\, g / \sqrt{v - \bar g^2 + \epsilon} \\
-        w &\leftarrow w - m
+        w = w - lr * d * w
+        v = rho * v + (1 - rho) * g**2
+        a = rho * a + (1 - rho) * g                                  (centered)
+        m = momentum * m + lr * g / sqrt(v - a**2 + epsilon)
+        w = w - m
 
-    without :math:`\bar g` unless `centered`. Epsilon stands inside the root and the learning rate inside the momentum,
-    unlike in `torch.optim.RMSprop`: settings do not carry over from there without thought.
+    without a unless `centered`. Epsilon is inside the root and the learning rate inside the momentum, unlike in
+    `torch.optim.RMSprop`: its settings do not carry over unchanged.
 
-    It is a `torch.optim.Optimizer`, and what goes with those goes with it: parameter groups, schedulers, hooks, state
-    dicts, `GradScaler`. Parameters are of float16, bfloat16, float32, float64, complex64 or complex128 (whose parts are
-    numbers of their own) and lie in memory as they like; gradients may be sparse.
+    It is a `torch.optim.Optimizer`: parameter groups, schedulers, hooks, state dicts and `GradScaler` work as with
+    torch's own. Parameters are of float16, bfloat16, float32, float64, complex64 or complex128 (real and imaginary part
+    are numbers of their own) and may have any strides; gradients may be sparse.
 
     Args:
         params: tensors, groups (dictionaries with ``"params"`` and any of the arguments from `learning_rate` to
@@ -60,7 +53,7 @@ class RMSprop(Stepper):
             or of nothing; None: 0.001. ``param_groups[i]["lr"]`` is the live value, which `torch.optim.lr_scheduler`
             sets; where a schedule of ours rules, that of the latest step.
         rho: decay of the average of squared gradients, 0 to 1.
-        momentum: :math:`\mu`, 0 to 1; 0 keeps no momentum.
+        momentum: decay of m, 0 to 1; 0: no m, w = w - lr * g / sqrt(v - a**2 + epsilon).
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
@@ -73,23 +66,27 @@ class RMSprop(Stepper):
         ema_momentum: decay of that average, 0 to 1.
         ema_overwrite_frequency: every so many steps (>= 1) the parameters become their averages; None: a passive
             average, written only by `finalize_variable_values`.
-        jit_compile: True runs compiled kernels, on the CPU and on CUDA devices; False the same rule in plain NumPy,
-            with the same bits, and on CUDA by torch's operations.
-        name: kept as an attribute.
+        jit_compile: True runs compiled kernels, on the CPU and on CUDA devices. False compiles nothing: the same rule
+            in plain NumPy, with the same bits, and on CUDA devices by torch's operations.
+        name: an attribute of the optimizer.
         lr: torch's name for `learning_rate`; one of the two.
         maximize: go up instead of down: negate the gradients.
-        capturable: taken, as `torch.optim` has it; a step on a CUDA device can always be captured in a CUDA graph.
+        capturable: True or False, without effect; a step on a CUDA device can always be captured in a CUDA graph.
         foreach: None or False; there is one implementation.
         fused: True: the step undoes the scale of a `GradScaler` in the same pass, as torch's fused Adam does. None or
             False: `GradScaler` does that before the step, as with `torch.optim.RMSprop`.
         differentiable: False: a step cannot be differentiated.
-        initial_velocity: start of :math:`v`, >= 0; 1.0 is TensorFlow 1's.
+        initial_velocity: start of v, >= 0; 1.0 is TensorFlow 1's.
         slot_dtype: type of the state, "float16", "bfloat16", "float32" or "float64"; None: the parameter's. Of
             complex parameters, the type of the parts.
+        native: False: the step of ``jit_compile=False``. None: the environment variable ``RMSPROP_NATIVE`` decides, 1
+            (the default) or 0. True: kernels where they can be, whatever the variable says. For all groups; not in a
+            state dict.
 
     Raises:
         TypeError: an argument is of the wrong type, or unknown; the error names the right one.
-        ValueError: a number is out of its range, two clips were given, or `params` is empty.
+        ValueError: a number is out of its range, two clips were given, `params` is empty, or ``RMSPROP_NATIVE`` is
+            neither 0 nor 1.
 
     Warns:
         UserWarning: `momentum` is above 0 and below 1e-3, as where arguments are in the order of another optimizer.
@@ -138,8 +135,9 @@ class RMSprop(Stepper):
         differentiable: bool = False,
         initial_velocity: float = 0.0,
         slot_dtype: str | None = None,
+        native: bool | None = None,
     ) -> None:
-        check_ways(foreach, fused, capturable, differentiable, maximize)
+        check_torch_words(foreach, fused, capturable, differentiable, maximize)
         defaults = {
             "rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered, "weight_decay": weight_decay,
             "clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm, "use_ema": use_ema,
@@ -148,7 +146,7 @@ class RMSprop(Stepper):
             "capturable": capturable, "foreach": foreach, "fused": fused, "differentiable": differentiable,
         }  # fmt: skip
         warn_of_import_order()
-        super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, name)
+        super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, native, name)
         if 0 < momentum < _LEAST_MOMENTUM:
             warn(
                 f"momentum={momentum!r} keeps next to nothing; was it meant as epsilon? Positions differ from those of "
@@ -157,24 +155,23 @@ class RMSprop(Stepper):
 
     @classmethod
     def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:
-        r"""Go on from another library's RMSprop: its groups, options, state and number of steps.
+        """Go on from another library's RMSprop: its groups, options, state and number of steps.
 
-        The velocity is its average of squares, the average gradient is as it is, and the momentum is
-        :math:`\mathrm{lr}` times its buffer where the learning rate is not in that. The steps of timm and
-        Stable-Baselines3 then go on as they would have; torch's cannot, as its epsilon stands outside the root: ours
-        becomes its square.
-        The state is copied; hooks stay with `other`, and a scheduler is to be made anew.
+        The velocity is its average of squares, the average gradient is the same, and the momentum is lr times its
+        buffer if the learning rate is not in the buffer. The steps of timm and Stable-Baselines3 then go on as they
+        would have; torch's cannot, as its epsilon is outside the root: ours becomes its square.
+        The state is copied; hooks stay with `other`, and a scheduler has to be made anew.
 
         Args:
-            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it has the
-                parameters in common then, and is not changed.
-            **options: arguments of the constructor, for all groups, in place of what `other` has.
+            other: a `torch.optim.RMSprop`, timm's `RMSpropTF` or Stable-Baselines3's `RMSpropTFLike`; it is not
+                changed, and both have the same parameters afterwards.
+            **options: arguments of the constructor that replace options of `other`, for all groups.
 
         Returns:
             An optimizer for the same parameters.
 
         Warns:
-            UserWarning: what `other` does and this does not, a line each.
+            UserWarning: the differences from `other`, a line each.
 
         Raises:
             TypeError: `other` is of another class, or of one derived from these with a step of its own.
@@ -195,12 +192,8 @@ class RMSprop(Stepper):
             `torch.optim.RMSprop <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>`_;
             `timm.optim.RMSpropTF <https://huggingface.co/docs/timm/reference/optimizers>`_.
         """
-        found = conversion.translate(other, options)
-        conversion.warn(found.lines, other, stacklevel=2)
-        made = cls(found.groups, **found.defaults | options)
-        made.iterations = found.iterations
-        conversion.carry_over(made, other)
-        return made
+        found: Self = convert(cls, other, options)
+        return found
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -211,7 +204,7 @@ class RMSprop(Stepper):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Do one step on all parameters that have a gradient; the others and their state stay as they are.
 
-        Where none has one, nothing happens. A step that `GradScaler` skips advances nothing.
+        Without any gradient nothing happens. A step that `GradScaler` skips does not count.
 
         Args:
             closure: computes the loss and the gradients anew, and returns the loss; called first.
@@ -224,26 +217,29 @@ class RMSprop(Stepper):
             ValueError: a number is out of its range, or a shape differs. Nothing has changed then.
         """
         if torch.compiler.is_compiling():
-            from rmsprop._torch import uncompiled
+            from rmsprop._torch.outside_compile import run_outside_compile
 
-            loss: float | None = uncompiled.call(self._announced_step, closure)
+            loss: float | None = run_outside_compile(self._watched_step, closure)
             return loss
-        if profiler._is_profiler_enabled or self._has_hooks():
-            return self._announced_step(closure)
-        return self._step(closure)
+        return self._watched_step(closure) if is_watched(self) else self._step(closure)
 
-    # Torch's own wrapper, which tells profilers and calls hooks, takes a third of a small model's step. This keeps it
-    # from being put around `step`, which calls it when there is somebody to tell.
+    # Torch's own wrapper, for profilers and hooks, takes a third of a small model's step. This keeps torch from
+    # wrapping `step`, which calls the wrapper where there is a profiler or a hook.
     step.hooked = True  # type: ignore[attr-defined]
 
-    def _announced_step(self, closure: Callable[[], float] | None = None) -> float | None:
-        if profiler._is_profiler_enabled or self._has_hooks():
-            hooked: float | None = _hooked_step(self) if closure is None else _hooked_step(self, closure)
-            return hooked
-        return self._step(closure)
+    def _watched_step(self, closure: Callable[[], float] | None) -> float | None:
+        step = _hooked_step if is_watched(self) else RMSprop._step
+        loss: float | None = step(self) if closure is None else step(self, closure)
+        return loss
 
-    def _has_hooks(self) -> bool:
-        return bool(self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _PRE_HOOKS or _POST_HOOKS)
+    def _step(self, closure: Callable[[], float] | None = None) -> float | None:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        scale, found_inf = self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
+        self._stepper.step(self.param_groups, self.state, scale, found_inf, closure is None)
+        return loss
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Compute the gradients of a loss, and do one step.
@@ -255,7 +251,8 @@ class RMSprop(Stepper):
             The loss, as it was before the step.
 
         Raises:
-            TypeError: `loss` is neither. Otherwise as `step`.
+            TypeError: `loss` is neither, or an entry of a group, a parameter or a gradient is of the wrong type.
+            ValueError: a number is out of its range, or a shape differs. No parameter has changed then.
         """
         if callable(loss) and not isinstance(loss, Tensor):
             with torch.enable_grad():
@@ -268,14 +265,14 @@ class RMSprop(Stepper):
         return loss
 
     def explain(self) -> Explanation:
-        """Tell how a step goes: for each parameter whether a kernel does it, and if not, why.
+        """Explain how a step goes: for each parameter whether a kernel does it, and if not, why.
 
-        Gradients are taken to be dense, of the parameters' types, and to lie in memory as they do; there need not have
-        been a step. Nothing is made or compiled; Numba is loaded, which takes a moment.
+        Gradients are assumed to be dense, with the parameters' types and strides. No step is needed before. Nothing is
+        made or compiled; Numba is loaded, which takes a moment.
 
         Returns:
-            A table as text, and attributes: see `rmsprop.Explanation`. Parameters have their names, or numbers if some
-            have none.
+            A table as text, and attributes: see `rmsprop.Explanation`. Parameters have their names, or numbers if one
+            of them has no name.
 
         Raises:
             TypeError: an entry of a parameter group is of the wrong type.
@@ -293,73 +290,11 @@ class RMSprop(Stepper):
         """
         from rmsprop._torch.explaining import explain
 
-        groups = self._groups()
+        groups = self._groups.of(self.param_groups)
         for group in groups:
             group.update()
-        return explain("torch", names_of(groups), groups)
-
-    @torch.no_grad()
-    def finalize_variable_values(self, var_list: Iterable[Tensor] | None = None) -> None:
-        """Write the averages into the parameters; where there is none, because no step was done, nothing happens.
-
-        Args:
-            var_list: which parameters; None: all.
-
-        Raises:
-            ValueError: a tensor is not among the parameters.
-        """
-        for parameter, average in self._averages(var_list):
-            parameter.copy_(average)
-
-    @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
-        """Let the parameters be their averages within a ``with`` block, to evaluate, and put them back after it.
-
-        They are kept in a copy meanwhile. What the block itself does to parameters that have an average is lost.
-
-        Example:
-            >>> import torch
-            >>> from rmsprop.torch import RMSprop
-            >>> w = torch.nn.Parameter(torch.tensor(10.0))
-            >>> optimizer = RMSprop([w], lr=0.5, use_ema=True, ema_momentum=0.5)
-            >>> _ = optimizer.minimize(w**2 / 2)
-            >>> with optimizer.averaged_weights():
-            ...     print(f"{w.item():.4f}")
-            9.2094
-            >>> print(f"{w.item():.4f}")
-            8.4189
-        """
-        with torch.no_grad():
-            trained = [(parameter, parameter.clone()) for parameter, _ in self._averages(None)]
-            self.finalize_variable_values()
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for parameter, kept in trained:
-                    parameter.copy_(kept)
-
-    def _averages(self, var_list: Iterable[Tensor] | None) -> list[tuple[Tensor, Tensor]]:
-        chosen = None if var_list is None else list(var_list)
-        if chosen is not None:
-            self._find(chosen, "var_list")
-        wanted = None if chosen is None else {id(one) for one in chosen}
-        if self._only_has_state:
-            return []
-        return [
-            (parameter, self.state[parameter]["average"])
-            for group in self.param_groups
-            for parameter in group["params"]
-            if group["use_ema"] and (wanted is None or id(parameter) in wanted)
-            if "average" in self.state.get(parameter, ())
-        ]
+        return explain("torch", names_of(groups), groups, self._groups.common.off)
 
 
-# Who has parameter groups of its own, as `ZeroRedundancyOptimizer`, saves the constructor's words in them; descriptions
-# of a few numbers may be in a file of weights only.
-torch.serialization.add_safe_globals(
-    [getattr(schedules, name) for name in schedules.__all__ if isinstance(getattr(schedules, name), type)]
-)
-
-#: Tells profilers and calls hooks.
-_hooked_step = Stepper.profile_hook_step(Stepper._step)
+#: A step with profiler and hooks.
+_hooked_step = RMSprop.profile_hook_step(RMSprop._step)

@@ -26,9 +26,7 @@ OFF = {"RMSPROP_NATIVE": "0"}
 def _cases(jit_compile, switch, native):
     """The ways of a front end without a switch, and with each that it has."""
     found = [Case({}, {}, NATIVE), Case({"jit_compile": False}, {}, jit_compile), Case({}, OFF, switch)]
-    if native is not None:
-        found += [Case({"native": False}, {}, native), Case({"native": True}, OFF, NATIVE)]
-    return found
+    return [*found, Case({"native": False}, {}, native), Case({"native": True}, OFF, NATIVE)]
 
 
 #: Front end -> cases, all with variables on one CPU.
@@ -36,10 +34,16 @@ TABLE = {
     "numpy": _cases(
         ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
     ),
-    "torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),
-    "jax": _cases(("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), None),
+    "torch": _cases(
+        ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
+    ),
+    "jax": _cases(
+        ("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), ("traced", "xla", "native=False")
+    ),
     "tf_keras": _cases(NATIVE, ("traced", "", "RMSPROP_NATIVE=0"), ("traced", "", "native=False")),
-    "keras on torch": _cases(("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), None),
+    "keras on torch": _cases(
+        ("plain", "", "jit_compile=False"), ("plain", "", "RMSPROP_NATIVE=0"), ("plain", "", "native=False")
+    ),
     "keras on jax": _cases(
         ("traced", "", "jit_compile=False"), ("traced", "xla", "RMSPROP_NATIVE=0"), ("traced", "xla", "native=False")
     ),

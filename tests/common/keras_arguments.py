@@ -246,7 +246,7 @@ class Arguments:
             "centered": True,
             "weight_decay": 0.125,
             "use_ema": True,
-            "ema_overwrite_frequency": 2,
+            "ema_overwrite_frequency": 3,  # of steps: of calls, it would come with the first
         }
         optimizer, named = runs.build(
             options,
@@ -267,19 +267,20 @@ class Arguments:
             plain.apply_gradients([(rows[place - 2 : place + 1].sum(0) / 3, w)])
             bound = runs.NATIVE_DIFFERS_BY * abs(w).max()
             numpy.testing.assert_allclose(runs.array(named["w"]), w, rtol=0, atol=bound)
-            for slot, home in runs.HOMES.items():
+            for slot, home in runs.KERAS_ATTRIBUTES.items():
                 kept, expected = runs.array(getattr(optimizer, home)[0]), plain.variables[f"{slot}/w"]
                 bound = runs.NATIVE_DIFFERS_BY * abs(expected).max()
                 numpy.testing.assert_allclose(kept, expected, rtol=0, atol=bound)
 
     def test_loss_scale_factor(self):
         found, expected = scalar(), scalar()
-        scaled, plain = RMSprop(loss_scale_factor=8.0, clipnorm=0.5), RMSprop(clipnorm=0.5)
+        options = {"clipnorm": 0.5, "rho": 1.0, "epsilon": 1.0}  # gradient descent, whose steps show a gradient's size
+        scaled, plain = RMSprop(loss_scale_factor=8.0, **options), RMSprop(**options)
         assert float(scaled.scale_loss(keras.ops.convert_to_tensor(2.0))) == 16
-        for _ in range(3):
-            scaled.apply([ones(found) * 8], [found])
-            plain.apply([ones(expected)], [expected])
-        assert runs.array(found) == runs.array(expected)
+        for size in (1.0, 0.25, 0.125):  # beyond the limit, and within it
+            scaled.apply([ones(found) * (8 * size)], [found])
+            plain.apply([ones(expected) * size], [expected])
+            assert runs.array(found) == runs.array(expected)
 
     def test_constraints(self):
         variable = scalar(0.01)
@@ -338,7 +339,7 @@ class Arguments:
         assert type(again) is RMSprop
         assert again.get_config() == optimizer.get_config()
 
-    @pytest.mark.parametrize("name", ["rmsprop.keras"])
+    @pytest.mark.parametrize("name", ["rmsprop.keras", "rmsprop._kerases.saved"])
     def test_docstrings(self, name):
         found = doctest.testmod(importlib.import_module(name))
         assert found.failed == 0

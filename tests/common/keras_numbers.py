@@ -68,18 +68,18 @@ class Numbers:
         assert worst <= (self.NATIVE if native else self.TRACED)[dtype]
 
     @pytest.mark.parametrize(("case", "dtype"), ROWS, ids=str)
-    @pytest.mark.matrix
+    @pytest.mark.matrix(4)  # the same kernels on every backend
     def test_against_numpy(self, case, dtype, deviations):
         self.check(case, dtype, deviations, True)
 
     @dtypes
     @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-    @pytest.mark.matrix
+    @pytest.mark.matrix(6)
     def test_operations_of_the_backend_against_numpy(self, case, dtype, deviations):
         self.check(case, dtype, deviations, False)
 
     @pytest.mark.parametrize("case", COMMON, ids=str)
-    @pytest.mark.matrix
+    @pytest.mark.matrix(4)
     def test_against_keras(self, case, deviations):
         worst = runs.deviation(path(case, "float32"), path(case, "float32", keras.optimizers.RMSprop))
         deviations.setdefault(case.desc, {})["Keras's own float32"] = worst

@@ -10,7 +10,7 @@ import keras
 import numpy
 import oldest
 
-from rmsprop._kerases.attributes import HOMES
+from rmsprop._core.slots import KERAS_ATTRIBUTES
 from rmsprop.keras import RMSprop
 
 BACKEND = keras.backend.backend()
@@ -62,7 +62,7 @@ def step(optimizer, named, gradients):
 def state(optimizer, named):
     """The live variables, slot -> name -> variable, "variables" among the slots."""
     slots = {"variables": dict(named)}
-    for slot, home in HOMES.items():
+    for slot, home in KERAS_ATTRIBUTES.items():
         made = getattr(optimizer, home, [])
         if len(made):
             slots[slot] = dict(zip(named, made, strict=True))

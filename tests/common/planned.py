@@ -8,7 +8,7 @@ from rmsprop._core.arrays import empty_alike, memory_order, merge_axes
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan, Tensor
 from rmsprop._core.run import Run
-from rmsprop._core.scalars import changing, constants, fill_group, storage_of
+from rmsprop._core.scalars import fill_group, storage_of
 from rmsprop._core.slots import slots
 from rmsprop._core.tables import LINE, SCALARS, STATE
 
@@ -68,7 +68,7 @@ class Planned:
         dtype, options, (form, has_rows) = numpy.dtype(dtype), Options(**options), FORMS[form]
         storage = storage_of(options, dtype, dtype)
         state = ["variable", *(slot.name for slot in slots(options))]
-        named = {*state, *constants(options, options.decays), *changing(options)}
+        named = {*state, *options.constants(options.decays), *options.changing()}
         on = tuple(name for name in (*STATE, *SCALARS) if name in named)
         random = numpy.random.default_rng(0)
         self.sources = {name: [] for name in ("gradient", *state)}

@@ -1,10 +1,12 @@
-"""One training in every front end, saved in the middle and gone on with: ``python portable.py FRONT_END COMMAND ...``.
+"""One training in every front end, saved in the middle and gone on with: ``python portable.py FRONT_END FILE``.
 
-`write FILE` does the first steps and saves. `go_on OUT FILE ...` does all steps; then it loads each file into a new
-optimizer, whose variables are in another order and have other values, and does the last steps. It writes variables and
-state to OUT, an .npz file: "0/<slot>/<variable>" of the whole training, "1/...", "2/..." of those gone on with.
+It does the first steps, saves to FILE and says so. Then it reads a line from its input, in JSON: OUT and the files of
+all front ends. It does all steps; then it loads each file into a new optimizer, whose variables are in another order
+and have other values, and does the last steps. It writes variables and state to OUT, an .npz file:
+"0/<slot>/<variable>" of the whole training, "1/...", "2/..." of those gone on with.
 """
 
+import json
 import sys
 from contextlib import nullcontext
 
@@ -164,5 +166,13 @@ def go_on(front_end, out, *paths):
     numpy.savez(out, **found)
 
 
+def main(front_end, path):
+    """Write a file, say so, and go on with the files that a line from outside names, behind the result's."""
+    write(front_end, path)
+    print("written", flush=True)
+    if line := sys.stdin.readline():
+        go_on(front_end, *json.loads(line))
+
+
 if __name__ == "__main__":
-    {"write": write, "go_on": go_on}[sys.argv[2]](sys.argv[1], *sys.argv[3:])
+    main(*sys.argv[1:])

@@ -1,10 +1,11 @@
-"""Every example that a reader finds runs, in an interpreter of its own, and prints what stands below it."""
+"""Every example that a reader finds runs, in a process of its own, and prints what stands below it."""
 
 import doctest
 import importlib.util
 import json
 import re
 from codeop import compile_command
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,18 +49,77 @@ def left_out(code):
     return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
 
 
-def examples():
+def examples(translated=()):
+    """List the examples of all pages; `translated` are marks for those of the Chinese one."""
     return [
-        pytest.param(code, output, id=f"{page.name}-{number}", marks=left_out(code))
+        pytest.param(
+            code, output, id=f"{page.name}-{number}",
+            marks=[left_out(code), *(translated if page.name == "README.zh-CN.md" else ())],
+        )
         for page in PAGES
         for number, (code, output) in enumerate(EXAMPLE.findall(page.read_text()))
-    ]
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "output"), examples())
-def test_an_example_prints_what_stands_below_it(code, output, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run(OF_KERAS * ("\nimport keras\n" in code) + code) == output.strip()
+#: Runs examples in a folder each, in children of a process that has loaded a framework: that takes seconds.
+CHILDREN = """
+import json, os, sys, warnings
+from pathlib import Path
+folder, framework, codes = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    if framework:
+        __import__(framework)
+    code = None
+    for number, one in enumerate(codes):
+        if (child := os.fork()) == 0:
+            code = one
+            break
+        (Path(folder) / f"{number}.status").write_text(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+if code is not None:
+    os.mkdir(f"{folder}/{number}")
+    os.chdir(f"{folder}/{number}")
+    for handle, kind in ((1, "printed"), (2, "errors")):
+        os.dup2(os.open(f"{folder}/{number}.{kind}", os.O_CREAT | os.O_WRONLY), handle)
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+"""
+
+
+def framework_of(code):
+    """Name what may be loaded before an example; Keras may not, which the example tells its backend."""
+    used = set(USED.findall(code))
+    if "\nimport keras\n" in code or "KERAS_BACKEND" in code:
+        return ""
+    return "tensorflow" if used & {"tensorflow", "tf_keras"} else next(iter(used), "")
+
+
+@pytest.fixture(scope="module")
+def printed(request, tmp_path_factory):
+    """Give a function: what an example prints. All of its framework that were chosen are run with the first of them."""
+    chosen = [one.callspec.params["code"] for one in request.session.items if "printed" in one.fixturenames]
+
+    @cache
+    def all_of(framework):
+        folder = tmp_path_factory.mktemp("examples")
+        codes = list(dict.fromkeys(code for code in chosen if framework_of(code) == framework))
+        run(CHILDREN, folder, framework, json.dumps([OF_KERAS * ("\nimport keras\n" in one) + one for one in codes]))
+        return {
+            code: [(folder / f"{number}.{kind}").read_text() for kind in ("status", "printed", "errors")]
+            for number, code in enumerate(codes)
+        }
+
+    def printed_by(code):
+        status, found, errors = all_of(framework_of(code))[code]
+        assert status == "0", f"exit status {status}\n{found}\n{errors}"
+        return found.strip()
+
+    return printed_by
+
+
+# The Chinese page's examples are the English one's, with the same lines below them: a test below holds that.
+@pytest.mark.parametrize(("code", "output"), examples([pytest.mark.slow]))
+def test_an_example_prints_what_stands_below_it(code, output, printed):
+    assert printed(code) == output.strip()
 
 
 @pytest.mark.parametrize(("code", "output"), examples())
@@ -78,7 +138,7 @@ def test_both_languages_have_the_same_examples():
 
     def code(page):
         # comments are translated
-        return [re.sub(r"#.*", "", source) for source, _ in EXAMPLE.findall(page)]
+        return [(re.sub(r"#.*", "", source), output) for source, output in EXAMPLE.findall(page)]
 
     assert code(english) == code(chinese)
     assert english.count("\n## ") == chinese.count("\n## ")

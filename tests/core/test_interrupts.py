@@ -6,6 +6,8 @@ from arrays import EVERYTHING, numbers
 from interrupts import check_each_line, every_line, interrupted
 
 from rmsprop import RMSprop, RowSparse, schedules
+from rmsprop._core import run as run_of
+from rmsprop._core.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:variables without a gradient")
 
@@ -89,6 +91,21 @@ def test_what_follows_is_what_the_state_says(options, patterns, steps, every):
         step(make())
     # A first step has hundreds of lines that make its tables.
     assert check_each_line(make, step, anew, state, every if steps or every == 1 else 3 * every) > 0
+
+
+def test_a_run_is_told_its_numbers_again():
+    """Whichever line of that was interrupted, also where the next step has the numbers of the one before."""
+    old, new, line = (0.5, 2.0), (0.25, 4.0), 0
+    while True:
+        run = run_of.Run(Plan(()))
+        run.set_numbers(0, *old)
+        if not interrupted(lambda run=run: run.set_numbers(0, *new), line):
+            break
+        for told in [(new, old), (old, new)][line % 2]:
+            run.set_numbers(0, *told)
+            assert (run.groups["learning_rate"][0], run.groups["factor"][0]) == told, f"line {line}"
+        line += 1
+    assert line > 4
 
 
 @every_line

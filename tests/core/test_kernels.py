@@ -290,6 +290,18 @@ def round_half(values, dtype):
     return rounded.astype(dtype).view(numpy.uint16)
 
 
+@pytest.mark.parametrize("jit_compile", [True, False], ids=["compiled", "plain"])
+@pytest.mark.parametrize(
+    ("dtype", "digits"), [(numpy.float16, 10), (ml_dtypes.bfloat16, 7)], ids=["float16", "bfloat16"]
+)
+def test_a_step_in_double_is_rounded_once(dtype, digits, jit_compile):
+    """A hair above the middle of two numbers, which float32 cannot tell from it: that would be rounded to even."""
+    w, gradient = numpy.ones(1, dtype), numpy.array([-(2.0 ** -(digits + 1)) - 2.0**-40])
+    optimizer = RMSprop(1.0, rho=1.0, epsilon=1.0, slot_dtype="float64", jit_compile=jit_compile)  # w - g
+    optimizer.apply_gradients([(gradient, w)])
+    assert float(w[0]) == 1 + 2.0**-digits
+
+
 # Machine code ---------------------------------------------------------------------------------------------------------
 
 

@@ -41,5 +41,6 @@ def test_a_framework_that_is_missing_is_an_error(folder, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["-m", "quick"]], ids=str)
 @pytest.mark.parametrize("statement", ["from arays import numbers", "import numba", "import rmsprop.no_such_module"])
+@pytest.mark.matrix(4)
 def test_any_other_import_that_fails_is_an_error(statement, options, tmp_path):
     assert status_of(statement, "core", tmp_path, *options)[0] == pytest.ExitCode.INTERRUPTED

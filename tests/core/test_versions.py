@@ -1,9 +1,11 @@
 """Versions that front ends do not run on are refused by name when a front end is imported."""
 
+import json
 import re
 import sys
 import tomllib
 import types
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,29 +46,59 @@ def installed(front_end, backend, *rest):
     )
 
 
-def message_of(front_end, backend, change):
-    """What the import of a front end says after a change to what it imports."""
-    return run(
+def _make_older(package, version):
+    return f"import {package}; {package}.__version__ = {version!r}"
+
+
+def _take_away(module, name):
+    return f"import sys, {module}; delattr(sys.modules[{module!r}], {name!r})"
+
+
+@cache
+def _messages(front_end, backend):
+    """What the import of a front end says after each change to what it imports: change -> message.
+
+    Each is tried in a child of one process, which has loaded the packages: they take seconds.
+    """
+    changes = {
+        _make_older(package, version): package for *one, package, version, _ in OLD if one == [front_end, backend]
+    }
+    lost = [one for one in LOST if one[:2] == (front_end, backend)]
+    changes |= {_take_away(module, name): package for *_, package, module, name in lost}
+    printed = run(
         f"""
-        import os
+        import json, os, sys, warnings
         if {backend!r}:
             os.environ["KERAS_BACKEND"] = {backend!r}
             import keras
-        {change}
-        try:
-            import rmsprop.{front_end}
-        except ImportError as error:
-            print(error)
+        packages, changes = map(json.loads, sys.argv[1:])
+        for package in packages:
+            __import__(package)
+        for change in changes:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # forking with threads
+                child = os.fork()
+            if child == 0:
+                exec(change)
+                message = ""
+                try:
+                    import rmsprop.{front_end}
+                except ImportError as error:
+                    message = str(error)
+                print(json.dumps(message), flush=True)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, change
         """,
-        TF_CPP_MIN_LOG_LEVEL="3",
-    )
+        json.dumps(sorted(set(changes.values()))), json.dumps([*changes]), TF_CPP_MIN_LOG_LEVEL="3",
+    )  # fmt: skip
+    return dict(zip(changes, map(json.loads, printed.splitlines()), strict=True))
 
 
 @pytest.mark.parametrize(
     ("front_end", "backend", "package", "version", "named"), [installed(*one) for one in OLD], ids=str
 )
 def test_an_older_one_is_refused(front_end, backend, package, version, named):
-    said = message_of(front_end, backend, f"import {package}; {package}.__version__ = {version!r}")
+    said = _messages(front_end, backend)[_make_older(package, version)]
     oldest = TRIED[package][0]
     assert said.startswith(f"{named} needs {package} {oldest} or newer, and this is {package} {version}: pip install")
 
@@ -85,7 +117,7 @@ def test_a_folder_with_the_name_of_a_package():
     ("front_end", "backend", "package", "module", "name"), [installed(*one) for one in LOST], ids=str
 )
 def test_a_newer_one_that_has_lost_something(front_end, backend, package, module, name):
-    said = message_of(front_end, backend, f"import sys, {module}; delattr(sys.modules[{module!r}], {name!r})")
+    said = _messages(front_end, backend)[_take_away(module, name)]
     assert re.search(
         rf"needs {module}\.{name}, which {package} \S+ does not have: {package} \S+ to \S+ were tried", said
     )

@@ -1,5 +1,7 @@
 """On a GPU: the bits of the CPU, CUDA graphs, and no wait for the device."""
 
+from typing import Any, NamedTuple
+
 import numpy
 import ours
 import pytest
@@ -7,9 +9,9 @@ import torch
 from arrays import EVERYTHING, numbers
 
 from rmsprop import schedules
+from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._torch.cuda import Cuda
-from rmsprop._torch.cuda_items import Item
 from rmsprop.torch import RMSprop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -18,13 +20,25 @@ SIZES = (0, 1, 1025, 4096, 40000)
 SETTINGS = [{}, {"clipvalue": 0.5}, {"clipnorm": 0.5, "centered": True}, EVERYTHING]
 
 
+class Group(NamedTuple):
+    """What the engine reads of a parameter group."""
+
+    options: Options
+    rate: Any = 0.001
+    maximize: bool = False
+
+
 class Model:
     """The engine on the device, and NumPy's optimizer, with the same variables and gradients."""
 
     def __init__(self, options, dtype=numpy.float32):
         self.arrays = {str(size): numbers(size, dtype, size) for size in SIZES}
         self.optimizer = ours.build(options, self.arrays)
-        self.engine, self.iterations = Cuda(Options(**options)), torch.zeros((), dtype=torch.int64, device="cuda")
+        self.options, self.engine, self.iterations = (
+            Options(**options),
+            Cuda(),
+            torch.zeros((), dtype=torch.int64, device="cuda"),
+        )
         state = ours.state(self.optimizer, self.arrays)
         self.tensors = {
             slot: {name: torch.from_numpy(array).cuda() for name, array in named.items()}
@@ -33,13 +47,15 @@ class Model:
         }
         self.gradients = {name: torch.zeros_like(tensor) for name, tensor in self.tensors["variables"].items()}
 
-    def items(self):
+    def items(self, rate=0.001):
+        group = Group(self.options, rate)
         return [
             Item(
                 tensor,
                 self.gradients[name],
                 {slot: named[name] for slot, named in self.tensors.items() if slot != "variables"},
                 True,
+                group,
             )
             for name, tensor in self.tensors["variables"].items()
         ]
@@ -49,7 +65,7 @@ class Model:
         for name, array in given.items():
             self.gradients[name].copy_(torch.from_numpy(array))
         if do is None:
-            self.engine.step(self.items(), 0.001, self.iterations)
+            self.engine.step(self.items(), self.iterations)
         else:
             do()
         ours.step(self.optimizer, self.arrays, given)
@@ -81,7 +97,7 @@ def test_a_captured_step_is_replayed_after_others(options):
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        model.engine.step(model.items(), 0.001, model.iterations)
+        model.engine.step(model.items(), model.iterations)
     model.step(2, graph.replay)
     kept = model.gradients
     # Other addresses, sent to the tables that steps outside of the graph use.
@@ -95,11 +111,11 @@ def test_a_captured_step_is_replayed_after_others(options):
 def test_nothing_waits_for_the_device():
     model = Model(EVERYTHING)
     model.step(0)
-    items, found, scale = model.items(), torch.zeros(1, device="cuda"), torch.ones(1, device="cuda")
-    model.engine.step(items, 0.5, model.iterations, scale, found)  # compiles
+    items, found, scale = model.items(0.5), torch.zeros(1, device="cuda"), torch.ones(1, device="cuda")
+    model.engine.step(items, model.iterations, scale, found)  # compiles
     torch.cuda.set_sync_debug_mode("error")
     try:
-        model.engine.step(items, 0.25, model.iterations, scale, found)
+        model.engine.step(model.items(0.25), model.iterations, scale, found)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -110,7 +126,7 @@ def test_the_first_step_may_not_be_captured():
         pytest.raises(RuntimeError, match="the first step of these parameters"),
         torch.cuda.graph(torch.cuda.CUDAGraph()),
     ):
-        model.engine.step(model.items(), 0.001, model.iterations)
+        model.engine.step(model.items(), model.iterations)
 
 
 class FrontEnd:

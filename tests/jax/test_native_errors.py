@@ -12,6 +12,7 @@ from rmsprop._jax import available, handler, xla_ffi
 from rmsprop._jax import plan as _plan
 
 GOOD = _plan.CallPlan((), (), ("variable",), ())
+ON = "variable", "velocity", "learning_rate", "rho", "rho_c", "epsilon"
 ARRAY = jnp.ones(3)
 
 
@@ -31,13 +32,13 @@ def test_a_plan_of_another_version():
 
 @pytest.mark.parametrize("arguments", [(), (ARRAY, ARRAY, ARRAY)], ids=["too few", "too many"])
 def test_other_arguments(arguments):
-    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ("variable", "velocity")),))
+    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ON),))
     with pytest.raises(jax.errors.JaxRuntimeError, match="other arguments than it was traced for"):
         call(plan.text(), *arguments)
 
 
 def test_results_that_are_elsewhere():
-    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ("variable", "velocity")),))
+    plan = _plan.CallPlan((), (), ("variable",), ((3, ("float32",) * 4, ON),))
     with pytest.raises(jax.errors.JaxRuntimeError, match="did not put the results where"):
         call(plan.text(), ARRAY, ARRAY)
 

@@ -111,10 +111,15 @@ def test_non_finite_gradients(way, clip, dtype):
                 numpy.testing.assert_allclose(array, oracle.variables[name], rtol=rtol, atol=0, err_msg=str(bad))
 
 
+natives = pytest.mark.parametrize("native", ["1", "0"], ids=["native", "traced"])
+
+
+@natives
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
-def test_norms_of_numbers_of_any_size(clip, x64):
-    """Squares beyond float32 are taken of smaller numbers; those that vanish are of a norm within the limit."""
+def test_norms_of_numbers_of_any_size(clip, x64, native, monkeypatch):
+    """XLA takes squares beyond float32 of smaller numbers; those that vanish are of a norm within the limit."""
+    monkeypatch.setenv("RMSPROP_NATIVE", native)
     with jax.enable_x64(x64):
         w = jnp.zeros(2, jnp.float32)
         optimizer = RMSprop(learning_rate=1.0, rho=1.0, epsilon=1.0, **{clip: 0.5})
@@ -136,8 +141,10 @@ def test_a_norm_within_the_limit_changes_nothing(clip):
     )
 
 
-def test_the_norm_of_many_numbers_in_float32():
+@natives
+def test_the_norm_of_many_numbers_in_float32(native, monkeypatch):
     """XLA sums in a tree, so the error does not grow with the size."""
+    monkeypatch.setenv("RMSPROP_NATIVE", native)
     gradient = numbers(2**22) + numpy.float32(1)
     w = jnp.zeros(gradient.shape)
     optimizer = RMSprop(learning_rate=1.0, rho=1.0, epsilon=1.0, clipnorm=1.0)

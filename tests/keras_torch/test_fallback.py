@@ -5,5 +5,3 @@ import keras_fallback
 
 class TestFallback(keras_fallback.Fallback):
     """Without kernels of ours the rule runs in plain NumPy there."""
-
-    CHOICE = "jit_compile=native is None"

@@ -9,5 +9,4 @@ from keras_numbers import deviations  # noqa: F401
 class TestNumbers(keras_numbers.Numbers):
     """As they are; without kernels the rule is NumPy's."""
 
-    WITHOUT: ClassVar = {"jit_compile": False}
     TRACED: ClassVar = {"float32": 0.0, "float64": 0.0}

@@ -1,5 +1,6 @@
 """What one front end saves in the middle of a training, every other goes on with: to the same numbers as its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,32 +29,46 @@ EXACT = "numpy", "torch", "keras on torch"
 BOUND = 6e-7
 
 
-def run(front_end, *arguments):
-    name, environment = PROCESSES[front_end]
-    command = [sys.executable, portable.__file__, name, *map(str, arguments)]
-    done = subprocess.run(
-        command,
-        env=os.environ | {"PYTHONPATH": path(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def processes(tmp_path_factory):
+    """A process of each front end, which has written its file: front end -> process, file, and file of its errors.
+
+    One after the other they load their frameworks, which takes longer than all that they do then.
+    """
+    folder, found = tmp_path_factory.mktemp("files"), {}
+    try:
+        for number, (front_end, (name, environment)) in enumerate(PROCESSES.items()):
+            errors = folder / f"{number}.errors"
+            with errors.open("w") as stderr:
+                process = subprocess.Popen(
+                    [sys.executable, portable.__file__, name, str(folder / str(number))],
+                    env=os.environ | {"PYTHONPATH": path(), **environment},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                )
+            found[front_end] = process, folder / str(number), errors
+            assert "written\n" in process.stdout, errors.read_text()
+        yield found
+    finally:
+        for process, *_ in found.values():
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(60)
+
+
+@pytest.fixture
+def files(processes):
     """The file of each front end."""
-    folder = tmp_path_factory.mktemp("files")
-    for number, front_end in enumerate(PROCESSES):
-        run(front_end, "write", folder / str(number))
-    return {front_end: folder / str(number) for number, front_end in enumerate(PROCESSES)}
+    return {front_end: file for front_end, (_, file, _) in processes.items()}
 
 
 @pytest.mark.parametrize("reader", PROCESSES)
-def test_goes_on_with_the_file_of_every_front_end(reader, files, tmp_path):
-    run(reader, "go_on", tmp_path / "on.npz", *files.values())
+def test_goes_on_with_the_file_of_every_front_end(reader, processes, files, tmp_path):
+    process, _, errors = processes[reader]
+    print(json.dumps([str(one) for one in (tmp_path / "on.npz", *files.values())]), file=process.stdin, flush=True)
+    assert process.wait(300) == 0, errors.read_text()
     on = numpy.load(tmp_path / "on.npz")
     keys = [f"{slot}/{name}" for slot in portable.SLOTS for name in portable.SHAPES]
     assert sorted(on.files) == sorted(f"{place}/{key}" for place in range(1 + len(files)) for key in keys)

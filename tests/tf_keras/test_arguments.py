@@ -83,7 +83,7 @@ def test_what_the_original_takes_and_we_refuse():
             RMSprop(**bad)
 
 
-def test_the_class_is_final():
+def test_a_step_of_one_variable_is_refused():
     """A step takes all variables at once, so that overriding `update_step` would do nothing."""
     with pytest.raises(NotImplementedError, match="apply_gradients"):
         RMSprop().update_step(tf.ones(1), tf.Variable([1.0]))

@@ -74,7 +74,7 @@ UNCLIPPED = {name: value for name, value in EVERYTHING.items() if "clip" not in 
         ("texts", UNCLIPPED, True),
         ("recommender", UNCLIPPED, False),
         ("recommender", PLAIN, True),
-        ("recurrent", UNCLIPPED, False),
+        pytest.param("recurrent", UNCLIPPED, False, marks=pytest.mark.slow),
     ],
     ids=lambda value: {True: "eager", False: "graph"}.get(value) if isinstance(value, bool) else None,
 )
@@ -92,7 +92,9 @@ def test_fit_learns(name):
     assert losses[-1] < losses[0] / 1.3
 
 
-@pytest.mark.parametrize("options", [PLAIN, EVERYTHING | PLAIN], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "options", [pytest.param(PLAIN, marks=pytest.mark.slow), EVERYTHING | PLAIN], ids=["plain", "everything"]
+)
 def test_every_way_to_run_a_step(options):
     expected, _ = fitted(texts(), RMSprop(**options))
     # Measured 0, and 4.0e-7 where XLA contracts.
@@ -111,6 +113,7 @@ def _gradients(model, batch):
 
 @pytest.mark.parametrize("wrap", [lambda step: step, tf.function], ids=["eager", "function"])
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.02}, {"clipvalue": 0.002}, {"global_clipnorm": 0.05}], ids=str)
+@pytest.mark.matrix(5)
 def test_a_gradient_of_rows_steps_as_the_dense_one(clip, wrap):
     """With every clip, which the original applies before it has summed the duplicates."""
     settings = {**UNCLIPPED, **clip}

@@ -49,57 +49,75 @@ def export(trainer, folder):
     return [*steps(trainer, 4), *trainer.w.numpy().tolist(), float(trainer.b)]
 
 
-LOAD = """
+#: What another process finds in exported trainers and predictors: first without us, then with us.
+ELSEWHERE = """
     import json, sys, warnings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
     folder, x, y = sys.argv[1], tf.constant(json.loads(sys.argv[2])), tf.constant(json.loads(sys.argv[3]))
-"""
-
-
-def test_an_exported_step_goes_on_without_us(tmp_path):
-    """In a process that never imports rmsprop; the same bits, as the same graph runs there."""
-    expected = exported(tmp_path / "traced", native=False)
-    source = (
-        LOAD
-        + """
-    trainer = tf.saved_model.load(folder)
-    found = [float(trainer.step(x, y)) for _ in range(4)] + trainer.w.numpy().tolist() + [float(trainer.b)]
+    found = {}
+    trainer = tf.saved_model.load(f"{folder}/traced")
+    losses = [float(trainer.step(x, y)) for _ in range(4)]
+    found["traced"] = [*losses, *trainer.w.numpy().tolist(), float(trainer.b)]
+    for name in ("native", "traced"):
+        predictor = tf.saved_model.load(f"{folder}/predictor, {name}")  # held, as its function does not hold it
+        found[f"predictions, {name}"] = predictor.predict(x).numpy().tolist()
     assert "rmsprop" not in sys.modules and "tf_keras" not in sys.modules
-    print(json.dumps(found))
-    """
-    )
-    found = json.loads(run(source, tmp_path / "traced", X.tolist(), Y.tolist(), **QUIET).splitlines()[-1])
-    assert found == expected
-
-
-def test_an_exported_native_step_is_refused_elsewhere(tmp_path):
-    """Without us TensorFlow does not know the operation; with us it belongs to another process."""
-    exported(tmp_path / "native", native=True)
-    source = (
-        LOAD
-        + """
     try:
-        tf.saved_model.load(folder)
+        tf.saved_model.load(f"{folder}/native")
     except Exception as error:
-        print(type(error).__name__, error)
+        found["native, without us"] = f"{type(error).__name__} {error}"
+
     from rmsprop.tf_keras import RMSprop
     for size in (3, 300, 300_000):  # some steps of this process's own
         w = tf.Variable(tf.ones(size))
         tf.function(RMSprop().apply_gradients)([(w, w)])
-    trainer = tf.saved_model.load(folder)
+    trainer = tf.saved_model.load(f"{folder}/native")
+    found["before"] = trainer.w.numpy().tolist()
     try:
         trainer.step(x, y)
     except tf.errors.InternalError as error:
-        print(error.message)
-    assert trainer.w.numpy().tolist() == json.loads(sys.argv[4])
-    """
-    )
-    trainer = tf.saved_model.load(str(tmp_path / "native"))
-    found = run(source, tmp_path / "native", X.tolist(), Y.tolist(), trainer.w.numpy().tolist(), **QUIET)
-    assert "Op type not registered 'RmspropCall'" in found
-    assert "an rmsprop optimizer that is not, or no longer, in this process" in found
+        found["native, with us"] = error.message
+    found["after"] = trainer.w.numpy().tolist()
+    print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """What was expected of the exported ones, and what another process found."""
+    folder = tmp_path_factory.mktemp("exported")
+    expected = {"traced": exported(folder / "traced", native=False)}
+    exported(folder / "native", native=True)
+    expected["before"] = tf.saved_model.load(str(folder / "native")).w.numpy().tolist()
+    for name in ("native", "traced"):
+        trainer = Trainer(native=name == "native")
+        steps(trainer, 2)
+        tf.saved_model.save(Predictor(trainer), str(folder / f"predictor, {name}"))
+        expected[f"predictions, {name}"] = X @ trainer.w.numpy()
+    return expected, json.loads(run(ELSEWHERE, folder, X.tolist(), Y.tolist(), **QUIET).splitlines()[-1])
+
+
+def test_an_exported_step_goes_on_without_us(elsewhere):
+    """In a process that has not imported rmsprop; the same bits, as the same graph runs there."""
+    expected, found = elsewhere
+    assert found["traced"] == expected["traced"]
+
+
+def test_an_exported_native_step_is_refused_elsewhere(elsewhere):
+    """Without us TensorFlow does not know the operation; with us it belongs to another process."""
+    expected, found = elsewhere
+    assert "Op type not registered 'RmspropCall'" in found["native, without us"]
+    assert "an rmsprop optimizer that is not, or no longer, in this process" in found["native, with us"]
+    assert found["before"] == found["after"] == expected["before"]
+
+
+@pytest.mark.parametrize("name", ["native", "traced"])
+def test_a_model_without_its_train_step_is_exported_either_way(elsewhere, name):
+    """The optimizer's variables come along, its steps do not."""
+    expected, found = (one[f"predictions, {name}"] for one in elsewhere)
+    numpy.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_an_exported_native_step_goes_on_while_its_optimizer_lives(tmp_path):
@@ -113,22 +131,6 @@ def test_an_exported_native_step_goes_on_while_its_optimizer_lives(tmp_path):
     with pytest.raises(tf.errors.InternalError, match="no longer, in this process"):
         steps(loaded, 1)
     assert loaded.w.numpy().tolist() == before
-
-
-def test_a_model_without_its_train_step_is_exported_either_way(tmp_path):
-    """The optimizer's variables come along, its steps do not."""
-    trainers = {name: Trainer(native=name == "native") for name in ("native", "traced")}
-    for name, trainer in trainers.items():
-        steps(trainer, 2)
-        tf.saved_model.save(Predictor(trainer), str(tmp_path / name))
-    source = LOAD + (
-        "    for name in ('native', 'traced'):\n"
-        "        loaded = tf.saved_model.load(f'{folder}/{name}')\n"
-        "        print(loaded.predict(x).numpy().tolist())\n"
-    )
-    found = run(source, tmp_path, X.tolist(), Y.tolist(), **QUIET).splitlines()[-2:]
-    for line, trainer in zip(found, trainers.values(), strict=True):
-        numpy.testing.assert_allclose(json.loads(line), X @ trainer.w.numpy(), rtol=1e-5)
 
 
 class Predictor(tf.Module):

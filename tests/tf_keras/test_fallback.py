@@ -1,7 +1,6 @@
 """Ways in which native steps of TensorFlow's are lost: each is fallen back from, in the numbers of traced steps."""
 
 import fallbacks
-import pytest
 
 TENSORFLOW = """
 import tensorflow as tf
@@ -11,6 +10,8 @@ import tensorflow.python.framework.op_def_registry, tensorflow.python.ops.contro
 def explain():
     from rmsprop.tf_keras import RMSprop
     return RMSprop().explain([tf.Variable(start)])
+
+compiled = False
 
 def step(native):
     from rmsprop.tf_keras import RMSprop
@@ -45,16 +46,13 @@ instead("TF_RegisterKernelBuilder", refuse)
 ]
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "function"])
-def test_without_numba(compiled):
-    fallbacks.check(
-        f"compiled = {compiled}\n{TENSORFLOW}",
-        [
-            ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),
-            ("os.environ['NUMBA_DISABLE_JIT'] = '1'", "NUMBA_DISABLE_JIT=1 keeps Numba from compiling"),
-        ],
-    )
+NUMBA = [
+    ("take('numba')", "Numba cannot be loaded: ModuleNotFoundError: "),
+    ("os.environ['NUMBA_DISABLE_JIT'] = '1'", "NUMBA_DISABLE_JIT=1 keeps Numba from compiling"),
+]
 
 
 def test_every_way():
-    fallbacks.check("compiled = False\n" + TENSORFLOW, WAYS)
+    """Eagerly, and without Numba in a function as well."""
+    compiled = [(f"globals().update(compiled=True)\n{way}", said) for way, said in NUMBA]
+    fallbacks.check(TENSORFLOW, [*WAYS, *NUMBA, *compiled])

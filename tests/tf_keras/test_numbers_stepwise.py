@@ -23,6 +23,7 @@ def test_eager_steps(case, native, dtype, record_property):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix(6)
 def test_all_native_ways_give_the_same_bits(case):
     """Eagerly, in a function for each step, and in one function that loops over the steps."""
     eager, function, loop = (

@@ -172,6 +172,7 @@ wholes = pytest.mark.parametrize("form", [form for form in FORMATS if form.whole
 
 @wholes
 @pytest.mark.parametrize(("dtype", "slot_dtype"), [("float16", "float32"), ("float64", None)])
+@pytest.mark.matrix(4)
 def test_models_of_other_types(tmp_path, form, dtype, slot_dtype):
     found, expected = _resumed(form, tmp_path, dtype, slot_dtype=slot_dtype)
     assert expected["velocity/first/kernel:0"].dtype == (slot_dtype or dtype)

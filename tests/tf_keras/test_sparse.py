@@ -98,6 +98,19 @@ def test_sparse_equals_dense_in_other_types(dtype, indices, native, way):
 
 
 @modes
+@pytest.mark.parametrize(("dtype", "digits"), [("float16", 10), ("bfloat16", 7)])
+def test_rows_of_half_types_are_summed_in_float32(dtype, digits, native, way):
+    """One at a time, two small numbers are nothing beside a large one."""
+    large, options = (
+        2.0 ** (digits + 1),
+        {"learning_rate": 2.0 ** -(digits + 1), "rho": 1.0, "epsilon": 1.0},
+    )  # w - lr g
+    optimizer, variables = runs.build(options, {"w": tf.zeros((3, 2), dtype)}, native=native)
+    stepper(optimizer, variables["w"], way)([1, 1, 1], numpy.array([[large, 1.0], [1.0, large], [1.0, 1.0]]))
+    assert (variables["w"].numpy()[1].astype(float) == -1 - 2.0**-digits).all()
+
+
+@modes
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 2, 2, 2), (1, 4), (6, 0), (0, 3)], ids=str)
 def test_sparse_equals_dense_in_other_shapes(shape, native, way):
     (sparse, w), (dense, expected) = (built({"clipnorm": 2.0}, shape=shape, native=native) for _ in range(2))

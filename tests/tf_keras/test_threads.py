@@ -76,6 +76,7 @@ def until(seconds, step, *arguments):
 
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.matrix(2)
 def test_readers_never_see_a_value_change(sizes, way):
     """Thousands of steps of the small ones, hundreds of the large ones."""
     optimizer, variables, gradients = made(sizes, EVERYTHING)

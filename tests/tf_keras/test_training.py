@@ -14,6 +14,9 @@ layers = tf_keras.layers
 
 PLAIN = {"learning_rate": 2.0**-7}
 options = pytest.mark.parametrize("options", [PLAIN, EVERYTHING], ids=["plain", "everything"])
+most = pytest.mark.parametrize(
+    "options", [pytest.param(PLAIN, marks=pytest.mark.slow), EVERYTHING], ids=["plain", "everything"]
+)
 
 # Relative to the largest element of each tensor after 30 steps in which each gradient depends on the steps before:
 # measured up to 5.1e-7 (convolutional, everything). The original multiplies by rsqrt; that is an ulp or two of a step.
@@ -22,7 +25,10 @@ BOUND = 3e-6
 
 @pytest.mark.parametrize(
     ("style", "options"),
-    [*((style, EVERYTHING) for style in ZOO), ("sequential", PLAIN), ("own train_step", PLAIN)],
+    [
+        *((style, EVERYTHING) for style in ZOO),
+        *(pytest.param(style, PLAIN, marks=pytest.mark.slow) for style in ("sequential", "own train_step")),
+    ],
     ids=lambda value: value if isinstance(value, str) else "plain" if value is PLAIN else "everything",
 )
 def test_fit_is_the_original_s(style, options):
@@ -55,7 +61,7 @@ RUNS = [
 ]
 
 
-@options
+@most
 def test_every_way_to_run_a_step(options):
     expected, _ = fitted("sequential", RMSprop(**options))
     for arguments, bound in RUNS:
@@ -154,7 +160,7 @@ def test_batch_normalization_keeps_its_statistics_from_the_optimizer():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-@options
+@most
 def test_models_of_every_float_type(dtype, options):
     """Half types are rounded each step by tf_keras, and once by us, so only the wide ones are held against it."""
     model, their_model = (compiled(kind(**options), mlp(dtype=dtype)) for kind in (RMSprop, Original))

@@ -1,4 +1,6 @@
-"""Leaving variables out of weight decay."""
+"""Leaving variables out of weight decay, and its number."""
+
+from functools import partial
 
 import numpy
 import pytest
@@ -122,3 +124,12 @@ def test_the_warning_as_an_error_leaves_nothing_behind():
     assert len(mine.variables) == 1
     with pytest.warns(UserWarning, match="nope"):
         assert decayed(mine, variables) == [True, True, True]
+
+
+@pytest.mark.parametrize("native", [True, False, None], ids=["native", "traced", "the original"])
+def test_it_passes_through_float32(native):
+    """Whatever the variable's type, as with the original. The gradient is 0, so nothing else moves the variable."""
+    kind = tf_keras.optimizers.RMSprop if native is None else partial(RMSprop, native=native)
+    w = tf.Variable(1.0, dtype=tf.float64)
+    kind(1.0, weight_decay=0.1).apply_gradients([(tf.zeros((), tf.float64), w)])
+    assert w.numpy() == 1 - float(numpy.float32(0.1))

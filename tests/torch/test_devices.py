@@ -62,8 +62,9 @@ def test_other_types_and_sparse_gradients(dtype, monkeypatch):
     assert torch.equal(w, v)
 
 
-def test_devices_may_be_mixed_and_share_the_global_norm(monkeypatch):
-    """Here the second of two parameters is taken for one on another device."""
+@pytest.mark.parametrize("scale", [None, 8.0])
+def test_devices_may_be_mixed_and_share_the_global_norm(scale, monkeypatch):
+    """Here the second of two parameters is taken for one on another device. A loss scale is undone by the step."""
 
     def run():
         named = [torch.nn.Parameter(tensor(numbers((4,), seed=seed))) for seed in range(3)]
@@ -71,12 +72,20 @@ def test_devices_may_be_mixed_and_share_the_global_norm(monkeypatch):
             w.grad = tensor(numbers((4,), seed=seed + 10))
         second.append(named[1])
         groups = [{"params": named[:2]}, {"params": named[2:], "lr": 0.25, "maximize": True}]
-        RMSprop(groups, 0.125, global_clipnorm=0.5).step()
+        optimizer = RMSprop(groups, 0.125, global_clipnorm=0.5, fused=scale and True)
+        if scale is None:
+            optimizer.step()
+            return named
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        scaler.scale(torch.ones(()))  # it makes the scale
+        for w in named:
+            w.grad *= scale
+        scaler.step(optimizer)
         return named
 
     second = []
     expected = run()
-    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.parameter is second[-1]))
+    monkeypatch.setattr(engine, "against_cpu", lambda item: "not here" * (item.variable is second[-1]))
     used = []
     original = tensors.step
     monkeypatch.setattr(tensors, "step", lambda items, scales: used.append(len(items)) or original(items, scales))

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["rmsprop.torch", "rmsprop._torch.state"])
+@pytest.mark.parametrize("name", ["rmsprop.torch", "rmsprop._torch.base"])
 def test_docstrings(name):
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0

@@ -116,3 +116,17 @@ def test_a_state_dict_of_an_earlier_version_loads():
         assert "schedule" not in again.param_groups[0]
         steps(again, 1)
         assert rates(again) == [SCHEDULE(2)]
+
+
+@pytest.mark.parametrize("done", [-1, 2**63, 1.5, "2"])
+def test_a_number_of_steps_that_is_written_into_a_group_is_checked(done):
+    w = parameter()
+    optimizer = RMSprop([w], 0.25)
+    steps(optimizer, 2)
+    before = w.detach().clone()
+    optimizer.param_groups[0]["iterations"] = done
+    w.grad = torch.ones_like(w)
+    for use in (optimizer.step, optimizer.state_dict, lambda: optimizer.iterations):
+        with pytest.raises(ValueError, match=f"iterations={done!r} is not a whole number from 0"):
+            use()
+    assert torch.equal(w, before)

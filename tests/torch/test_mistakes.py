@@ -52,7 +52,7 @@ def test_params(params, match):
         ({"decay": 0.9}, "decay=0.9: use rho"),
         ({"max_grad_norm": 0.5}, "max_grad_norm=0.5: use global_clipnorm"),
         ({"momentun": 0.9}, r"momentun=0.9: did you mean momentum\? the arguments are params, .*maximize"),
-        ({"mask": 0.9}, r"mask=0.9: the arguments are params, .*lr, maximize, .*slot_dtype$"),
+        ({"mask": 0.9}, r"mask=0.9: the arguments are params, .*lr, maximize, .*slot_dtype, native$"),
     ],
     ids=str,
 )

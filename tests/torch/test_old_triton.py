@@ -21,7 +21,7 @@ def with_triton(monkeypatch):
         monkeypatch.setattr("rmsprop._torch.cuda", engine, raising=False)
         return engine
 
-    asked = devices._version, devices._cuda, devices.against_triton, devices._tell_of_old_triton
+    asked = devices._version, devices.cuda_module, devices.against_triton, devices._tell_of_old_triton
     for one in asked:
         one.cache_clear()
     yield install
@@ -57,4 +57,4 @@ def test_a_folder_of_that_name_is_none(with_triton, monkeypatch):
 def test_others_are(with_triton, monkeypatch, version):
     engine = with_triton(version)
     assert against(monkeypatch) == ""
-    assert devices._cuda() is engine
+    assert devices.cuda_module() is engine

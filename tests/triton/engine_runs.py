@@ -1,14 +1,17 @@
 """Steps of the CUDA engine, run by Triton's interpreter on CPU tensors, beside `rmsprop.RMSprop` on the same arrays."""
 
+from typing import Any, NamedTuple
+
 import interpreter
 import ml_dtypes
 import numpy
 import ours
 import torch
 
-from rmsprop._core.options import Options, rate_function
+from rmsprop._core.items import Item
+from rmsprop._core.options import Options
+from rmsprop._core.rates import rate_function
 from rmsprop._torch.cuda import Cuda
-from rmsprop._torch.cuda_items import Item
 
 SLOTS = ("velocity", "momentum", "average_gradient", "average")
 
@@ -37,6 +40,14 @@ def unaligned(tensor):
     return memory[1:].as_strided(tensor.shape, tensor.stride()).copy_(tensor)
 
 
+class Group(NamedTuple):
+    """What the engine reads of a parameter group."""
+
+    options: Options
+    rate: Any = 0.001
+    maximize: bool = False
+
+
 class Pair:
     """The engine and the NumPy optimizer with the same options, variables and state.
 
@@ -51,7 +62,7 @@ class Pair:
         self.optimizer = ours.build(options, self.arrays)
         self.place = place
         self.options = Options(**options)
-        self.engine = Cuda(self.options)
+        self.engine = Cuda()
         self.rate = rate_function(self.options.learning_rate)
         self.iterations = torch.zeros((), dtype=torch.int64)
         self.parameters = {name: place(to_torch(array)) for name, array in self.arrays.items()}
@@ -61,9 +72,10 @@ class Pair:
                 for name, array in named.items():
                     self.slots[name][slot] = place(to_torch(array))
 
-    def items(self, gradients):
+    def items(self, gradients, rate=0.001):
+        group = Group(self.options, rate)
         return [
-            Item(self.parameters[name], self.place(to_torch(gradient)), self.slots[name], decays=True)
+            Item(self.parameters[name], self.place(to_torch(gradient)), self.slots[name], True, group)
             for name, gradient in gradients.items()
         ]
 
@@ -71,7 +83,7 @@ class Pair:
         """Step the engine with ``{name: gradient}``."""
         rate = self.rate(int(self.iterations)) if learning_rate is None else learning_rate
         with numpy.errstate(all="ignore"):  # the interpreter computes with NumPy
-            self.engine.step(self.items(gradients), rate, self.iterations, **arguments)
+            self.engine.step(self.items(gradients, rate), self.iterations, **arguments)
 
     def step_both(self, gradients):
         self.step(gradients)

@@ -7,7 +7,7 @@ import ours
 import pytest
 import torch
 from arrays import EVERYTHING, TYPES, numbers
-from engine_runs import Pair, unaligned
+from engine_runs import Group, Pair, unaligned
 
 from rmsprop._core import plan
 from rmsprop._core.cuda import launches
@@ -116,19 +116,14 @@ def test_learning_rate_may_be_a_tensor():
 
 
 def test_groups_have_options_and_learning_rates_of_their_own():
-    from rmsprop._core.options import Options
-
     settings = [{"global_clipnorm": 0.5, "learning_rate": 0.1}, {"momentum": 0.9, "centered": True}, {"clipnorm": 0.1}]
     arrays = numbers((3, 5))
     pairs = [Pair(options, {"w": row}) for options, row in zip(settings, arrays, strict=True)]
     engine, iterations = pairs[0].engine, torch.zeros((), dtype=torch.int64)
     for step in range(3):
         given = {"w": numbers(5, seed=step)}
-        items = [
-            pair.items(given)[0]._replace(options=options, learning_rate=options.learning_rate)
-            for pair, options in zip(pairs, [Options(**setting) for setting in settings], strict=True)
-        ]
-        engine.step(items, 77.0, iterations)
+        items = [pair.items(given)[0]._replace(group=Group(pair.options, pair.options.learning_rate)) for pair in pairs]
+        engine.step(items, iterations)
         for pair in pairs:
             pair.iterations.copy_(iterations)
             ours.step(pair.optimizer, pair.arrays, given)
@@ -144,7 +139,7 @@ def test_weight_decay_may_leave_some_out():
     pair.optimizer.build(pair.arrays)
     given = {"w": numbers(5, seed=2), "bias": numbers(5, seed=3)}
     decayed, left = pair.items(given)
-    pair.engine.step([decayed, left._replace(decays=False)], 0.001, pair.iterations)
+    pair.engine.step([decayed, left._replace(decays=False)], pair.iterations)
     ours.step(pair.optimizer, pair.arrays, given)
     pair.compare()
 
@@ -172,7 +167,7 @@ def test_an_unknown_type_is_refused():
     pair = Pair({}, {"w": numbers(3)})
     item = pair.items({"w": numbers(3)})[0]
     with pytest.raises(TypeError, match=r"torch.complex64: float16, bfloat16, float32 or float64 is needed"):
-        pair.engine.step([item._replace(gradient=torch.zeros(3, dtype=torch.complex64))], 0.1, pair.iterations)
+        pair.engine.step([item._replace(gradient=torch.zeros(3, dtype=torch.complex64))], pair.iterations)
     pair.compare()
 
 

@@ -18,7 +18,7 @@ SHAPES = {"w": (3, 4), "v": (7,)}
 @pytest.fixture(autouse=True)
 def device(monkeypatch):
     """Let everything go the way of CUDA."""
-    monkeypatch.setattr(engine, "against_cuda", lambda parameter, gradient, options: "")
+    monkeypatch.setattr(engine, "against_cuda", lambda *arguments: "")
     monkeypatch.setattr(engine, "against_cpu", lambda item: "not here")
     yield
     torch.set_grad_enabled(True)  # which an interrupt at the end of torch's own `no_grad` leaves off

@@ -5,10 +5,10 @@ import ours
 import pytest
 import torch
 from arrays import EVERYTHING, TYPES, numbers
-from engine_runs import Pair, same_bits, to_numpy, to_torch
+from engine_runs import Group, Pair, same_bits, to_numpy, to_torch
 
 import rmsprop
-from rmsprop._torch.cuda_items import Item
+from rmsprop._core.items import Item
 
 SHAPE = (4, 3, 5, 2)
 
@@ -32,7 +32,7 @@ def test_axes_in_any_order(variable, gradient, options):
 
 def engine_step(pair, gradient):
     item = pair.items({"w": to_numpy(pair.parameters["w"])})[0]
-    pair.engine.step([item._replace(gradient=gradient)], 0.001, pair.iterations)
+    pair.engine.step([item._replace(gradient=gradient)], pair.iterations)
 
 
 def test_an_expanded_gradient():
@@ -75,7 +75,7 @@ def test_a_shifted_overlap_is_copied_before_anything_is_written():
     given = {"w": memory[1000:].numpy().copy(), "v": memory[:8000].numpy().copy()}
     items = pair.items(given)
     items = [items[0]._replace(gradient=memory[1000:]), items[1]._replace(gradient=memory[:8000])]
-    pair.engine.step(items, 0.001, pair.iterations)
+    pair.engine.step(items, pair.iterations)
     ours.step(pair.optimizer, pair.arrays, given)
     pair.compare()
     assert pair.engine._overlaps[2] == [0, 1]
@@ -140,7 +140,7 @@ def test_backward_through_a_stale_graph_raises():
     parameter = torch.nn.Parameter(torch.ones(3))
     pair = Pair({}, {"w": numpy.ones(3, numpy.float32)})
     loss = (parameter * parameter).sum()
-    pair.engine.step([Item(parameter, torch.ones(3), pair.slots["w"], True)], 0.1, pair.iterations)
+    pair.engine.step([Item(parameter, torch.ones(3), pair.slots["w"], True, Group(pair.options))], pair.iterations)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 

@@ -53,11 +53,11 @@ def kernel(function, static=(), off=()):
 
 @functools.cache
 def step(gradient, variable, slots, aligned, on=frozenset(), scaled=False):
-    """Compile the update, `on` being some of `rmsprop._core.cuda.launches.FLAGS`."""
+    """Compile the update, `on` being some of `rmsprop._core.cuda.step.FLAGS`."""
     compute = "float64" if "float64" in (variable, slots) else "float32"
     types = [launches._TYPES[name] for name in (gradient, variable, slots, compute)]
     off = [name for name, is_on in {"scales": "clip_scale" in on, "inverse": scaled}.items() if not is_on]
-    return kernel(_triton_step.step, (*types, aligned, *(flag in on for flag in launches.FLAGS)), off)
+    return kernel(_triton_step.step, (*types, aligned, *(flag in on for flag in _triton_step.FLAGS)), off)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import pytest
 from arrays import TYPES
 
 from rmsprop._core.cuda import norms
-from rmsprop._core.cuda.launches import FLAGS
+from rmsprop._core.cuda.step import FLAGS
 
 NAMES = [numpy.dtype(dtype).name for dtype in TYPES]
 

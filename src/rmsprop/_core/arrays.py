@@ -9,7 +9,7 @@ from typing import Any, Final, final
 import numpy
 from numpy.typing import NDArray
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 
 Array = NDArray[Any]
 
@@ -129,21 +129,27 @@ def packed_address(array: Array, dtype: numpy.dtype[Any] | None = None, size: in
 class _Memory:
     """Memory as NumPy's array interface describes it."""
 
-    __slots__ = ("__array_interface__",)
+    __slots__ = ("__array_interface__", "_owner")
 
-    def __init__(self, **interface: Any) -> None:
+    def __init__(self, owner: Any, **interface: Any) -> None:
+        self._owner = owner
         self.__array_interface__ = {"version": 3, **interface}
 
 
 def array_at(
-    address: int, dtype: numpy.dtype[Any], shape: Sequence[int], strides: Sequence[int] | None = None
+    address: int,
+    dtype: numpy.dtype[Any],
+    shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    owner: Any = None,
 ) -> Array:
-    """Return memory as an array, which does not keep it alive; without strides in C order."""
+    """Return memory as an array, in C order without strides; the array keeps `owner` alive, and no memory by itself."""
     if not math.prod(shape):
         return numpy.empty(shape, dtype)
     steps = None if strides is None else tuple(strides)
-    text = "<u2" if dtype.name == "bfloat16" else dtype.str  # NumPy's interface has no name for bfloat16
-    found = numpy.asarray(_Memory(typestr=text, data=(address, False), shape=tuple(shape), strides=steps))
+    # bfloat16, which NumPy's interface has no name for, is another package's type.
+    text = dtype.str if dtype.isbuiltin != 2 else "<u2"
+    found = numpy.asarray(_Memory(owner, typestr=text, data=(address, False), shape=tuple(shape), strides=steps))
     return found.view(dtype)
 
 

@@ -14,10 +14,14 @@ def compile_patterns(var_names: Iterable[str | re.Pattern[str]] | None) -> list[
     """Compile the argument `var_names` of `exclude_from_weight_decay`, or raise a TypeError or a ValueError."""
     if isinstance(var_names, str):
         raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
+    names = list(var_names or ())
+    for name in names:
+        if not isinstance(name, str | re.Pattern):
+            raise TypeError(f"var_names={names!r} holds {name!r}, which is no string")
     try:
-        return [re.compile(name) for name in var_names or ()]
+        return [re.compile(name) for name in names]
     except re.error as error:
-        raise ValueError(f"var_names={var_names!r} holds no regular expression: {error}") from error
+        raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
 
 
 def excluded_by_name(

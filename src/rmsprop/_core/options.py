@@ -1,31 +1,17 @@
 """The arguments of all front ends: defaults, checks at construction, error texts, and their form in a config."""
 
-import inspect
-import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, Union
+from numbers import Real
+from typing import Any, Final, Self
 
+from rmsprop._core.checks import check_flag, check_frequency, check_number, check_text, check_type_name, or_none
 from rmsprop._core.other_words import OTHER_WORDS, refuse_unknown
-
-if TYPE_CHECKING:
-    from rmsprop.schedules import LearningRateSchedule
-
-#: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
-LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
-
-#: The types of variables, gradients and state.
-FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
+from rmsprop._core.rates import LearningRate, check_learning_rate, is_schedule
 
 #: An entry that only configs of tf_keras have, without an effect on the update.
 _LEGACY: Final = "is_legacy_optimizer"
-
-#: What a learning rate may be, and the advice for a model, or its variables.
-_OR_ELSE: Final = ", or a schedule, or a function"
-_NO_MODEL: Final = ": variables and their gradients come with each step, not here"
 
 _CLIPS: Final = ("clipnorm", "clipvalue", "global_clipnorm")
 
@@ -83,6 +69,32 @@ class Options:
             return None
         # Not `iterations + 1`, which an array may not hold.
         return iterations % frequency == frequency - 1
+
+    def constants(self, decays: bool) -> dict[str, Any]:
+        """Return the scalars of the rule that are on and stay the same from step to step; complements in double.
+
+        `decays` is whether weight decay applies to the variable, if it is on.
+        """
+        found = {"rho": self.rho, "rho_c": 1 - self.rho, "epsilon": self.epsilon}
+        if self.clipvalue is not None:
+            found["clip_value"] = self.clipvalue
+        if decays and self.decays:
+            assert self.weight_decay is not None
+            found["weight_decay"] = self.weight_decay
+        if self.has_momentum:
+            found["mu"] = self.momentum
+        if self.use_ema:
+            found |= {"ema_momentum": self.ema_momentum, "ema_momentum_c": 1 - self.ema_momentum}
+        return found
+
+    def changing(self) -> list[str]:
+        """Return the names of the scalars of the rule that are on and differ from step to step."""
+        found = ["learning_rate"]
+        if self.clips_by_norm:
+            found.append("clip_scale")
+        if self.use_ema and self.ema_overwrite_frequency is not None:
+            found.append("overwrite")
+        return found
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as values that JSON can hold."""
@@ -165,30 +177,6 @@ def call_repr(name: str, arguments: Mapping[str, Any], defaults: Mapping[str, An
     return f"{name}({', '.join(given)})"
 
 
-def is_schedule(value: Any) -> "TypeGuard[LearningRateSchedule]":
-    """Whether it is a `LearningRateSchedule`; nothing can be one before that class is loaded."""
-    schedules = sys.modules.get("rmsprop.schedules")
-    return schedules is not None and isinstance(value, schedules.LearningRateSchedule)
-
-
-def check_learning_rate(value: Any) -> LearningRate:
-    """Check a learning rate given at construction or set later."""
-    if is_schedule(value):
-        return value
-    if callable(value) and not isinstance(value, type):
-        # Of the class: Keras's layers have no weights before they are built, and tf_keras's then raise an error. A
-        # module of torch without parameters may be a schedule.
-        if hasattr(type(value), "trainable_weights") or (
-            hasattr(type(value), "named_parameters") and any(True for _ in value.named_parameters())
-        ):
-            raise TypeError(f"learning_rate={value!r} is a model, not a number{_OR_ELSE}{_NO_MODEL}")
-        function: Callable[..., Any] = value
-        _takes_the_step(function)
-        return function
-    several = isinstance(value, Iterable) and not isinstance(value, str) and not hasattr(value, "dtype")
-    return _number("learning_rate", value, or_else=_OR_ELSE + _NO_MODEL * several)
-
-
 def with_rate(options: Options, value: Any) -> Options:
     """Return the options with another learning rate, checked: no number while a schedule rules."""
     value, ruling = check_learning_rate(value), options.learning_rate
@@ -200,99 +188,15 @@ def with_rate(options: Options, value: Any) -> Options:
     return replace(options, learning_rate=value)
 
 
-def check_iterations(value: Any) -> int:
-    """Check a number of finished steps, an int64 in files and frameworks."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**63:
-        raise ValueError(f"iterations={value!r} is not a whole number from 0 to 2**63 - 1")
-    return int(value)
-
-
-def rate_function(value: LearningRate) -> Callable[[int], float]:
-    """Return the learning rate as a function of the iterations that are done."""
-    if not callable(value):
-        return lambda iterations: value
-    function: Callable[..., Any] = value
-    if is_schedule(value) or _takes_the_step(function):
-        return lambda iterations: _number(f"learning_rate({iterations})", function(iterations))
-    return lambda iterations: _number("learning_rate()", function())
-
-
-def _takes_the_step(function: Callable[..., Any]) -> bool:
-    """Whether a function is called with the step, or with nothing; one that admits both is refused."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a built-in function may have none
-        return True
-    parameters = signature.parameters.values()
-    positional = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
-    if positional and all(p.default is not p.empty for p in positional):
-        raise TypeError(
-            f"learning_rate={function!r} may be called with the step or with nothing: give its first parameter no "
-            "default, or let it have none"
-        )
-    return bool(positional)
-
-
-def _number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
-    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not isinstance(value, Real):
-        if hasattr(value, "numpy") and not hasattr(value, "item"):  # an eager tensor of TensorFlow
-            value = value.numpy()
-        value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{argument}={value!r} is not a number{or_else}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    above = number >= 0 if zero else number > 0
-    if not (above and number <= high and math.isfinite(number)):
-        least = "at least 0" if zero else "greater than 0"
-        limit = f" and at most {high:g}" if math.isfinite(high) else ""
-        raise ValueError(f"{argument}={value!r} is not a finite number {least}{limit}")
-    return number
-
-
-def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    return lambda argument, value: None if value is None else check(argument, value)
-
-
-def _flag(argument: str, value: Any) -> bool:
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"{argument}={value!r} is not True or False")
-    return bool(value)
-
-
-def _frequency(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{argument}={value!r} is not a whole number or None")
-    if value < 1:
-        raise ValueError(f"{argument}={value!r} is not a whole number of at least 1, or None")
-    return int(value)
-
-
-def _text(argument: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument}={value!r} is not a string")
-    return str(value)  # NumPy's strings are strings, but no plain ones
-
-
-def _type_name(argument: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument}={value!r} is not a name, one of {', '.join(FLOATS)}, or None")
-    if value not in FLOATS:
-        raise ValueError(f"{argument}={value!r} is not one of {', '.join(FLOATS)}, or None")
-    return str(value)
-
-
 #: The check of each argument, which returns it as a plain value, in the order of the checks.
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "learning_rate": lambda argument, value: check_learning_rate(value),
-    **dict.fromkeys(("rho", "momentum", "ema_momentum"), partial(_number, high=1.0)),
-    **dict.fromkeys(("epsilon", "initial_velocity"), _number),
-    "weight_decay": _or_none(_number),
-    **dict.fromkeys(_CLIPS, _or_none(partial(_number, zero=False))),
-    **dict.fromkeys(("centered", "use_ema", "jit_compile"), _flag),
-    "ema_overwrite_frequency": _or_none(_frequency),
-    "name": _text,
-    "slot_dtype": _or_none(_type_name),
+    **dict.fromkeys(("rho", "momentum", "ema_momentum"), partial(check_number, high=1.0)),
+    **dict.fromkeys(("epsilon", "initial_velocity"), check_number),
+    "weight_decay": or_none(check_number),
+    **dict.fromkeys(_CLIPS, or_none(partial(check_number, zero=False))),
+    **dict.fromkeys(("centered", "use_ema", "jit_compile"), check_flag),
+    "ema_overwrite_frequency": or_none(check_frequency),
+    "name": check_text,
+    "slot_dtype": or_none(check_type_name),
 }

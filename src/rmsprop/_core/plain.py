@@ -54,14 +54,27 @@ def _prepare(run: "Run", known: bool) -> None:
         return
     members = [tensor.group for tensor in run.plan.tensors]
     norms, limits, factors = (groups[name][members] for name in ("norm", "limit", "factor"))
-    squares, joint = run.squares * (factors * factors), norms == JOINT
-    # Accumulated in the order of the variables: `sum` would pair them up, differently from version to version.
-    norm = math.sqrt(numpy.add.accumulate(squares[joint])[-1]) if joint.any() else 0.0
-    for place, factor in enumerate(factors.tolist()):
-        scale = 1.0
-        if norms[place] != NONE:
-            scale = clip_scale(math.sqrt(squares[place]), norm, float(limits[place]), bool(joint[place]))
-        run.scales[place] = factor * scale
+    run.scales[:] = factors * clip_scales(run.squares * (factors * factors), norms, limits)
+
+
+def clip_scales(squares: Array, norms: Array, limits: Array) -> Array:
+    """Return what each gradient is multiplied by to limit a norm; 1 without such a limit.
+
+    Args:
+        squares: the sum of each gradient's squares.
+        norms: of each gradient, which norm is limited: NONE, OWN or JOINT.
+        limits: of each gradient, the limit.
+    """
+    joint = norms == JOINT
+    norm, found = math.sqrt(joint_square(squares, joint)), numpy.ones(len(squares))
+    for place in numpy.flatnonzero(norms != NONE):
+        found[place] = clip_scale(math.sqrt(squares[place]), norm, float(limits[place]), bool(joint[place]))
+    return found
+
+
+def joint_square(squares: Array, joint: Array) -> float:
+    """Return the sum of those squares that are `joint`, in their order: `sum` would add them up in pairs."""
+    return float(numpy.add.accumulate(squares[joint])[-1]) if joint.any() else 0.0
 
 
 def _step(run: "Run", launch: Launch, place: int) -> None:

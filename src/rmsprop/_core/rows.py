@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy
 from numpy.typing import ArrayLike, NDArray
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 
 
 def is_masked(array: Any) -> bool:

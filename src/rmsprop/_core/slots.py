@@ -5,11 +5,19 @@ they need the same slots for the same names and shapes.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import numpy
 
 from rmsprop._core.options import Options
+
+#: Slot name -> the attribute of an optimizer of Keras that holds its variables, by which Keras's checkpoints go.
+KERAS_ATTRIBUTES: Final = {
+    "average": "_model_variables_moving_average",
+    "velocity": "_velocities",
+    "momentum": "_momentums",
+    "average_gradient": "_average_gradients",
+}
 
 
 @final

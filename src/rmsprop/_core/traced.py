@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.rule import SCALARS, STATE
-from rmsprop._core.scalars import constants
 from rmsprop._core.tables import compute_type
 
 
@@ -94,7 +93,7 @@ def advance(
     """
     state = item.state()
     compute = compute_type(*map(operations.dtype, state.values()))
-    numbers = {**constants(options, item.decays), "learning_rate": learning_rate}
+    numbers = {**options.constants(item.decays), "learning_rate": learning_rate}
     if clip_scale is not None:
         numbers["clip_scale"] = clip_scale
     scalars = {name: operations.scalar(number, compute) for name, number in numbers.items()}

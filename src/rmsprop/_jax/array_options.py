@@ -1,18 +1,18 @@
 """The arguments, of which some may be arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, final
 
 import jax
 import jax.numpy as jnp
 
-from rmsprop._core.options import Options, _takes_the_step, is_schedule
+from rmsprop._core.options import Options
+from rmsprop._core.rates import is_schedule, takes_the_step
 
 #: The options that may be arrays.
-_NUMBERS: Final = (
-    "learning_rate", "rho", "momentum", "epsilon", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm",
-    "ema_momentum", "ema_overwrite_frequency", "initial_velocity",
-)  # fmt: skip
+_NUMBERS: Final = tuple(
+    field.name for field in fields(Options) if not isinstance(field.default, bool | str) and field.name != "slot_dtype"
+)
 
 
 @final
@@ -49,7 +49,7 @@ class ArrayOptions(Options):
     def calls_rate(self) -> bool:
         """Whether the learning rate is a function without arguments, called at every step."""
         rate = self.learning_rate
-        return callable(rate) and not is_schedule(rate) and not _takes_the_step(rate)
+        return callable(rate) and not is_schedule(rate) and not takes_the_step(rate)
 
     @property
     def schedules_rate(self) -> bool:

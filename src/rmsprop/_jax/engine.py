@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import get_abstract_mesh
 
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.fallback import warn_once as told
 from rmsprop._core.items import Item
-from rmsprop._core.options import FLOATS
 from rmsprop._core.slots import slot_dtype
 from rmsprop._jax import traced
 from rmsprop._jax.array_options import ArrayOptions

@@ -30,7 +30,8 @@ OPERAND: Final = ("dtype", "size", "kind", "to", "wrong_dtype", "wrong_size")
 ADDRESS, FLOAT, WHOLE = 0, 1, 2
 
 #: The words of the process's table: how many places, the texts for a call without a plan or with an unknown one,
-#: functions of C, and the version and sizes of structures that XLA must state. Then the places: two words of a key, and the address of a step, 0 if empty.
+#: functions of C, and the version and sizes of structures that XLA must state. Then the places: two words of a key, and
+#: the address of a step, 0 if empty.
 PROCESS: Final = (
     "places", "no_plan", "unknown", "format", "malloc", "free", "major", "frame", "buffers", "attributes",
 )  # fmt: skip

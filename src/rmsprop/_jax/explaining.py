@@ -24,12 +24,12 @@ def explain(
     Variables are arrays, traced or not, or what describes one. `off` is why the user wants no native steps, "" if there
     is no reason. A step is compiled for `devices`; None: for all that the process has.
     """
-    items, described = [], []
+    items, rows = [], []
     for name, variable, decays_too in zip(names, variables, decays, strict=True):
-        kept = jax.ShapeDtypeStruct(variable.shape, slot_dtype(options, variable.dtype))
-        slots = {slot.name: kept for slot in _slots.slots(options)}
+        state = jax.ShapeDtypeStruct(variable.shape, slot_dtype(options, variable.dtype))
+        slots = {slot.name: state for slot in _slots.slots(options)}
         items.append(Item(variable, variable, slots, decays_too, name=name))
-    # A traced step asks for the process's devices, and a compilation for its own.
+    # A step is traced by the process's devices, and compiled by its own.
     reason = off or against(options, items, jax.devices())
     if not reason and devices is not None:
         reason = against(options, items, devices)
@@ -42,8 +42,8 @@ def explain(
     for item in items:
         types = {name: one.dtype.name for name, one in item.slots.items()}
         shape, dtype = item.variable.shape, numpy.dtype(item.variable.dtype).name
-        described.append((item.name, describe(shape, dtype, types, choice, clips_by_norm=options.clips_by_norm)))
-    return summarize(front_end, described, launches, default_threads())
+        rows.append((item.name, describe(shape, dtype, types, choice, clips_by_norm=options.clips_by_norm)))
+    return summarize(front_end, rows, launches, default_threads())
 
 
 def described(shape: Sequence[int], dtype: Any) -> Any:

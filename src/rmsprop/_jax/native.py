@@ -1,7 +1,7 @@
 """A step by our kernels: custom calls, in the memory of variables and state where XLA allows that.
 
-XLA is told that results take the place of arguments. Under `jax.jit` with donated variables and state it hands over
-their memory; where anybody may still read the old values, it copies them first.
+The results of a call are in the memory of its last arguments. Under `jax.jit` with donated variables and state XLA
+passes their memory to the call; where a program may still read the old values, XLA copies them first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +60,7 @@ class _Step(NamedTuple):
 
     @property
     def replaced(self) -> int:
-        """Number of operands at the end whose place the results take."""
+        """Number of operands at the end in whose memory the results are."""
         return len(self.state) * len(self.decays)
 
     def traced(self, *operands: Any) -> list[jax.Array]:
@@ -139,7 +139,7 @@ def _as_number(array: jax.Array) -> jax.Array:
 
 
 def call(plan: str, operands: Sequence[Any], replaced: int) -> Sequence[jax.Array]:
-    """Add one call to what is being traced, whose results take the place of the last operands, `replaced` many."""
+    """Add one call to what is being traced, whose results are in the memory of the last operands, `replaced` many."""
     first = len(operands) - replaced
     results: Sequence[jax.Array] = ffi_call(
         NAME,

@@ -6,7 +6,7 @@ compilation for one CPU in this process is answered by tracing the rule, so noth
 operation: it can be differentiated, mapped, exported, and compiled for other devices.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class Meaning(Protocol):
 
     @property
     def replaced(self) -> int:
-        """Number of operands at the end whose place the results take."""
+        """Number of operands at the end in whose memory the results are."""
 
     def traced(self, *operands: Any) -> Sequence[Any]:
         """Return the results by operations of JAX."""
@@ -88,15 +88,12 @@ def _lower_for_cpu(context: Any, *operands: Any, meaning: Meaning) -> Any:
     exported = module.lowering_parameters.for_export
     # Within a shard_map there is no such number.
     against = against_devices("cpu", getattr(module.axis_context, "num_devices", 0))
-    return _lower(meaning.traced if exported or against else meaning.native, context, operands)
+    function = meaning.traced if exported or against else meaning.native
+    return lower_fun(function, multiple_results=True)(context, *operands)
 
 
 def _lower_elsewhere(context: Any, *operands: Any, meaning: Meaning) -> Any:
-    return _lower(meaning.traced, context, operands)
-
-
-def _lower(function: Callable[..., Any], context: Any, operands: Sequence[Any]) -> Any:
-    return lower_fun(function, multiple_results=True)(context, *operands)
+    return lower_fun(meaning.traced, multiple_results=True)(context, *operands)
 
 
 primitive_jvps[_step] = _differentiate

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate
 from rmsprop._core.other_words import refuses_other_words
+from rmsprop._core.rates import LearningRate
 from rmsprop._core.saving.matching import plain_names
 from rmsprop._core.switches import against_native, check_native
 from rmsprop._jax.array_options import ArrayOptions
@@ -32,12 +32,12 @@ class RMSprop(Rated, Saved):
         m = momentum * m + learning_rate * g / sqrt(v - a**2 + epsilon)
         w = w - m
 
-    Epsilon stands inside the root and the learning rate inside the momentum, unlike in optax's default.
+    Epsilon stands inside the root and the learning rate inside the momentum.
 
-    All that changes is in the state, which `init` makes and every step takes and returns: methods are pure functions of
-    their arguments, for `jax.jit`, `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step
-    is compiled once and then runs. ``jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))`` steps in place: the
-    new parameters and the new state get the memory of the old ones.
+    All that changes is in the state, an argument and a result of every step: methods are pure functions, for `jax.jit`,
+    `jax.vmap`, `jax.lax.scan`, `jax.grad` and `jax.shard_map`. Called on arrays, a step is compiled once and then runs.
+    ``jax.jit(optimizer.apply_gradients, donate_argnums=(1, 2))`` steps in place: the new parameters and the new state
+    get the memory of the old ones.
 
     **The learning rate**, if a number, is a leaf of the state, so that another one compiles nothing:
     ``state = optimizer.set_learning_rate(state, 0.01)``, and ``optimizer.rate(state)`` is that of the next step.

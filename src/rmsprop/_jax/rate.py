@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rmsprop._core.options import LearningRate, check_learning_rate, rate_function, with_rate
+from rmsprop._core.options import with_rate
+from rmsprop._core.rates import LearningRate, check_learning_rate, rate_function
 from rmsprop._jax.array_options import ArrayOptions
 from rmsprop._jax.state import RMSpropState, check_state
 from rmsprop._jax.trees import is_traced

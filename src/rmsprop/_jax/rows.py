@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.rows import RowSparse
 
 

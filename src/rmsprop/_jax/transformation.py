@@ -38,7 +38,7 @@ def rmsprop(
         m = momentum * m + learning_rate * g / sqrt(v - a**2 + epsilon)
         w = w - m
 
-    Epsilon stands inside the root and the learning rate inside the momentum, unlike in optax's default.
+    Epsilon stands inside the root and the learning rate inside the momentum.
     ``update(grads, state, params)`` returns the new w less the old one, so `params` is needed. What
     `optax.apply_updates` makes of it is within 2 ulp of the larger of both; averages that overwrite the parameters
     (`use_ema`) are only met where nothing follows this in an `optax.chain`.

@@ -1,8 +1,8 @@
-"""What the arrays of a Keras file are, which go there by number: files of ours say it, files of Keras's own do not.
+"""The kinds of the arrays of a Keras file, which are numbered: files of ours note them, files of Keras's own do not.
 
 A label is a list of kinds in the order of the arrays, "iteration", "learning_rate", or a slot's. In an HDF5 file it is
 an attribute of the group that holds them, where Keras's own optimizer does not stumble over it. Keras has no public
-name for that group; where it is not found, arrays go by number alone, as in Keras's own files, after a warning.
+name for that group; without it arrays are matched by number alone, as in Keras's own files, after a warning.
 """
 
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ import keras
 import numpy
 
 from rmsprop._core.warnings import warn
-from rmsprop._kerases.attributes import COLLECTED, HOMES
+from rmsprop._kerases.built import Built
 
 _ATTRIBUTE: Final = "rmsprop_state"
 
-#: Kinds of what an optimizer has before it is built.
+#: The kinds that an optimizer has before it is built.
 NUMBERS: Final = ("iteration", "learning_rate")
 
 ADVICE: Final = (
@@ -27,16 +27,17 @@ ADVICE: Final = (
 )
 
 
-def of(optimizer: Any) -> list[tuple[str, Any]]:
-    """Give kind and variable of all that an optimizer keeps."""
-    kinds = dict(zip((id(optimizer._iterations), id(optimizer._learning_rate)), NUMBERS, strict=True))
-    for kind, home in (*HOMES.items(), ("gradient_accumulator", COLLECTED)):
-        kinds |= {id(one): kind for one in getattr(optimizer, home, ()) if one is not None}
-    return [(kinds[id(variable)], variable) for variable in optimizer.variables]
+def of(counter: Any, rate: Any, built: Built | None, variables: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Pair each of an optimizer's variables with its kind; `built` is None before there is any state."""
+    kinds = dict(zip((id(counter), id(rate)), NUMBERS, strict=True))
+    if built is not None:
+        for kind, made in (*built.slots.items(), ("gradient_accumulator", built.collected)):
+            kinds |= {id(one): kind for one in made if one is not None}
+    return [(kinds[id(variable)], variable) for variable in variables]
 
 
 def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
-    """Note a label in a file, if it does not have it yet; warn once if files take no notes."""
+    """Note a label in a file, if it does not have it yet; warn once if files hold no notes."""
     notes = _notes(store)
     if notes is None:
         _warn()
@@ -45,7 +46,7 @@ def write(store: Any, label: Iterable[tuple[str, Any]]) -> None:
 
 
 def read(store: Any) -> list[str] | None:
-    """Give the kinds that a file notes, or None; warn once if files take no notes."""
+    """Return the kinds that a file notes, or None; warn once if files hold no notes."""
     notes = _notes(store)
     if notes is None:
         _warn()
@@ -58,7 +59,7 @@ def read(store: Any) -> list[str] | None:
 
 
 def numbers_alone(store: Any) -> list[str] | None:
-    """Give the kinds in the file of an optimizer that was not built; None if there is more in it."""
+    """Return the kinds in the file of an optimizer that was not built; None if there is more in it."""
     noted, keys = read(store), list(store.keys())
     if noted is not None:
         return noted if set(noted) <= set(NUMBERS) else None
@@ -68,7 +69,7 @@ def numbers_alone(store: Any) -> list[str] | None:
 
 
 def _notes(store: Any) -> Any:
-    """Give the attributes of the group that holds the arrays; None if there is no such thing."""
+    """Return the attributes of the group that holds the arrays; None if there is no such group."""
     group = getattr(store, "_h5_entry_group", None)
     # A dictionary is what Keras has for a file, or one of several, without arrays of the optimizer.
     return {} if isinstance(group, dict) else getattr(group, "attrs", None)
@@ -94,7 +95,7 @@ def match(label: list[tuple[str, Any]], noted: list[str] | None, keys: Iterable[
     found = noted if noted is not None else [kind for kind, _ in label] if count == len(label) else None
     if found is None or len(found) != count:
         raise ValueError(f"the file holds {count} arrays, {_list([kind for kind, _ in label])} are needed: {ADVICE}")
-    # A schedule has no number to keep, and whoever goes on with or without one means it.
+    # A schedule has no number, and to go on with one after a number, or without one, is the user's choice.
     mine = [(kind, variable) for kind, variable in label if kind != "learning_rate" or kind in found]
     theirs = [(kind, str(number)) for number, kind in enumerate(found)]
     theirs = [one for one in theirs if one[0] != "learning_rate" or any(kind == one[0] for kind, _ in label)]

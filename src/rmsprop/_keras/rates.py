@@ -1,4 +1,4 @@
-"""Learning rates as Keras's users give them."""
+"""Learning rates in the forms that Keras's users have them."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from rmsprop._core.options import LearningRate
 from rmsprop.schedules._base import Formula
 
 #: Keras's own class of schedules.
@@ -19,16 +18,12 @@ def is_traceable(rate: Any) -> bool:
 
 
 def is_compiled(rate: Any) -> bool:
-    """Whether it surely can be: a user's own schedule of Keras's kind may look at the step by Python."""
+    """True if a schedule is safe to trace; users' subclasses of Keras's are not: they may run Python on the step."""
     return is_traceable(rate) and type(rate).__module__.partition(".")[0] in ("keras", "rmsprop")
 
 
 def number_of(rate: Any) -> Any:
-    """Take the number out of a tensor or variable; anything else stays what it is.
-
-    Raises:
-        TypeError: it is a schedule of the other Keras.
-    """
+    """Return the number of a tensor or variable, anything else as it is; TypeError for the other Keras's schedules."""
     if any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(rate).__mro__):
         raise TypeError(
             f"learning_rate={rate!r} is one of tf_keras's schedules: rmsprop.tf_keras.RMSprop takes them, this "
@@ -41,15 +36,10 @@ def number_of(rate: Any) -> Any:
 
 
 def as_function(rate: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function's tensors and variables be numbers; what it is called with shows as before."""
+    """Return a function with numbers for its tensors and variables; its signature stays."""
 
     @wraps(rate)
     def numbers(*steps: Any) -> Any:
         return number_of(rate(*steps))
 
     return numbers
-
-
-def is_called(rate: LearningRate) -> bool:
-    """Whether a learning rate is Python code that runs at every step."""
-    return callable(rate) and not is_traceable(rate)

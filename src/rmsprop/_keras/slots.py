@@ -1,14 +1,17 @@
-"""The variables in which Keras's optimizers keep their state."""
+"""The variables in which Keras's optimizers hold their state."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, final
 
 import keras
 
-from rmsprop._core import slots
+from rmsprop._core import slots as _slots
 from rmsprop._core.options import Options
+from rmsprop._core.slots import Slot
 from rmsprop._keras.backends import backend
 
 
+@final
 class _CopyOf(keras.initializers.Initializer):
     """Starts a variable as another one's value, in memory of its own."""
 
@@ -20,6 +23,7 @@ class _CopyOf(keras.initializers.Initializer):
         return keras.ops.copy(keras.ops.cast(value, dtype))
 
 
+@final
 class _Retyped:
     """A variable as a model for one of another type."""
 
@@ -28,23 +32,29 @@ class _Retyped:
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        # Keras asks whether it is one of its own.
+        # Keras checks whether it is one of its own.
         return type(self._variable)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._variable, name)
 
 
-def model_of(options: Options, slot: slots.Slot, variable: Any) -> tuple[Any, Any]:
-    """Give what a slot's variable is made from: a variable that is like it, and how it starts."""
-    reference = variable
-    if options.slot_dtype not in (None, keras.backend.standardize_dtype(variable.dtype)):
-        reference = _Retyped(variable, str(options.slot_dtype))
-    start = _CopyOf(variable) if slot.start is None else keras.initializers.Constant(slot.start)
-    return reference, start
+def make(options: Options, name: str | None, variable: Any, initializer: Any, add: Callable[..., Any]) -> Any:
+    """Make a variable of the state by Keras's method `add`; the initializer is used where `name` is no slot's."""
+    model, copied = variable, None
+    for slot in _slots.slots(options):
+        if slot.name == name:
+            initializer, copied = _start_of(slot, variable), variable if slot.start is None else None
+            if options.slot_dtype not in (None, keras.backend.standardize_dtype(variable.dtype)):
+                model = _Retyped(variable, str(options.slot_dtype))
+    with backend().making(copied):
+        return add(model, name, initializer)
 
 
-def set_to_start(options: Options, slot: slots.Slot, kept: Any, variable: Any) -> None:
-    """Set what is kept for a variable to its start, in place: traced functions hold it."""
-    _, start = model_of(options, slot, variable)
-    kept.assign(start(kept.shape, kept.dtype))
+def _start_of(slot: Slot, variable: Any) -> Any:
+    return _CopyOf(variable) if slot.start is None else keras.initializers.Constant(slot.start)
+
+
+def set_to_start(slot: Slot, one: Any, variable: Any) -> None:
+    """Set a variable's state in a slot to its start, in place."""
+    one.assign(_start_of(slot, variable)(one.shape, one.dtype))

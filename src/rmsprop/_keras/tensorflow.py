@@ -2,46 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, final
 
 import keras
 import tensorflow as tf
 
 from rmsprop._core.explain import Explanation
 from rmsprop._core.items import Item
-from rmsprop._core.options import LearningRate, Options, _number
-from rmsprop._keras.moves import Made, Moves
+from rmsprop._core.options import Options
+from rmsprop._core.rates import LearningRate
+from rmsprop._keras.backends import Backend
 from rmsprop._keras.rates import as_function, is_traceable
+from rmsprop._keras.steps import Batch, Explainable, Settings
 from rmsprop._tensorflow import explaining, rates, replicas, traced
 from rmsprop._tensorflow.checks import checked
 from rmsprop._tensorflow.engine import Engine
-
-
-def untraced(method: Any) -> Any:
-    """Keep a method from being rewritten by AutoGraph."""
-    return tf.autograph.experimental.do_not_convert(method)
-
-
-def making(copied: Any) -> AbstractContextManager[Any]:
-    """Make a variable of the state outside of a function that is being traced.
-
-    A function that makes variables gives them their values after it is traced; a copy of one of these is another one.
-
-    Args:
-        copied: a variable that this starts as a copy of, or None.
-    """
-    scope: AbstractContextManager[Any] = tf.init_scope()
-    if copied is None or not _waits(_raw(copied)):
-        return scope
-    graph = _awaited(_raw(copied)).graph
-    # Within a loop or a branch it is not the default one.
-    return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
-
-
-def start_of(variable: Any) -> Any:
-    """Give the value that an average of a variable starts at, or the tensor that will be that value."""
-    raw = _raw(variable)
-    return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
 
 
 def _waits(variable: Any) -> bool:
@@ -51,12 +26,9 @@ def _waits(variable: Any) -> bool:
 
 
 def _awaited(variable: Any) -> Any:
-    """Give the tensor that a variable will start as, of the function that is being traced.
+    """Return the tensor that a variable will start as, of the function that is being traced.
 
     `tf.function` adds for each variable made in it: if it has no value yet, assign it that tensor.
-
-    Raises:
-        ValueError: it was made in another function.
     """
     graph = tf.compat.v1.get_default_graph()
     while hasattr(graph, "outer_graph"):
@@ -70,123 +42,128 @@ def _awaited(variable: Any) -> Any:
     )
 
 
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of the backend's own."""
-    return isinstance(value, tf.Variable)
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether it is a tensor without a value, of a function that is being traced."""
-    return bool(tf.is_symbolic_tensor(value))
-
-
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step by a function or a schedule of ours, as a tensor."""
-    known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
-    return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
-
-
-def count_of(iterations: Any) -> int | None:
-    """Give the number of calls so far, None in a function that is being traced."""
-    return int(_raw(iterations)) if tf.executing_eagerly() else None
-
-
-def check_reader(optimizer: Any) -> None:
-    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
-
-
-def checked_rate(rate: Any, iterations: Any) -> Any:
-    """Refuse what a schedule gives and is no learning rate, where that can be seen."""
-    if tf.executing_eagerly() and not is_symbolic(rate):
-        _number(f"learning_rate({int(_raw(iterations))})", float(rate))
-    return rate
-
-
-def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
-    """Write a variable's average into it, on all devices that have it."""
-
-    def assign(variable: Any, average: Any) -> None:
-        variable.assign(tf.cast(average, variable.dtype))
-
-    optimizer._distribution_strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
-
-
 def _raw(variable: Any) -> Any:
     # Within a layer's scope of mixed precision Keras's `value` would be a cast of it.
     return variable._value if isinstance(variable, keras.Variable) else variable
 
 
+@final
 class Stepper:
     """Does an optimizer's steps."""
 
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine = Engine(settings.options, native=settings.native, owner=settings.built)
 
-    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
-        """Do a step, or add it to the graph that is being traced.
-
-        Args:
-            optimizer: the optimizer.
-            moves: what moves.
-            gradients: of `moves.variables`.
-        """
-        with tf.name_scope(optimizer.name):
-            variables = [_raw(variable) for variable in moves.variables]
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step of a batch, or add it to the graph that is being traced."""
+        scale = self._settings.scale
+        with tf.name_scope(self._settings.name):
+            variables = [_raw(variable) for variable in batch.variables]
             given = [checked(*pair) for pair in zip(gradients, variables, strict=True)]
-            if optimizer.loss_scale_factor is not None:
-                given = [_scaled(gradient, 1 / optimizer.loss_scale_factor) for gradient in given]
+            if scale is not None:
+                given = [_scaled(gradient, 1 / scale) for gradient in given]
             distributed = replicas.is_replica()
             if distributed:
-                given = [
-                    gradient for gradient, _ in optimizer._all_reduce_sum_gradients(zip(given, variables, strict=True))
-                ]
+                given = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, given)
             items = [
                 Item(variable, gradient, {name: _raw(one) for name, one in slots.items()}, decays)
-                for variable, gradient, (slots, decays) in zip(variables, given, optimizer._kept(moves), strict=True)
+                for variable, gradient, slots, decays in zip(variables, given, batch.slots, batch.decays, strict=True)
             ]
-            collected = [_raw(one) for one in optimizer._collected(moves)]
-            constraints = [variable.constraint for variable in moves.variables]
-            copied = replicas.first_copied(items)
-            if copied is None and not distributed:
-                self._step_here(optimizer, items, collected, constraints)
+            collected = [_raw(one) for one in batch.collected]
+            constraints = [variable.constraint for variable in batch.variables]
+            if distributed or replicas.first_copied(items) is not None:
+                self._step_copies(distributed, items, collected, constraints, learning_rate)
             else:
-                _step_copies(optimizer, distributed, copied, items, collected, constraints)
+                self._step_here(items, collected, constraints, learning_rate)
 
     def _step_here(
-        self, optimizer: Any, items: list[Item], collected: Sequence[Any], constraints: Sequence[Any]
+        self, items: list[Item], collected: list[Any], constraints: list[Any], learning_rate: Callable[[], Any]
     ) -> None:
-        rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
-        calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
-        options = optimizer._options
+        options, each = self._settings.options, self._settings.accumulation
+        given = [
+            tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
+            for item, one in zip(items, collected, strict=False)
+        ]
 
-        def step(items: list[Item], iterations: Any) -> list[Any]:
-            engine = self._engine
-            if engine is None:
-                engine = self._engine = Engine(options, native=optimizer._native, owner=optimizer)
-            done = engine.step(items, rate, iterations, compiled=_compiles(options))
+        def step(rate: Any, iterations: Any) -> list[Any]:
+            sums = [gradient + one for gradient, one in zip(given, collected, strict=True)]
+            moved = [item._replace(gradient=each.mean(one)) for item, one in zip(items, sums, strict=False)] or items
+            done: list[Any] = self._engine.step(moved, rate, iterations, compiled=_compiles(options))
             for item, constraint in zip(items, constraints, strict=True):
                 if constraint is not None:
                     item.variable.assign(constraint(item.variable))
-            return done
+            if not collected:
+                return done
+            with tf.control_dependencies(done):
+                for one in collected:
+                    _clear(one)
+                return [tf.constant(0)]
 
-        if collected:
-            done = [_collect(optimizer.gradient_accumulation_steps, calls, items, collected, step)]
+        def collect() -> list[Any]:
+            for one, gradient in zip(collected, given, strict=True):
+                one.assign_add(gradient)
+            return [tf.constant(0)]
+
+        self._call(learning_rate(), step, collect)
+
+    def _step_copies(
+        self,
+        distributed: bool,
+        items: list[Item],
+        collected: list[Any],
+        constraints: list[Any],
+        learning_rate: Callable[[], Any],
+    ) -> None:
+        """Step variables of which a strategy holds copies."""
+        given = [
+            tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
+            for item, one in zip(items, collected, strict=False)
+        ]
+        # A replica's gradients are tensors here and nowhere else: their mean is computed before it is known to count.
+        means = [
+            self._settings.accumulation.mean(gradient + one) for gradient, one in zip(given, collected, strict=True)
+        ]
+        moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=False)] or items
+        columns = replicas.spread(self._settings.options, moved, constraints)
+
+        @tf.autograph.experimental.do_not_convert
+        def merged(distribution: Any, columns: Any, collected: Any, given: Any) -> None:
+            update = distribution.extended.update
+
+            def step(rate: Any, iterations: Any) -> list[Any]:
+                replicas.step(distribution, self._settings.options, rate, iterations, columns)
+                for one in collected:
+                    update(one, _clear, group=False)
+                return [tf.constant(0)]
+
+            def collect() -> list[Any]:
+                for one, gradient in zip(collected, given, strict=True):
+                    update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
+                return [tf.constant(0)]
+
+            # Once for all replicas: `merge_call` may not stand inside a `tf.cond`.
+            self._call(learning_rate(), step, collect)
+
+        if distributed:
+            merge = tf.__internal__.distribute.interim.maybe_merge_call
+            merge(merged, self._settings.strategy, columns, collected, given)
         else:
-            done = step(items, calls)
+            # Outside its strategy a variable's copies all get the same gradient.
+            merged(replicas.first_copied(items).distribute_strategy, columns, collected, given)
+
+    def _call(self, rate: Any, step: Callable[[Any, Any], list[Any]], collect: Callable[[], list[Any]]) -> None:
+        """Step or collect, and count the call."""
+        rate, counter = tf.convert_to_tensor(rate), _raw(self._settings.counter)
+        calls = tf.cast(tf.convert_to_tensor(counter), tf.int64)
+        done = self._settings.accumulation.advance(calls, lambda iterations: step(rate, iterations), collect, tf.cond)
         # A step that fails does not count.
-        with tf.control_dependencies(done):
+        with tf.control_dependencies([rate, *done]):
             counter.assign_add(1)
 
 
-def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
-    """Explain a step of variables that all have a gradient."""
-    options = optimizer._options
-    items = []
-    for variable, decays, slots in made:
-        kept = None if slots is None else {name: _raw(one) for name, one in slots.items()}
-        items.append(explaining.item_of(options, _raw(variable), decays, kept))
-    engine = optimizer._stepper._engine or Engine(options, native=optimizer._native)
-    return explaining.explain(front_end, options, names, items, engine=engine, compiled=_compiles(options))
+def _clear(one: Any) -> None:
+    one.assign(tf.zeros_like(one))
 
 
 def _scaled(gradient: Any, factor: float) -> Any:
@@ -200,85 +177,65 @@ def _compiles(options: Options) -> bool:
     return options.jit_compile and bool(tf.config.list_logical_devices("GPU"))
 
 
-def _collect(
-    steps: int,
-    calls: Any,
-    items: Sequence[Item],
-    collected: Sequence[Any],
-    step: Callable[[list[Item], Any], Sequence[Any]],
-) -> Any:
-    """Add up gradients, and step by their mean when it is time; give an operation after which that is done."""
-    gradients = [
-        tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
-        for item, one in zip(items, collected, strict=True)
-    ]
+@final
+class Own(Backend):
+    """TensorFlow, on which train steps are traced, and strategies copy variables."""
 
-    def step_all() -> Any:
-        means = [(gradient + one) / steps for gradient, one in zip(gradients, collected, strict=True)]
-        moved = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-        with tf.control_dependencies(step(moved, calls // steps)):
-            for one in collected:
-                one.assign(tf.zeros_like(one))
-            return tf.constant(0)
+    stepper = Stepper
 
-    def add() -> Any:
-        for gradient, one in zip(gradients, collected, strict=True):
-            one.assign_add(gradient)
-        return tf.constant(0)
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        options = settings.options
+        items = []
+        for variable, one, mine in zip(known.variables, known.decays, known.slots, strict=True):
+            raw = None if mine is None else {name: _raw(one) for name, one in mine.items()}
+            items.append(explaining.item_of(options, _raw(variable), one, raw))
+        engine = Engine(options, native=settings.native)
+        return explaining.explain(front_end, options, known.names, items, engine=engine, compiled=_compiles(options))
 
-    return tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)
+    def untraced(self, method: Any) -> Any:
+        """Keep a method from being rewritten by AutoGraph."""
+        return tf.autograph.experimental.do_not_convert(method)
 
+    def making(self, copied: Any) -> AbstractContextManager[Any]:
+        """Make a variable of the state outside of the function that is being traced, unless it copies one of that."""
+        scope: AbstractContextManager[Any] = tf.init_scope()
+        if copied is None or not _waits(_raw(copied)):
+            return scope
+        graph = _awaited(_raw(copied)).graph
+        # Within a loop or a branch it is not the default one.
+        return nullcontext() if graph is tf.compat.v1.get_default_graph() else graph.as_default()
 
-def _step_copies(
-    optimizer: Any,
-    distributed: bool,
-    copied: Any,
-    items: Sequence[Item],
-    collected: Sequence[Any],
-    constraints: Sequence[Any],
-) -> None:
-    """Step variables of which a strategy keeps copies."""
-    given = [
-        tf.cast(traced.to_dense(item.gradient, item.variable), one.dtype)
-        for item, one in zip(items, collected, strict=False)
-    ]
-    if collected:
-        steps = optimizer.gradient_accumulation_steps
-        means = [(gradient + one) / steps for gradient, one in zip(given, collected, strict=True)]
-        items = [item._replace(gradient=mean) for item, mean in zip(items, means, strict=True)]
-    columns = replicas.spread(optimizer._options, items, constraints)
-    if distributed:
-        merge = tf.__internal__.distribute.interim.maybe_merge_call
-        merge(_merged, optimizer._distribution_strategy, optimizer, columns, list(collected), given)
-    else:
-        # Outside its strategy a variable's copies all get the same gradient.
-        _merged(copied.distribute_strategy, optimizer, columns, list(collected), given)
+    def start_of(self, variable: Any) -> Any:
+        """Return the value that an average of a variable starts at, or the tensor that will be that value."""
+        raw = _raw(variable)
+        return _awaited(raw) if _waits(raw) else tf.convert_to_tensor(raw)
 
+    def is_variable(self, value: Any) -> bool:
+        """Whether a value is a variable of TensorFlow's own."""
+        return isinstance(value, tf.Variable)
 
-@tf.autograph.experimental.do_not_convert
-def _merged(
-    distribution: Any,
-    optimizer: Any,
-    columns: Sequence[Sequence[Any]],
-    collected: Sequence[Any],
-    gradients: Sequence[Any],
-) -> None:
-    """Step by what the replicas bring, or collect it; a choice between the two must be made for all of them here."""
-    rate, counter = tf.convert_to_tensor(optimizer.learning_rate), _raw(optimizer._iterations)
-    calls, update = tf.cast(tf.convert_to_tensor(counter), tf.int64), distribution.extended.update
+    def is_symbolic(self, value: Any) -> bool:
+        """Whether a value is a tensor without numbers, of a function that is being traced."""
+        return bool(tf.is_symbolic_tensor(value))
 
-    def step(iterations: Any) -> Any:
-        replicas.step(distribution, optimizer._options, rate, iterations, columns)
-        for one in collected:
-            update(one, lambda one: one.assign(tf.zeros_like(one)), group=False)
-        return tf.constant(0)
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a tensor."""
+        known = rate if is_traceable(rate) or not callable(rate) else as_function(rate)
+        return rates.rate_at(known, tf.cast(tf.convert_to_tensor(_raw(iterations)), tf.int64))
 
-    def add() -> Any:
-        for one, gradient in zip(collected, gradients, strict=True):
-            update(one, lambda one, gradient: one.assign_add(gradient), args=(gradient,), group=False)
-        return tf.constant(0)
+    def count_of(self, iterations: Any) -> int | None:
+        """Return the number of calls so far, None in a function that is being traced."""
+        return int(_raw(iterations)) if tf.executing_eagerly() else None
 
-    steps = optimizer.gradient_accumulation_steps
-    done = tf.cond(tf.equal((calls + 1) % steps, 0), lambda: step(calls // steps), add) if collected else step(calls)
-    with tf.control_dependencies([rate, done]):
-        counter.assign_add(1)
+    def copy_into(self, variable: Any, average: Any, strategy: Any) -> None:
+        """Write a variable's average into it, on all devices that have it."""
+
+        def assign(variable: Any, average: Any) -> None:
+            variable.assign(tf.cast(average, variable.dtype))
+
+        strategy.extended.update(_raw(variable), assign, args=(_raw(average),))
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor has numbers, outside of a function that is being traced."""
+        return tf.executing_eagerly() and not self.is_symbolic(tensor)

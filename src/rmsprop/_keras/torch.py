@@ -1,90 +1,27 @@
 """Steps on Keras's torch backend, by the engine for torch's tensors."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from operator import is_
-from typing import Any
+from typing import Any, final
 
 import keras
 import torch
 from torch import Tensor
 
 from rmsprop._core.explain import Explanation
-from rmsprop._core.options import LearningRate, Options, _number, rate_function
-from rmsprop._keras.moves import KEPT, Made, Moves, name_of
+from rmsprop._core.options import Options
+from rmsprop._core.rates import LearningRate, rate_function
+from rmsprop._core.switches import against_native
+from rmsprop._keras.backends import Backend, in_stateless_scope
 from rmsprop._keras.rates import as_function
-from rmsprop._keras.scopes import in_stateless_scope
+from rmsprop._keras.steps import REMEMBERED, Batch, Explainable, Settings, choose
+from rmsprop._keras.variables import as_tensor, name_of
 from rmsprop._torch import explaining
 from rmsprop._torch.engine import Engine
 
 
-def untraced(method: Callable[..., Any]) -> Any:
-    """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
-    outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
-
-    @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        # The wrapper takes its time.
-        return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
-
-    return call
-
-
-def making(copied: Any) -> AbstractContextManager[Any]:
-    """Make a variable of the state, which may start as a copy of one of the model's."""
-    return nullcontext()
-
-
-def start_of(variable: Any) -> Any:
-    """Give the value that an average of a variable starts at."""
-    return keras.ops.convert_to_tensor(variable)
-
-
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of the backend's own: Keras keeps state for its own alone."""
-    return False
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether it is a tensor without a value: there are none."""
-    return False
-
-
-def rate_at(rate: LearningRate, iterations: Any) -> Any:
-    """Give the learning rate of a step by a function or a schedule of ours, as a number."""
-    return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
-
-
-def count_of(iterations: Any) -> int | None:
-    """Give the number of calls so far, None among values that stand for variables."""
-    return None if in_stateless_scope() else int(iterations.value)
-
-
-def check_reader(optimizer: Any) -> None:
-    """Refuse to give the state to a model that it is not of: here each step is given the variables, and does that."""
-
-
-def checked_rate(rate: Any, iterations: Any) -> Any:
-    """Refuse what a schedule gives and is no learning rate, where that can be seen without waiting for a device."""
-    if not isinstance(rate, Tensor) or rate.device.type == "cpu":
-        _number(f"learning_rate({int(iterations.value)})", float(rate))
-    return rate
-
-
-def copy_into(optimizer: Any, variable: Any, average: Any) -> None:
-    """Write a variable's average into it."""
-    variable.assign(average.value)
-
-
-def _as_tensor(gradient: Any, variable: Any) -> Tensor:
-    try:
-        found: Tensor = keras.ops.convert_to_tensor(gradient)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"the gradient of variable {name_of(variable)!r} is no tensor: {error}") from error
-    return found
-
-
+@final
 class _Group:
     """Variables of which all have a gradient, as the engine knows a group of parameters."""
 
@@ -107,7 +44,8 @@ class _Group:
         return f"variable {self._names[place]!r}"
 
 
-class _Kept(dict[str, Tensor]):
+@final
+class _State(dict[str, Tensor]):
     """The state of a variable as the engine knows it; what the engine makes anew becomes the variable's value."""
 
     def __init__(self, slots: dict[str, Any]) -> None:
@@ -119,95 +57,97 @@ class _Kept(dict[str, Tensor]):
         super().__setitem__(name, self._slots[name]._value)
 
 
+@final
 class Stepper:
     """Does an optimizer's steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._off = settings, against_native(settings.native)
         # An engine each: it is fast where the step before was of the same parameters.
-        self._groups: dict[Moves, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
+        self._groups: dict[Batch, tuple[Engine, _Group, dict[Tensor, Any]]] = {}
 
-    def step(self, optimizer: Any, moves: Moves, gradients: Sequence[Any]) -> None:
-        """Do a step.
-
-        Args:
-            optimizer: the optimizer.
-            moves: what moves.
-            gradients: of `moves.variables`.
-        """
+    def step(self, batch: Batch, gradients: Sequence[Any], learning_rate: Callable[[], Any]) -> None:
+        """Do a step of a batch."""
         given = [
-            one if isinstance(one, Tensor) else _as_tensor(one, variable)
-            for one, variable in zip(gradients, moves.variables, strict=True)
+            one if isinstance(one, Tensor) else as_tensor(one, variable, "tensor", torch.as_tensor)
+            for one, variable in zip(gradients, batch.variables, strict=True)
         ]
         with torch.no_grad():
             if in_stateless_scope():
-                _step_in_scope(optimizer, moves, given)
+                self._step_in_scope(batch, given, learning_rate)
                 return
-            found = self._groups.get(moves)
-            parameters = [variable._value for variable in moves.variables]
+            found = self._groups.get(batch)
+            parameters = [variable._value for variable in batch.variables]
             if found is None or not all(map(is_, parameters, found[1].parameters)):
-                kept = optimizer._kept(moves)
-                made: dict[Tensor, Any] = {one: _Kept(slots) for one, (slots, _) in zip(parameters, kept, strict=True)}
-                if len(self._groups) >= KEPT:
+                states: dict[Tensor, Any] = dict(zip(parameters, map(_State, batch.slots), strict=True))
+                if len(self._groups) >= REMEMBERED:
                     self._groups.pop(next(iter(self._groups)))
-                found = self._groups[moves] = Engine(), _group(optimizer, moves, parameters), made
-            collected = [one._value for one in optimizer._collected(moves)]
-            engine, group, states = found
-            if _advance(engine, optimizer, group, states, given, collected):
-                for variable in moves.variables:
+                found = self._groups[batch] = Engine(self._off), self._group(batch, parameters), states
+            if self._advance(*found, given, [one._value for one in batch.collected], learning_rate):
+                for variable in batch.variables:
                     if variable.constraint is not None:
                         variable.assign(variable.constraint(variable))
-            optimizer._iterations._value.add_(1)
+            self._settings.counter._value.add_(1)
 
+    def _group(self, batch: Batch, parameters: list[Tensor]) -> _Group:
+        return _Group(self._settings.options, [*map(name_of, batch.variables)], batch.decays, parameters)
 
-def _advance(
-    engine: Engine,
-    optimizer: Any,
-    group: _Group,
-    states: dict[Tensor, Any],
-    gradients: list[Tensor],
-    collected: list[Tensor],
-) -> bool:
-    """Collect gradients or step by them; whether it was a step."""
-    scale, calls = optimizer.loss_scale_factor, optimizer._iterations.value
-    unscale = None if scale is None else 1 / scale
-    if collected:
-        steps = optimizer.gradient_accumulation_steps
-        for one, gradient in zip(collected, gradients, strict=True):
+    def _advance(
+        self,
+        engine: Engine,
+        group: _Group,
+        states: dict[Tensor, Any],
+        gradients: list[Tensor],
+        collected: list[Tensor],
+        learning_rate: Callable[[], Any],
+    ) -> bool:
+        """Collect gradients or step by them; whether it was a step."""
+        scale, each = self._settings.scale, self._settings.accumulation
+        unscale = None if scale is None else 1 / scale
+        for one, gradient in zip(collected, gradients, strict=False):
             one.add_(gradient, alpha=1.0 if unscale is None else unscale)
-        if (int(calls) + 1) % steps:
-            return False
-        # They were unscaled when they came.
-        gradients, unscale, calls = [one / steps for one in collected], None, calls // steps
-    _step(engine, optimizer, group, states, gradients, unscale, calls)
-    if collected:
-        torch._foreach_zero_(collected)
-    return True
 
+        def step(iterations: Any) -> bool:
+            # Collected gradients are unscaled.
+            given, factor = ([each.mean(one) for one in collected], None) if collected else (gradients, unscale)
+            _step(engine, group, states, given, factor, iterations, learning_rate())
+            if collected:
+                torch._foreach_zero_(collected)
+            return True
 
-def explain(front_end: str, optimizer: Any, names: Sequence[str], made: Sequence[Made]) -> Explanation:
-    """Explain a step of variables that all have a gradient."""
-    parameters = [one.variable._value for one in made]
-    group = _Group(optimizer._options, names, [one.decays for one in made], parameters)
-    # Those that are collected are unscaled when they come.
-    scaled = optimizer.loss_scale_factor is not None and optimizer.gradient_accumulation_steps is None
-    return explaining.explain(front_end, names, [group], scaled=scaled)
+        return bool(each.advance(self._settings.counter.value, step, lambda: False, choose))
 
-
-def _group(optimizer: Any, moves: Moves, parameters: list[Tensor]) -> _Group:
-    names = [name_of(variable) for variable in moves.variables]
-    return _Group(optimizer._options, names, [decays for _, decays in optimizer._kept(moves)], parameters)
+    def _step_in_scope(self, batch: Batch, gradients: list[Tensor], learning_rate: Callable[[], Any]) -> None:
+        """Step copies of the scope's values: Keras's `stateless_apply` leaves the old tensors unchanged."""
+        parameters = [variable.value.detach().clone() for variable in batch.variables]
+        states: dict[Tensor, Any] = {
+            parameter: {name: one.value.detach().clone() for name, one in slots.items()}
+            for parameter, slots in zip(parameters, batch.slots, strict=True)
+        }
+        collected = [one.value.detach().clone() for one in batch.collected]
+        group = self._group(batch, parameters)
+        moved = self._advance(Engine(self._off), group, states, gradients, collected, learning_rate)
+        for one, value in zip(batch.collected, collected, strict=True):
+            one.assign(value)
+        if moved:
+            for variable, slots, parameter in zip(batch.variables, batch.slots, parameters, strict=True):
+                for name, one in slots.items():
+                    one.assign(states[parameter][name])
+                variable.assign(parameter)
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable))
+        self._settings.counter.assign(self._settings.counter.value + 1)
 
 
 def _step(
     engine: Engine,
-    optimizer: Any,
     group: _Group,
     states: dict[Tensor, Any],
     gradients: list[Tensor],
     unscale: float | None,
     iterations: Tensor,
+    rate: Any,
 ) -> None:
-    rate = optimizer.learning_rate
     rate = rate.value if isinstance(rate, keras.Variable) else rate
     groups = [group]
     device = engine.leader(groups, gradients)
@@ -223,25 +163,34 @@ def _step(
     engine.step_on_device(groups, states, count, scale, None, gradients)
 
 
-def _step_in_scope(optimizer: Any, moves: Moves, gradients: list[Tensor]) -> None:
-    """Step copies of what the scope has: Keras's `stateless_apply` wants new tensors, and the old ones unchanged."""
-    parameters = [variable.value.detach().clone() for variable in moves.variables]
-    kept = [slots for slots, _ in optimizer._kept(moves)]
-    states: dict[Tensor, Any] = {
-        parameter: {name: one.value.detach().clone() for name, one in slots.items()}
-        for parameter, slots in zip(parameters, kept, strict=True)
-    }
-    variables = optimizer._collected(moves)
-    collected = [one.value.detach().clone() for one in variables]
-    group = _group(optimizer, moves, parameters)
-    moved = _advance(Engine(), optimizer, group, states, gradients, collected)
-    for one, value in zip(variables, collected, strict=True):
-        one.assign(value)
-    if moved:
-        for variable, slots, parameter in zip(moves.variables, kept, parameters, strict=True):
-            for name, one in slots.items():
-                one.assign(states[parameter][name])
-            variable.assign(parameter)
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable))
-    optimizer._iterations.assign(optimizer._iterations.value + 1)
+@final
+class Own(Backend):
+    """PyTorch."""
+
+    stepper = Stepper
+
+    def explain(self, front_end: str, settings: Settings, known: Explainable) -> Explanation:
+        """Explain a step."""
+        group = _Group(settings.options, known.names, known.decays, [one._value for one in known.variables])
+        # Collected gradients are unscaled.
+        scaled = settings.scale is not None and settings.accumulation.steps is None
+        return explaining.explain(front_end, known.names, [group], off=against_native(settings.native), scaled=scaled)
+
+    def untraced(self, method: Callable[..., Any]) -> Any:
+        """Keep a method out of what `torch.compile` traces: what runs in kernels of ours cannot be."""
+        outside: Any = torch.compiler.disable(method)  # type: ignore[no-untyped-call]
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # The wrapper is slow.
+            return (outside if torch.compiler.is_compiling() else method)(*args, **kwargs)
+
+        return call
+
+    def rate_at(self, rate: LearningRate, iterations: Any) -> Any:
+        """Return the learning rate of a step by a function, or by a schedule of ours, as a number."""
+        return rate_function(as_function(rate))(int(iterations.value)) if callable(rate) else rate
+
+    def is_at_hand(self, tensor: Any) -> bool:
+        """Whether a tensor is on no other device."""
+        return not isinstance(tensor, Tensor) or tensor.device.type == "cpu"

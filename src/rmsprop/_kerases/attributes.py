@@ -1,18 +1,11 @@
-"""Arguments and state as attributes of an optimizer, by the names that Keras's users know, of Keras 2 and 3."""
+"""Arguments and state as attributes of an optimizer, by the names that users of Keras 2 and 3 know."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-#: The attributes by slot; checkpoints go by these names.
-HOMES: Final = {
-    "average": "_model_variables_moving_average",
-    "velocity": "_velocities",
-    "momentum": "_momentums",
-    "average_gradient": "_average_gradients",
-}
+from rmsprop._core.exclusion import compile_patterns
 
-#: Where Keras 3 collects gradients.
+#: The attribute in which Keras 3 collects gradients.
 COLLECTED: Final = "_accumulated_gradients"
 
 
@@ -31,26 +24,12 @@ def option(name: str) -> Any:
 def exclusions(
     var_list: Iterable[Any] | None, var_names: Iterable[str] | None, is_variable: Callable[[Any], bool]
 ) -> tuple[list[Any], list[str]]:
-    """Check the arguments of `exclude_from_weight_decay`, and give them as lists.
-
-    Raises:
-        TypeError: `var_list` is one variable or holds something else, or `var_names` is one string.
-        ValueError: a name is not a regular expression.
-    """
+    """Check the arguments of `exclude_from_weight_decay`, and return them as lists."""
     if is_variable(var_list):
         raise TypeError(f"var_list={getattr(var_list, 'name', var_list)!r} is one variable: pass a list")
-    if isinstance(var_names, str):
-        raise TypeError(f"var_names={var_names!r} is one string: pass a list, [{var_names!r}]")
     variables, names = list(var_list or ()), list(var_names or ())
     for variable in variables:
         if not is_variable(variable):
             raise TypeError(f"var_list={variables!r} holds {variable!r}, which is no variable")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"var_names={names!r} holds {name!r}, which is no string")
-    try:
-        for name in names:
-            re.compile(name)
-    except re.error as error:
-        raise ValueError(f"var_names={names!r} holds no regular expression: {error}") from error
+    compile_patterns(var_names if isinstance(var_names, str) else names)
     return variables, names

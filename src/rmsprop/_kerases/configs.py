@@ -6,17 +6,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rmsprop._core.options import is_schedule
+from rmsprop._core.rates import is_schedule
 from rmsprop.schedules import LearningRateSchedule, serialize
 from rmsprop.schedules._serialization import check_config
 
 
 def to_config(schedule: Any, library: Any) -> Any:
-    """Write down a schedule, the library's or ours.
-
-    Raises:
-        ValueError: it is a plain function.
-    """
+    """Return the config of a schedule, the library's or ours."""
     if isinstance(schedule, library.optimizers.schedules.LearningRateSchedule):
         return library.optimizers.schedules.serialize(schedule)
     if not is_schedule(schedule):
@@ -30,12 +26,7 @@ def to_config(schedule: Any, library: Any) -> Any:
 
 
 def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None, library: Any) -> Any:
-    """Read what `to_config` wrote, but for schedules of ours, which `Options.from_config` reads.
-
-    Raises:
-        TypeError: an entry is of a wrong type.
-        ValueError: an entry is missing, or it is a schedule of a class that is not known.
-    """
+    """Make the schedule of a config; that of a schedule of ours is returned, for `Options.from_config` to read."""
     if config.get("class_name") != "function":  # one of Keras's users', by its name
         check_config(config)
     name, registered = config["class_name"], config.get("registered_name")
@@ -47,7 +38,7 @@ def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     if module == "rmsprop":
         return config
     if mine is None and registered is None and module not in ("keras", "tf_keras"):
-        # None that is built in, though it may be called like one.
+        # Not one that is built in, though it may have the name of one.
         raise ValueError(
             f"learning_rate={dict(config)!r} is a schedule of an unknown class: "
             f"pass custom_objects={{{name!r}: the class}}"
@@ -59,5 +50,5 @@ def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
 
 
 def plain_number(given: Any, current: Any) -> float:
-    """Give a learning rate as the user wrote it, unless the variable's number, one of NumPy's, was changed since."""
+    """Return the learning rate as the user wrote it, or the variable's number `current` if that was changed since."""
     return float(given) if current == current.dtype.type(given) else float(current)

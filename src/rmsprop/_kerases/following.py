@@ -4,32 +4,32 @@ Such averages start at the values that are read. From the first step on nothing 
 """
 
 from collections.abc import Callable
-from typing import Any
-from weakref import ref
+from typing import Any, final
+from weakref import WeakMethod, ref
+
+#: The method of an optimizer that returns its number of steps, or None where that has no value.
+Count = Callable[[], int | None]
 
 
-def no_step_since(optimizer: Any) -> Callable[[], bool]:
-    """Give a function that tells whether an optimizer still counts as many steps as now.
-
-    Args:
-        optimizer: `_count()` gives its number of steps, None where that has no value. It is not kept alive.
-    """
-    owner, count = ref(optimizer), optimizer._count()
+def no_step_since(count: Count) -> Callable[[], bool]:
+    """Return a function that checks whether an optimizer, which it does not keep alive, has done no step since now."""
+    method, before = WeakMethod(count), count()
 
     def still() -> bool:
-        one = owner()
-        return one is not None and one._count() == count
+        now = method()
+        return now is not None and now() == before
 
     return still
 
 
+@final
 class _Assign:
-    """A variable's `assign` until it is called for the first time: then averages start at the new value."""
+    """A variable's `assign` until the first call: then averages start at the new value."""
 
     def __init__(self, variable: Any) -> None:
         self._owner = ref(variable)
-        # The optimizer, its average, whether it has done no step since, and how the average starts.
-        self.followers: list[tuple[Any, Any, Callable[[], bool], Callable[[Any, Any], None]]] = []
+        # The `count` of an optimizer, its average, whether it has done no step since, and how the average starts.
+        self.followers: list[tuple[WeakMethod[Count], Any, Callable[[], bool], Callable[[Any, Any], None]]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         variable: Any = self._owner()
@@ -41,30 +41,23 @@ class _Assign:
         return done
 
     def __reduce__(self) -> Any:
-        # Copies of the variable, and what is unpickled, have the method of their class: averages are not copied along.
+        # Copies of the variable, and what is unpickled, have the method of their class: averages are not copied.
         return getattr, (self._owner(), "assign")
 
 
-def follow(optimizer: Any, average: Any, variable: Any, start: Callable[[Any, Any], None]) -> None:
-    """Start an average at its variable's next value, if the optimizer does no step before.
-
-    Args:
-        optimizer: whose average it is; see `no_step_since`.
-        average: the average.
-        variable: its variable, whose next `assign` is noticed.
-        start: starts an average at a variable's value.
-    """
-    leave(optimizer, variable)
+def follow(count: Count, average: Any, variable: Any, start: Callable[[Any, Any], None]) -> None:
+    """Call `start` with an average and its variable at that variable's next value, if there is no step before."""
+    leave(count, variable)
     assign = vars(variable).get("assign")
     if not isinstance(assign, _Assign):
         assign = variable.assign = _Assign(variable)
-    assign.followers.append((ref(optimizer), average, no_step_since(optimizer), start))
+    assign.followers.append((WeakMethod(count), average, no_step_since(count), start))
 
 
-def leave(optimizer: Any, variable: Any) -> None:
+def leave(count: Count, variable: Any) -> None:
     """Do not start an optimizer's average at its variable's next value; those of other optimizers still do."""
     assign = vars(variable).get("assign")
     if isinstance(assign, _Assign):
-        assign.followers[:] = [one for one in assign.followers if one[0]() is not optimizer]
+        assign.followers[:] = [one for one in assign.followers if one[0]() != count]
         if not assign.followers:
             vars(variable).pop("assign")

@@ -13,66 +13,58 @@ from collections import UserDict
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from types import SimpleNamespace
-from typing import Any, Final
-from weakref import ref
+from typing import Any, Final, final
+from weakref import WeakMethod, ref
 
-from rmsprop._kerases.attributes import COLLECTED, HOMES
-from rmsprop._kerases.following import no_step_since
+from rmsprop._core.slots import KERAS_ATTRIBUTES
+from rmsprop._kerases.built import Built
+from rmsprop._kerases.following import Count, no_step_since
 
 #: The attribute that is the list of the whole state.
 LIST: Final = "_variables"
 
 
+@final
 class Waiting(UserDict[str, Any]):
-    """What waits for attributes, name -> places in checkpoints. The list of the state does not wait.
-
-    Args:
-        waiting: TensorFlow's own dictionary.
-        found: is called with the place of a list.
-    """
+    """What waits for attributes, name -> places in checkpoints; the list of the state is passed to `found` instead."""
 
     def __init__(self, waiting: dict[str, Any], found: Callable[[Any], None]) -> None:
         self.data, self._found = waiting, found
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Give the places that wait for an attribute, for one more to be appended."""
+        """Return the places that wait for an attribute, for one more to be appended."""
         return SimpleNamespace(append=self._found) if key == LIST else self.data.setdefault(key, default)
 
 
 def is_by_slot(position: Any) -> bool:
-    """Tell whether a checkpoint holds the slots as attributes, beside the list at `position`."""
+    """Whether a checkpoint holds the slots as attributes, beside the list at `position`."""
     for node in _nodes(position):
         if any(child.node_id == position.proto_id and child.local_name == LIST for child in node.children):
-            return any(child.local_name in HOMES.values() for child in node.children)
+            return any(child.local_name in KERAS_ATTRIBUTES.values() for child in node.children)
     return False
 
 
 def elements(position: Any) -> list[Any]:
-    """Give the places of what a list holds after the iterations."""
+    """Return the places of a list's elements after the iterations."""
     children = sorted(_nodes(position)[position.proto_id].children, key=lambda child: int(child.local_name))
     return [position.create_child_position(child.node_id) for child in children[1:]]
 
 
 def sorted_by_slot(positions: Sequence[Any], count: int) -> dict[str, Sequence[Any]]:
-    """Sort the elements of a list by the slots that their names tell; nothing if they tell none.
-
-    Args:
-        positions: what `elements` gave.
-        count: of the elements that a slot has.
-    """
+    """Sort a list's `elements` by the slots that their names tell, `count` for each; nothing if they tell none."""
     size = len(positions) // max(1, count)
     if len(positions) != size * count:
         return {}
     names = [_name(position) for position in positions]
-    for slots in combinations(HOMES, size):
+    for slots in combinations(KERAS_ATTRIBUTES, size):
         # The name of a scope, or of a variable, may hold that of another slot.
-        told = all(f"/{slots[place // count]}/" in name for place, name in enumerate(names))
-        if told and "velocity" in slots:
+        fits = all(f"/{slots[place // count]}/" in name for place, name in enumerate(names))
+        if fits and "velocity" in slots:
             return {slot: positions[place * count : (place + 1) * count] for place, slot in enumerate(slots)}
     return {}
 
 
-def after(checkpoint: Any, call: Callable[[], None]) -> None:
+def _after(checkpoint: Any, call: Callable[[], None]) -> None:
     """Call a function whenever TensorFlow has assigned what it is restoring from a checkpoint."""
     owner: Any = ref(checkpoint)
     others = vars(checkpoint).get("restore_saveables")
@@ -95,53 +87,23 @@ def _name(position: Any) -> str:
     return "/" + "".join(attribute.full_name for attribute in position.object_proto.attributes[:1])
 
 
-class Restored:
-    """An optimizer that TensorFlow's checkpoints bring its state by the names of attributes.
+def start_again_after(checkpoint: Any, count: Count, built: Built) -> None:
+    """Start a state again when a checkpoint from before the first step is read.
 
-    A subclass has `_count()`, as `no_step_since` needs it; `_start_again()`, which takes the state back to its start;
-    and `_start_averages()`, which does so for averages alone.
+    Its variables may be made, or known to the checkpoint, later still: then averages start again too.
     """
+    method, reference = WeakMethod(count), ref(built)
+    still: Callable[[], bool] | None = None
 
-    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        found: Any = None if name == LIST else super()._lookup_dependency(name, *args, **kwargs)  # type: ignore[misc]
-        return found
-
-    @property
-    def _deferred_dependencies(self) -> Waiting:
-        return Waiting(super()._deferred_dependencies, self._find_list)  # type: ignore[misc]
-
-    def _find_list(self, position: Any) -> None:
-        """Take note of the list in a checkpoint that is being restored."""
-        raise NotImplementedError
-
-    def _go_back(self, position: Any, built: bool) -> None:
-        """Restore a checkpoint from before the first step.
-
-        Args:
-            position: that of its list.
-            built: whether there is any state.
-        """
-        if built:
-            self._start_again_after(position.checkpoint)
+    def start() -> None:
+        nonlocal still
+        counted, state = method(), reference()
+        if counted is None or state is None or counted() is None:
             return
-        # What earlier ones hold is out of date.
-        for home in (*HOMES.values(), COLLECTED):
-            self._deferred_dependencies.pop(home, None)
+        if still is None:
+            state.start()
+            still = no_step_since(counted)
+        elif still():
+            state.start_averages()
 
-    def _start_again_after(self, checkpoint: Any) -> None:
-        """Start again when what a checkpoint holds is read; its variables may be made, or known to it, later still."""
-        owner: Any = ref(self)
-        still: Callable[[], bool] | None = None
-
-        def start() -> None:
-            nonlocal still
-            one = owner()
-            if one is None or one._count() is None:
-                return
-            if still is None:
-                one._start_again()
-                still = no_step_since(one)
-            elif still():
-                one._start_averages()
-
-        after(checkpoint, start)
+    _after(checkpoint, start)

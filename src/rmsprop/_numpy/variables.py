@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core.arrays import address, first_overlap, is_float, overlaps_itself
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.other_words import stepped_by
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.warnings import warn
@@ -52,48 +52,6 @@ def compute_pairs(
     if len(gradients) != len(known):
         raise ValueError(f"loss() returned {len(gradients)} gradients for {len(known)} variables")
     return value, list(zip(gradients, known.values(), strict=True)), known
-
-
-def check_pairs(pairs: Sequence[Any]) -> None:
-    """Refuse what is no list of pairs, such as a single pair."""
-    if {*map(type, pairs)} == {tuple} and {*map(len, pairs)} == {2}:
-        return
-    for number, one in enumerate(pairs):
-        if not isinstance(one, tuple | list) or len(one) != 2:
-            raise TypeError(
-                f"grads_and_vars holds {one!r} at place {number}, which is no pair of a gradient and its variable: "
-                "pass zip(gradients, variables)"
-            )
-
-
-def refuse_swapped(
-    pairs: Iterable[Any],
-    is_swapped: Callable[[Any, Any], bool],
-    error: Exception,
-    names: tuple[str, str] | None = None,
-) -> None:
-    """Raise a better error for a refused step if the variable stands first in one of its pairs.
-
-    Args:
-        pairs: the pairs of the step.
-        is_swapped: whether the first of a pair, and not the second, is a variable.
-        error: why the step was refused.
-        names: the arguments for gradients and for variables; None: one argument has the pairs.
-
-    Raises:
-        TypeError: a pair is swapped.
-    """
-    for number, (gradient, variable) in enumerate(pairs):
-        if is_swapped(gradient, variable):
-            if names is not None:
-                raise TypeError(
-                    f"{names[0]} holds a variable at place {number}, and {names[1]} its gradient: the gradients come "
-                    f"first, ({', '.join(names)})"
-                ) from error
-            raise TypeError(
-                f"grads_and_vars holds (variable, gradient) at place {number}: the gradient comes first, as in "
-                "zip(gradients, variables)"
-            ) from error
 
 
 def is_swapped(state: "State | None") -> Callable[[Any, Any], bool]:

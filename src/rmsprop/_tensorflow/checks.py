@@ -6,8 +6,8 @@ from typing import Any
 import numpy
 import tensorflow as tf
 
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.items import Item
-from rmsprop._core.options import FLOATS
 
 
 def dtype_of(variable: Any) -> Any:

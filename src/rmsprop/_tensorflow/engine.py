@@ -8,9 +8,10 @@ from typing import Any, Final, final
 
 import tensorflow as tf
 
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.fallback import warn_once as told
 from rmsprop._core.items import Item
-from rmsprop._core.options import FLOATS, Options
+from rmsprop._core.options import Options
 from rmsprop._core.switches import against_native
 from rmsprop._tensorflow import traced
 from rmsprop._tensorflow.available import problem, within_xla

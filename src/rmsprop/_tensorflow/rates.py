@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rmsprop._core.options import LearningRate, rate_function
+from rmsprop._core.rates import LearningRate, rate_function
 from rmsprop._tensorflow.available import within_xla
 from rmsprop.schedules._base import Formula
 
@@ -13,7 +13,7 @@ def rate_at(rate: LearningRate, iterations: Any) -> Any:
     """Return the learning rate of a step as a tensor.
 
     Args:
-        rate: a schedule of ours, or a number or function that `check_learning_rate` of `rmsprop._core.options` accepts.
+        rate: a schedule of ours, or a number or function that `rmsprop._core.rates.check_learning_rate` accepts.
         iterations: steps done before, an int64 tensor or variable without axes.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rmsprop._core.options import FLOATS
+from rmsprop._core.checks import FLOATS
 from rmsprop._core.other_words import stepped_by
 from rmsprop._tensorflow.checks import checked, dtype_of
 

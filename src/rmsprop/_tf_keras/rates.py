@@ -1,12 +1,12 @@
 """Learning rates as tf_keras's base class holds them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import tensorflow as tf
 import tf_keras
 
-from rmsprop._core.options import LearningRate
+from rmsprop._core.rates import LearningRate
 from rmsprop._tensorflow.rates import rate_at
 from rmsprop.schedules._base import Formula
 
@@ -14,6 +14,7 @@ from rmsprop.schedules._base import Formula
 Schedule: Any = tf_keras.optimizers.schedules.LearningRateSchedule
 
 
+@final
 class _Rate(Schedule):
     """A schedule of ours, or a function, as tf_keras's base class knows schedules."""
 
@@ -24,21 +25,17 @@ class _Rate(Schedule):
         return rate_at(self.rate, as_count(step))
 
 
+@final
 class Constant(Schedule):
-    """A schedule that always gives 0."""
+    """A schedule that is always 0."""
 
     def __call__(self, step: Any) -> Any:
         return tf.zeros((), tf.float32)
 
 
 def as_count(iterations: Any) -> Any:
-    """Give a counter as int64; the optimizer's may be a user's own, of any type of numbers."""
+    """Return a counter as int64; the optimizer's may be a user's own, of any type of numbers."""
     return iterations if iterations.dtype == tf.int64 else tf.cast(iterations, tf.int64)
-
-
-def given(rate: Any) -> Any:
-    """Give back the learning rate that `as_schedule` took; a variable stays one."""
-    return rate.rate if isinstance(rate, _Rate) else rate
 
 
 def is_called(schedule: Any) -> bool:
@@ -47,12 +44,12 @@ def is_called(schedule: Any) -> bool:
 
 
 def as_schedule(rate: LearningRate) -> Any:
-    """Make a learning rate that depends on the step a schedule of tf_keras's; a number stays one."""
+    """Return a learning rate that depends on the step as a schedule of tf_keras's; a number stays one."""
     return _Rate(rate) if callable(rate) and not isinstance(rate, Schedule) else rate
 
 
 def ruled(rate: Any, schedule: Any) -> Any:
-    """Give the tensor that a schedule made, which says so where tf_keras's callbacks would assign to it."""
+    """Return the tensor that a schedule made, which raises an error where tf_keras's callbacks assign to it."""
 
     def assign(value: Any, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -66,6 +63,6 @@ def ruled(rate: Any, schedule: Any) -> Any:
 
 
 def number_of(rate: Any) -> Any:
-    """Take the number out of a tensor or variable; anything else stays what it is."""
+    """Return the number of a tensor or variable; anything else stays what it is."""
     is_number = tf.is_tensor(rate) and not tf.is_symbolic_tensor(rate) and rate.shape.rank == 0
     return float(rate) if is_number else rate

@@ -1,32 +1,70 @@
-"""The variables in which tf_keras's optimizers keep their state."""
+"""The variables in which tf_keras's optimizers hold their state."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, final
 
 import numpy
 import tensorflow as tf
-import tf_keras
 
-from rmsprop._core import slots
+from rmsprop._core import slots as _slots
 from rmsprop._core.options import Options
+from rmsprop._core.slots import Slot
 from rmsprop._tensorflow.checks import dtype_of
-from rmsprop._tf_keras.averages import has_value
 
 
-def add_slot(optimizer: Any, options: Options, slot: slots.Slot, variable: Any) -> Any:
-    """Make the variable of a slot, and let the optimizer know it."""
-    dtype = tf.as_dtype(slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
-    if optimizer._mesh is not None:
-        return _add_sharded_slot(optimizer, slot, variable, dtype)
+@final
+class Unstarted:
+    """Averages of variables that have no value yet: their function is being traced, and was never called.
+
+    TensorFlow assigns such variables their values either before it traces the function again, or in this graph.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        self._pairs = list(pairs)
+        # In a graph it is not known while tracing whether that has been.
+        self._started = tf.Variable(False, trainable=False, name="started")
+
+    def start(self) -> bool:
+        """Start the averages, or add that to the graph that is being traced; whether it is done."""
+        with tf.init_scope():
+            if all(has_value(variable) for _, variable in self._pairs):
+                if not self._started:
+                    self._assign()
+                return True
+        if not tf.distribute.has_strategy():
+            tf.cond(self._started, lambda: None, self._assign)
+        return False
+
+    def _assign(self) -> None:
+        for average, variable in self._pairs:
+            set_to_start(Slot("average", None), average, variable)
+        self._started.assign(True)
+
+
+def has_value(variable: Any) -> bool:
+    """Whether a variable has a value already."""
+    return not tf.executing_eagerly() or bool(variable.is_initialized())
+
+
+def set_to_start(slot: Slot, one: Any, variable: Any) -> None:
+    """Set a variable's state in a slot to its start, in place."""
+    one.assign(tf.cast(variable, one.dtype) if slot.start is None else _start_of(slot, one, one.dtype))
+
+
+def make(options: Options, slot: Slot, variable: Any, mesh: Any, add: Callable[..., Any]) -> Any:
+    """Make the variable of a slot; where there is no mesh, by the method `add` of tf_keras."""
+    dtype = tf.as_dtype(_slots.slot_dtype(options, numpy.dtype(dtype_of(variable).as_numpy_dtype)))
+    if mesh is not None:
+        start = tf.cast(variable, dtype) if slot.start is None else _start_of(slot, variable, dtype)
+        name = f"{slot.name}/{variable._shared_name}"
+        return tf.experimental.dtensor.DVariable(start, name=name, dtype=dtype, trainable=False)
     with _beside(variable):
         # A variable that a function makes while it is traced has no value yet; an average starts as soon as it has.
         copies = slot.start is None and has_value(variable)
-        start = variable if copies else start_of(slot, variable, dtype)
+        start = variable if copies else _start_of(slot, variable, dtype)
         reference = variable if dtype == dtype_of(variable) else _Retyped(variable, dtype)
-        # The class above tf_keras's own enters that scope once more, for which `reference` need be a variable.
-        return super(tf_keras.optimizers.Optimizer, optimizer).add_variable_from_reference(
-            reference, slot.name, initial_value=tf.cast(start, dtype)
-        )
+        return add(reference, slot.name, initial_value=tf.cast(start, dtype))
 
 
 def _beside(variable: Any) -> AbstractContextManager[Any]:
@@ -38,17 +76,8 @@ def _beside(variable: Any) -> AbstractContextManager[Any]:
     return place
 
 
-def _add_sharded_slot(optimizer: Any, slot: slots.Slot, variable: Any, dtype: Any) -> Any:
-    start = tf.cast(variable, dtype) if slot.start is None else start_of(slot, variable, dtype)
-    made = tf.experimental.dtensor.DVariable(
-        start, name=f"{slot.name}/{variable._shared_name}", dtype=dtype, trainable=False
-    )
-    optimizer._variables.append(made)
-    return made
-
-
-def start_of(slot: slots.Slot, like: Any, dtype: Any) -> Any:
-    """Give the tensor with which a slot starts that is no copy, of the shape of a variable."""
+def _start_of(slot: Slot, like: Any, dtype: Any) -> Any:
+    """Return the tensor, of the shape of a variable, at which a slot starts that is no copy."""
     if isinstance(like, tf.experimental.dtensor.DVariable) or not like.shape.is_fully_defined():
         # Made from the variable, it is sharded as that is; zeros of another type would not be.
         zeros = tf.cast(tf.zeros_like(like), dtype)
@@ -57,6 +86,7 @@ def start_of(slot: slots.Slot, like: Any, dtype: Any) -> Any:
     return zeros + tf.constant(slot.start, dtype) if slot.start else zeros
 
 
+@final
 class _Retyped:
     """A variable as a model for one of another type."""
 

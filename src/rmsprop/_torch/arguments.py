@@ -1,4 +1,4 @@
-"""A parameter group's entries: which there are, what they may be, and their way into `Options`."""
+"""A parameter group's entries: their names, their checks, and `Options` made of them."""
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
@@ -8,53 +8,49 @@ from typing import Any, Final
 import numpy
 from torch import Tensor
 
-from rmsprop._core.options import LearningRate, Options, check_learning_rate, refuse_attribute
+from rmsprop._core.options import Options, refuse_attribute
 from rmsprop._core.other_words import refuse_unknown
+from rmsprop._core.rates import LearningRate, check_learning_rate
 
-#: Arguments that hold for the whole optimizer; the learning rate is `lr` in a group.
-_NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "name")
+#: Arguments of the whole optimizer; the learning rate is `lr` in a group.
+_NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "native", "name")
 
-#: Arguments that each group may have its own of.
-OPTIONS: Final = tuple(field.name for field in fields(Options) if field.name not in _NOT_A_GROUPS)
+#: Arguments of which each group may have its own value, and their defaults.
+_DEFAULTS: Final = {field.name: field.default for field in fields(Options) if field.name not in _NOT_A_GROUPS}
 
 #: Words of other libraries that a group may not have, as the constructor may not. Its other entries are the user's:
 #: further words may mean something else to a scheduler or a wrapper.
 _REFUSED: Final = ("alpha", "eps", "decay_rate", "nesterov", "initial_scale", "clip_norm", "clip_value")
 
-#: Words of torch's own optimizers that choose an implementation, in the order of `check_ways`.
-WAYS: Final = ("foreach", "fused", "capturable", "differentiable", "maximize")
+#: Words of torch's own optimizers, in the order of `check_torch_words`.
+TORCH_WORDS: Final = ("foreach", "fused", "capturable", "differentiable", "maximize")
 
-#: What an entry is in a group that was written before the entry existed: what it was like without it.
+#: What an entry is in a group that was written before the entry existed.
 DEFAULTS: Final = {
-    "lr": 0.001, **{field.name: field.default for field in fields(Options) if field.name not in _NOT_A_GROUPS},
-    "maximize": False, "capturable": False, "foreach": None, "fused": None, "differentiable": False,
+    "lr": 0.001, **_DEFAULTS, "maximize": False, "capturable": False, "foreach": None, "fused": None,
+    "differentiable": False,
 }  # fmt: skip
 
 _PLAIN: Final = frozenset((float, int, bool, str, type(None), list))
 
-#: Below 0 by no more than this is 0: schedulers that multiply their way down to it end there by rounding.
+#: A rate below 0 by no more than this is 0: schedulers that multiply their way down to 0 end there by rounding.
 _ROUNDING: Final = 1e-12
 
-#: What a step looks at in a group, beside the learning rate.
-values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*OPTIONS, "maximize")
+#: The entries that a step reads, beside the learning rate.
+values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_DEFAULTS, "maximize")
 
 
 def check_options(group: Mapping[str, Any], jit_compile: bool = True, name: str = "RMSprop") -> Options:
-    """Check a group's options.
-
-    Raises:
-        TypeError: one is of the wrong type, or there is a word of another library.
-        ValueError: one is out of its range, or two clips were given.
-    """
-    refuse_unknown({word: group[word] for word in _REFUSED if word in group}, OPTIONS)
+    """Return a group's options, checked; errors of the constructor."""
+    refuse_unknown({word: group[word] for word in _REFUSED if word in group}, _DEFAULTS)
     _check_flag("maximize", group["maximize"])
     return Options(
-        learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(OPTIONS, values_of(group), strict=False))
+        learning_rate=0.0, jit_compile=jit_compile, name=name, **dict(zip(_DEFAULTS, values_of(group), strict=False))
     )
 
 
 def make_plain(group: MutableMapping[str, Any]) -> None:
-    """Put Python's own numbers in place of NumPy's, and of tensors but `lr`: files of weights only hold no others."""
+    """Replace NumPy's numbers by Python's, and tensors except `lr`: weights-only files hold no others."""
     odd = [name for name, value in group.items() if type(value) not in _PLAIN]
     for name in odd:
         value: Any = group[name]
@@ -65,11 +61,7 @@ def make_plain(group: MutableMapping[str, Any]) -> None:
 
 
 def choose_rate(learning_rate: Any, lr: Any) -> Any:
-    """Give the one of the two names for a learning rate that was used.
-
-    Raises:
-        TypeError: both were.
-    """
+    """Return the learning rate, which has two names; a TypeError if both were given."""
     if lr is None:
         return 0.001 if learning_rate is None else learning_rate
     if learning_rate is not None:
@@ -80,7 +72,7 @@ def choose_rate(learning_rate: Any, lr: Any) -> Any:
 
 
 def check_rate(value: Any) -> LearningRate | Tensor:
-    """Check a learning rate: a number, a tensor of one, which stays the tensor, a schedule or a function."""
+    """Return a learning rate, checked: a number, a tensor of one, which stays the tensor, a schedule or a function."""
     if not isinstance(value, Tensor):
         return check_learning_rate(value)
     check_learning_rate(_one_number(value))
@@ -94,11 +86,7 @@ def _one_number(rate: Tensor) -> float:
 
 
 def number(rate: Any) -> float:
-    """Give a group's learning rate as it is now, as a number.
-
-    Raises:
-        TypeError, ValueError: it is none, or out of its range.
-    """
+    """Return a group's learning rate as a number, checked."""
     value = _one_number(rate) if isinstance(rate, Tensor) else rate
     if isinstance(value, float) and -_ROUNDING < value < 0:
         return 0.0
@@ -107,13 +95,8 @@ def number(rate: Any) -> float:
     return checked
 
 
-def check_ways(foreach: Any, fused: Any, capturable: Any, differentiable: Any, maximize: Any) -> None:
-    """Check the arguments of torch's own optimizers that choose an implementation.
-
-    Raises:
-        TypeError: one is not True, False or (the first two) None.
-        ValueError: one asks for what there is not.
-    """
+def check_torch_words(foreach: Any, fused: Any, capturable: Any, differentiable: Any, maximize: Any) -> None:
+    """Check the arguments of torch's own optimizers, which choose an implementation."""
     for name, value in (("foreach", foreach), ("fused", fused)):
         if value is not None:
             _check_flag(name, value)
@@ -131,8 +114,8 @@ def _check_flag(name: str, value: Any) -> None:
 
 
 def check_attribute(name: str, value: Any) -> None:
-    """Raise an AttributeError if an attribute that is assigned to an optimizer is an option: nobody would read it."""
-    if name in OPTIONS or name in WAYS:
+    """Raise an AttributeError if an attribute that is assigned to an optimizer is an option: nothing would read it."""
+    if name in _DEFAULTS or name in TORCH_WORDS:
         raise AttributeError(
             f"{name}={value!r} cannot be assigned to the optimizer: set param_groups[i][{name!r}], which counts from "
             "the next step on, or give it to the constructor"

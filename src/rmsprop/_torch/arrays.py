@@ -1,69 +1,49 @@
-"""NumPy's arrays over the memory of torch's tensors, which the CPU's engine works with.
+"""NumPy's arrays over the memory of torch's tensors, for the kernels of the CPU.
 
 They are made from addresses. `Tensor.numpy()` marks the tensor's storage as one that cannot be resized any more, but
 resizing is how sharding and offloading tools give memory back.
 """
 
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rmsprop._core import slots
+from rmsprop._core.arrays import array_at
 from rmsprop._core.rows import RowSparse
 
-#: How NumPy calls torch's types; bfloat16 by those of its bits.
-_NAMES: Final = {
-    dtype: numpy.dtype(name).str
-    for dtype, name in {
-        torch.float16: "f2", torch.bfloat16: "i2", torch.float32: "f4", torch.float64: "f8", torch.int64: "i8",
-    }.items()
-}  # fmt: skip
 
-#: Where empty tensors are, which torch has nowhere: NumPy 2.0 takes no array there.
-_NOTHING: Final = numpy.zeros(1)
+def type_name(dtype: torch.dtype) -> str:
+    """Return the name of a type, which is NumPy's too."""
+    return str(dtype).removeprefix("torch.")
 
 
-class _Memory:
-    """A tensor's memory as NumPy's array interface describes it; an array over it holds this.
-
-    Args:
-        tensor: of real numbers.
-        owner: what the array is to keep alive.
-    """
-
-    __slots__ = ("__array_interface__", "owner")
-
-    def __init__(self, tensor: Tensor, owner: Tensor | None) -> None:
-        self.owner = owner
-        size = tensor.itemsize
-        self.__array_interface__ = {
-            "version": 3, "typestr": _NAMES[tensor.dtype], "data": (tensor.data_ptr() or _NOTHING.ctypes.data, False),
-            "shape": tuple(tensor.shape), "strides": tuple(size * stride for stride in tensor.stride()),
-        }  # fmt: skip
+@cache
+def numpy_dtype(dtype: torch.dtype) -> numpy.dtype[Any]:
+    """Return NumPy's type for one of torch's."""
+    return slots.numpy_dtype(type_name(dtype))
 
 
 def as_array(tensor: Tensor, holds: bool = True) -> NDArray[Any]:
-    """Give an array over a tensor's memory; complex numbers as pairs, along an axis more.
+    """Return an array over a tensor's memory; complex numbers are pairs, along one more axis.
 
     Args:
-        tensor: a dense one, on the CPU.
-        holds: whether the memory lives as long as the array. Else whoever has the array asks before each use of its
-            numbers whether the tensor still lies there.
+        tensor: a dense tensor on the CPU.
+        holds: whether the array keeps the memory alive. If not, each use of its numbers comes after a check that the
+            tensor still has this memory.
     """
     real = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor
-    array = numpy.asarray(_Memory(real, tensor.detach() if holds else None))
-    if real.dtype is not torch.bfloat16:
-        return array
-    # The one type that NumPy needs a package for; whoever has no bfloat16 tensors never imports it.
-    import ml_dtypes
-
-    return array.view(ml_dtypes.bfloat16)
+    strides = [real.itemsize * stride for stride in real.stride()]
+    owner = tensor.detach() if holds else None
+    return array_at(real.data_ptr(), numpy_dtype(real.dtype), tuple(real.shape), strides, owner)
 
 
 def gradient_array(gradient: Tensor) -> NDArray[Any] | RowSparse:
-    """Give an array over a gradient's memory, or its rows; what is stored in yet another way is copied."""
+    """Return an array over a gradient's memory, or its rows; a copy for any other layout."""
     if gradient.layout is torch.sparse_coo and gradient.sparse_dim() == 1:
         return _rows(gradient.detach())
     if gradient.layout is not torch.strided:
@@ -78,13 +58,13 @@ def _rows(gradient: Tensor) -> RowSparse:
     values = gradient._values().resolve_conj().resolve_neg()
     if values.is_complex():
         values = torch.view_as_real(values)
-    # Repeated rows are summed, of half types in float32: no package is needed to give these to NumPy.
+    # Repeated rows are summed, of half types in float32.
     values = values.float() if values.itemsize == 2 else values
     return RowSparse(as_array(gradient._indices()[0]), as_array(values), (gradient.shape[0], *values.shape[1:]))
 
 
 def reach(tensor: Tensor) -> int:
-    """Give the bytes from a dense tensor's first number to past its last."""
+    """Return the bytes from a dense tensor's first number to past its last."""
     if tensor.numel() == 0:
         return 0
     steps = [(length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True)]
@@ -92,7 +72,7 @@ def reach(tensor: Tensor) -> int:
 
 
 def is_whole(tensor: Tensor) -> bool:
-    """Whether all of a tensor's numbers are in its storage, which may have been resized under it."""
+    """Return whether all of a tensor's numbers are in its storage, which may have been resized under it."""
     if tensor.layout is not torch.strided:
         return all(map(is_whole, _parts(tensor)))
     needed = reach(tensor)
@@ -112,7 +92,7 @@ def _parts(sparse: Tensor) -> list[Tensor]:
 
 
 def repeats_itself(tensor: Tensor) -> bool:
-    """Whether two numbers of a dense tensor may share memory, as in an expanded one."""
+    """Return whether two numbers of a dense tensor may share memory, as in an expanded tensor."""
     if tensor.is_contiguous() or tensor.numel() == 0:
         return False
     needed = 1

@@ -1,7 +1,7 @@
-"""State dicts: what of them fits an optimizer, and the way of their tensors into its own types and devices."""
+"""State dicts: whether one fits an optimizer, and its tensors in the optimizer's own types and devices."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -9,11 +9,15 @@ from torch import Tensor
 from rmsprop._core import slots as _slots
 from rmsprop._core.options import Options
 from rmsprop._torch.arguments import check_options
+from rmsprop._torch.arrays import type_name
 from rmsprop._torch.slots import empty_alike, slot_dtype
 
+_Shapes = Mapping[str, tuple[int, ...]]
 
-class Kept:
-    """A tensor on its way through torch's `load_state_dict`, which would round what it recognises as one."""
+
+@final
+class Hidden:
+    """A tensor on its way through torch's `load_state_dict`, which would round a tensor that it recognises."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -22,35 +26,33 @@ class Kept:
 def check_loaded(
     groups: Sequence[Mapping[str, Any]], loaded: Mapping[str, Any], unsaid: Sequence[Collection[str]]
 ) -> None:
-    """Compare a state dict with the groups that it is to be loaded into.
+    """Raise a ValueError that lists the differences between a state dict and the groups of an optimizer.
 
-    Args:
-        groups: they.
-        loaded: the state dict, with groups in the same order.
-        unsaid: of each group, entries that were not in the file; they demand no slots.
-
-    Raises:
-        ValueError: it is of another optimizer, or holds other slots or shapes; the error lists the differences.
+    The groups are in the same order. `unsaid` has the entries of each group that were not in the file: they demand no
+    slots.
     """
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for place, (group, other) in enumerate(zip(groups, loaded["param_groups"], strict=True)):
         own = {name: group[name] for name in unsaid[place] if name in group}
-        options, theirs = check_options(group), _their_options(place, {**other, **own})
+        options, theirs = check_options(group), _check_other(place, {**other, **own})
         names = group.get("param_names")
         for at, (parameter, number) in enumerate(zip(group["params"], other["params"], strict=True)):
             name = str(number) if names is None else names[at]
-            needed = {slot.name: tuple(parameter.shape) for slot in _slots.slots(options)}
-            made = {slot.name: tuple(parameter.shape) for slot in _slots.slots(theirs)}
+            needed, made = (
+                {slot.name: tuple(parameter.shape) for slot in _slots.slots(one)} for one in (options, theirs)
+            )
             held = _held(loaded["state"].get(number), made, needed)
-            expected |= _summary(parameter, name, needed)
-            found |= _summary(parameter, name, held)
+            # Of any type: what is loaded is rounded to ours.
+            dtype = type_name(parameter.dtype)
+            expected |= {_slots.key(slot, name): (dtype, shape) for slot, shape in needed.items()}
+            found |= {_slots.key(slot, name): (dtype, shape) for slot, shape in held.items()}
     lines = _slots.differences(expected, found)
     if lines:
         raise ValueError("the state dict does not fit this optimizer:\n  " + "\n  ".join(lines))
 
 
-def _their_options(place: int, other: Mapping[str, Any]) -> Options:
+def _check_other(place: int, other: Mapping[str, Any]) -> Options:
     try:
         done = other.get("iterations")
         if not isinstance(done, int) or done < 0:
@@ -60,39 +62,28 @@ def _their_options(place: int, other: Mapping[str, Any]) -> Options:
         raise ValueError(f"the state dict is not one of this optimizer: in its group {place}, {error}") from error
 
 
-def _held(
-    state: Mapping[str, Any] | None, made: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]]
-) -> dict[str, tuple[int, ...]]:
-    """Tell which slots a parameter has; `made` are those that its options make, `needed` those that ours do."""
+def _held(state: Mapping[str, Any] | None, made: _Shapes, needed: _Shapes) -> _Shapes:
+    """Return the slots of a parameter; its options make `made`, ours need `needed`."""
     if state is None:
-        # No step was done: what the other would have made is what counts.
-        return dict(made)
+        return made  # no step was done
     held = {name: tuple(one.shape) for name, one in state.items() if isinstance(one, Tensor)}
-    # Options may have changed on the way: what was turned off is kept without being used, and what was turned on since
-    # the parameter's last step is made at its next. Velocity always is there.
+    # Options may have changed on the way: a slot that was turned off is in the state without being used, and a slot
+    # that was turned on since the parameter's last step is made at its next. Velocity always is there.
     kept = {name: shape for name, shape in held.items() if name in made or name in needed}
     return {name: made[name] for name in made if name in needed and name != "velocity"} | kept
 
 
-def _summary(
-    parameter: Tensor, name: str, slots: Mapping[str, tuple[int, ...]]
-) -> dict[str, tuple[str, tuple[int, ...]]]:
-    # Of any type: what is loaded is rounded to ours.
-    dtype = str(parameter.dtype).removeprefix("torch.")
-    return {_slots.key(slot, name): (dtype, shape) for slot, shape in slots.items()}
-
-
-def keep(states: Mapping[Any, Any]) -> dict[Any, Any]:
+def hide(states: Mapping[Any, Any]) -> dict[Any, Any]:
     """Hide the tensors of a state dict's state from torch."""
     return {
-        number: {name: Kept(one) if isinstance(one, Tensor) else one for name, one in state.items()}
+        number: {name: Hidden(one) if isinstance(one, Tensor) else one for name, one in state.items()}
         for number, state in states.items()
     }
 
 
 @torch.no_grad()
 def adopt(states: Mapping[Tensor, dict[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
-    """Put tensors that were hidden where and as the parameters need them; they are copied."""
+    """Replace hidden tensors by copies on the parameters' devices, in the types of the state."""
     for group in groups:
         options = check_options(group)
         known = {slot.name for slot in _slots.slots(options)}
@@ -100,6 +91,6 @@ def adopt(states: Mapping[Tensor, dict[str, Any]], groups: Sequence[Mapping[str,
             # Not through `[]`, which would make state for a parameter that has none.
             state = states.get(parameter, {})
             for name, value in state.items():
-                if isinstance(value, Kept):
+                if isinstance(value, Hidden):
                     dtype = slot_dtype(options, parameter) if name in known else value.tensor.dtype
                     state[name] = empty_alike(parameter, dtype).copy_(value.tensor)

@@ -1,20 +1,22 @@
-"""Other libraries' RMSprop for torch: how their options and state read in ours, and what of them has no equal here."""
+"""Other libraries' RMSprop for torch: their options and state in our terms, and what has no equal here."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import unwrap
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from rmsprop._core import slots
-from rmsprop._torch.arguments import check_options, check_ways, number
+from rmsprop._core.warnings import warn
+from rmsprop._torch.arguments import check_options, check_torch_words, number
 from rmsprop._torch.slots import empty_alike, slot_dtype
 
 
+@final
 class Rule(NamedTuple):
-    """One of the optimizers that are known: where it comes from, and how it starts and divides."""
+    """An optimizer that can be read: where it comes from, and how it starts and divides."""
 
     package: str
     name: str
@@ -29,7 +31,7 @@ KNOWN: Final = {
     "Stable-Baselines3's RMSpropTFLike": Rule("stable_baselines3", "RMSpropTFLike", 1.0, True),
 }
 
-#: What their groups have and ours have not: said in our words, or a choice among implementations of one rule.
+#: What only their groups have: it is translated, or chooses an implementation.
 _THEIRS: Final = (
     "alpha", "eps", "foreach", "decoupled_decay", "corrected_weight_decay", "max_lr_snapshot", "lr_in_momentum",
     "caution",
@@ -42,34 +44,17 @@ _LEAST: Final = torch.finfo(torch.float32).tiny
 _SLOTS: Final = {"velocity": "square_avg", "momentum": "momentum_buffer", "average_gradient": "grad_avg"}
 
 
-class Translation(NamedTuple):
-    """Another optimizer in our words.
+def convert(make: Callable[..., Any], other: Any, options: Mapping[str, Any]) -> Any:
+    """Make an optimizer of ours from another library's; `options` are arguments of ours that replace its options.
 
-    Attributes:
-        defaults: the constructor's keywords.
-        groups: the parameter groups.
-        iterations: how many steps are done.
-        lines: what is not equal, a line each.
-    """
-
-    defaults: dict[str, Any]
-    groups: list[dict[str, Any]]
-    iterations: int
-    lines: list[str]
-
-
-def translate(other: Any, options: Mapping[str, Any]) -> Translation:
-    """Read another optimizer's options.
-
-    Args:
-        other: it.
-        options: arguments of ours that rule over what it has.
+    Warns:
+        UserWarning: the differences, a line each.
 
     Raises:
-        TypeError: it is none that is known.
+        TypeError: `other` is of an unknown class.
         ValueError: an option or a parameter of it has no meaning here.
     """
-    rule = _find(other)
+    rule = _rule_of(other)
     lines: dict[str, None] = {}
     groups = []
     for group in other.param_groups:
@@ -77,36 +62,40 @@ def translate(other: Any, options: Mapping[str, Any]) -> Translation:
             raise ValueError(f"{rule.name} squares complex numbers as such: there is no velocity to go on with")
         entries, differences = _translate_group(rule, group, options)
         lines |= dict.fromkeys(differences)
-        names = group.get("param_names")
+        names = entries.pop("param_names", None)
         parameters = list(group["params"]) if names is None else list(zip(names, group["params"], strict=True))
-        groups.append({key: one for key, one in entries.items() if key != "param_names"} | {"params": parameters})
-    states = (other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"])
-    iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
+        groups.append(entries | {"params": parameters})
     defaults, _ = _translate_group(rule, other.defaults, options)
-    return Translation(defaults, groups, iterations, list(lines))
+    if lines:
+        warn("\n  ".join([f"RMSprop does not do all that {type(other).__name__} did:", *lines]))
+    found = make(groups, **{**defaults, **options})
+    states = [other.state.get(parameter, {}) for group in other.param_groups for parameter in group["params"]]
+    found.iterations = max((int(state["step"]) for state in states if "step" in state), default=0)
+    _copy_state(found, other)
+    return found
 
 
-def _find(other: Any) -> Rule:
+def _rule_of(other: Any) -> Rule:
     for rule in KNOWN.values():
         for one in type(other).__mro__:
             if (one.__module__.partition(".")[0], one.__name__) == rule[:2] and _step(type(other)) is _step(one):
                 return rule
     inner = getattr(other, "optimizer", None)
-    hint = "; pass the optimizer that it wraps, its .optimizer" if isinstance(inner, torch.optim.Optimizer) else ""
+    hint = "; pass the optimizer that it wraps, its .optimizer" if isinstance(inner, Optimizer) else ""
     shown = f"{type(other).__module__}.{type(other).__qualname__}"
     raise TypeError(f"from_optimizer knows {', '.join(KNOWN)}, and not {shown}{hint}")
 
 
 def _step(kind: Any) -> Any:
-    """Give what a class does at a step, which torch wraps once for each class; one of its own may do anything."""
+    """Return what a class does at a step, which torch wraps once for each class; a derived class may have its own."""
     return unwrap(kind.step)
 
 
 def _translate_group(
     rule: Rule, group: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Give a group's entries in our words, the user's own among them, and lines about what is not equal."""
-    check_ways(None, None, *(group.get(flag, False) for flag in ("capturable", "differentiable", "maximize")))
+    """Return a group's entries in our terms, with the user's own entries, and the differences."""
+    check_torch_words(None, None, *(group.get(flag, False) for flag in ("capturable", "differentiable", "maximize")))
     entries = {key: one for key, one in group.items() if key not in _THEIRS}
     decay, line = _decay(group)
     lines = [line] if line and "weight_decay" not in options else []
@@ -132,7 +121,7 @@ def _translate_group(
 
 
 def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
-    """Give the weight decay, and what is not equal about it."""
+    """Return the weight decay, and the difference."""
     decay = group["weight_decay"]
     if not decay:
         return decay, ""
@@ -152,15 +141,8 @@ def _decay(group: Mapping[str, Any]) -> tuple[float, str]:
     return corrected, line
 
 
-def warn(lines: list[str], other: Any, stacklevel: int) -> None:
-    """Say what is not equal."""
-    if lines:
-        listed = "".join(f"\n  {line}" for line in lines)
-        warnings.warn(f"RMSprop does not do all that {type(other).__name__} did:{listed}", stacklevel=stacklevel + 1)
-
-
 @torch.no_grad()
-def carry_over(ours: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
+def _copy_state(ours: Optimizer, other: Optimizer) -> None:
     """Copy the state of another optimizer for the same groups."""
     for group, theirs in zip(ours.param_groups, other.param_groups, strict=True):
         options = check_options(group)

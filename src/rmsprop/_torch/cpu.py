@@ -1,12 +1,12 @@
-"""Steps on the CPU's memory, in place, by the kernels of the NumPy engine.
+"""Steps in place on the CPU, by the kernels that NumPy's engine uses, too.
 
-`Native` is made for parameters and their state as they are in memory. A step like the one before goes the short way
-(`rmsprop._torch.short_way`). Before any other, `takes` asks whether they still are so, and each gradient is looked at.
+`Native` is made for parameters and state as they are in memory. A step like the one before takes the short way
+(`rmsprop._torch.short_way`). Before any other step `fits` compares the memory, and each gradient is looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import is_
-from typing import Any
+from typing import Any, final
 from weakref import ref
 
 import numpy
@@ -24,88 +24,72 @@ from rmsprop._core.rows import RowSparse
 from rmsprop._core.run import Run
 from rmsprop._core.tables import NOTHING, SCALES
 from rmsprop._torch.arrays import as_array, gradient_array, is_whole
-from rmsprop._torch.items import Group, States
+from rmsprop._torch.interface import Group, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.short_way import ShortWay, is_open
 
-#: The public one, in Python, first asks whether it was given one tensor.
+#: The public function is in Python and first looks whether it was given one tensor.
 _increment_version: Any = getattr(torch._C, "_increment_version", increment_version)
 
-# Called through `map`, these are the cheapest ways to ask many tensors.
-_start, _storage, _bytes = torch.Tensor.data_ptr, torch.Tensor.untyped_storage, torch.UntypedStorage.nbytes
 
-
+@final
 class Native:
     """Parameters on the CPU with their state, and the runs that step them.
 
-    Args:
-        items: those that have a gradient now.
-        groups: for each, the number of its group among those of the step.
-        scaled: for each, whether its gradient is multiplied by a number although no norm clips.
-        threads: how many a launch may use.
+    `unscales` is whether gradients are multiplied by a number before anything else, `off` why the user wants no native
+    steps.
+
+    Attributes:
+        short: what the next step must be like to take the short way; None: it cannot.
     """
 
-    def __init__(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool], threads: int) -> None:
-        self.parameters = [item.variable for item in items]
-        self._slots = [item.slots for item in items]
-        self._threads = threads
-        self._written = [*self.parameters, *(tensor for slots in self._slots for tensor in slots.values())]
-        self._starts = [*map(_start, self._written)]
-        self._sizes = [*map(_bytes, map(_storage, self._written))]
-        self._looks = Looks(self._written)
-        # Used only in steps before which all of this is found to be so still: they keep no memory alive.
-        variables = [as_array(parameter, holds=False) for parameter in self.parameters]
-        slots = [{name: as_array(tensor, holds=False) for name, tensor in one.items()} for one in self._slots]
-        members = zip(items, variables, slots, scaled, turns_of(variables), groups, strict=True)
-        self._runs = Runs([_member(*one) for one in members], threads)
-        self._groups = sorted({*groups})
+    def __init__(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool, threads: int, off: str) -> None:
+        self._parameters, self._threads = [item.variable for item in items], threads
+        self._slots = [tensor for item in items for tensor in item.slots.values()]
+        self._written = [*self._parameters, *self._slots]
+        self._starts, self._looks = [*map(Tensor.data_ptr, self._written)], Looks(self._written)
+        # Used only after all of this was found unchanged: the arrays keep no memory alive.
+        variables = [as_array(parameter, holds=False) for parameter in self._parameters]
+        slots = [{name: as_array(tensor, holds=False) for name, tensor in item.slots.items()} for item in items]
+        arrays = zip(member_settings(items, groups, unscales), variables, slots, turns_of(variables), strict=True)
+        members = [Member(variable, mine, turn=turn, **one) for one, variable, mine, turn in arrays]
+        self._runs = Runs(members, threads, off)
+        self._groups = sorted({member.group for member in members})
         self._memory = MemoryMap([*variables, *(array for mine in slots for array in mine.values())])
-        # Of the last step, and how its gradients were in memory.
+        # Of the last step, and the forms of its gradients.
         self._run: Run | None = None
+        self.short: ShortWay | None = None
         self._kinds: list[Kind] = []
         self._is_repeated = False
         self._last: Run | None = None
 
-    def lies_there(self, slots: Sequence[Mapping[str, Tensor]] | None = None) -> bool:
-        """Whether memory is as it was: where it was, of the same types and order, and the state of the same tensors."""
-        if slots is not None:
-            tensors = [tensor for one in slots for tensor in one.values()]
-            kept = self._written[len(self.parameters) :]
-            if len(tensors) != len(kept) or not all(map(is_, tensors, kept)):
-                return False
+    def fits(self, items: Sequence[Item]) -> bool:
+        """Return whether it was made for just these tensors, and their memory is as it was."""
+        slots = [tensor for item in items for tensor in item.slots.values()]
         return (
-            [*map(_start, self._written)] == self._starts
-            and [*map(_bytes, map(_storage, self._written))] == self._sizes
+            len(items) == len(self._parameters)
+            and len(slots) == len(self._slots)
+            and all(map(is_, [*(item.variable for item in items), *slots], self._written))
+            and [*map(Tensor.data_ptr, self._written)] == self._starts
             and self._looks.are_of(self._written)
             and torch.get_num_threads() == self._threads
         )
 
-    def takes(self, items: Sequence[Item]) -> bool:
-        """Whether it was made for just these parameters, and they lie as they did."""
-        mine = self.parameters
-        same = len(items) == len(mine) and all(item.variable is one for item, one in zip(items, mine, strict=True))
-        return same and self.lies_there([item.slots for item in items])
+    def set_options(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> None:
+        """Set options that may have changed."""
+        self._run = self.short = None
+        settings = zip(self._runs.members, member_settings(items, groups, unscales), strict=True)
+        members = [member._replace(**one) for member, one in settings]
+        self._groups = sorted({member.group for member in members})
+        self._runs.set_options(members)
 
-    def set_options(self, items: Sequence[Item], groups: Sequence[int], scaled: Sequence[bool]) -> None:
-        """Take options that may have changed; the state is that of before."""
-        self._run = None
-        self._groups = sorted({*groups})
-        self._runs.set_options(
-            [
-                member._replace(options=item.group.options, decays=item.decays, scaled=scales, group=group)
-                for member, item, group, scales in zip(self._runs.members, items, groups, scaled, strict=True)
-            ]
-        )
-
-    def take(self, items: Sequence[Item]) -> list[Any]:
-        """Bring all gradients into a form that kernels read, and give what must live until the step is done."""
+    def locate(self, items: Sequence[Item]) -> list[Any]:
+        """Bring all gradients into a form that kernels read, and return what must live until the step is done."""
         self._run = None
         kinds: list[Kind] = []
         arrays: list[Any] = []
-        members = self._runs.members
         for index, item in enumerate(items):
-            given = gradient_array(item.gradient)
-            kind, usable = to_kernel_form(index, members[index].variable, given, self._memory)
+            kind, usable = self._to_kernel_form(index, item.gradient)
             kinds.append(kind)
             arrays.append(usable)
         run = self._runs.find(tuple(kinds))
@@ -114,25 +98,29 @@ class Native:
         self._run, self._kinds, self._is_repeated = run, kinds, run is self._last
         return arrays
 
+    def _to_kernel_form(self, place: int, gradient: Tensor) -> tuple[Kind, Any]:
+        return to_kernel_form(place, self._runs.members[place].variable, gradient_array(gradient), self._memory)
+
     def short_way(
         self, groups: Sequence[Group], items: Sequence[Item], states: States, unscales: bool
     ) -> ShortWay | None:
-        """Give what the next step must be like to go the short way, after one on just these items; None: it may not.
+        """Return what the next step must be like to take the short way, after a step of these items; None: it cannot.
 
-        A step that comes but once needs none, nor what makes one compiled.
+        A step that is not repeated needs none, nor what is compiled for it.
         """
         run, self._last = self._run, self._run
         if run is None or not run.compiled or not self._is_repeated:
             return None
         with loading():
-            from rmsprop._torch import tensor_looks  # noqa: F401 - for the first look, with nobody forking meanwhile
+            from rmsprop._torch import tensor_looks  # noqa: F401 - for the first look, with no fork meanwhile
         if not is_open():
             return None
         for item, kind in zip(items, self._kinds, strict=True):
-            if kind[1] == ITSELF or (kind[1] == ROWS) is not item.gradient.is_sparse:
+            gradient, is_rows = item.gradient, kind[1] == ROWS
+            if kind[1] == ITSELF or is_rows is not gradient.is_sparse:
                 return None
-            if kind[1] != ROWS and not _is_as_it_lies(item.gradient):
-                return None
+            if not is_rows and (gradient.layout is not torch.strided or gradient.is_neg() or gradient.is_conj()):
+                return None  # its numbers are not those in memory
         if not all(isinstance(one, Tensor) for state in states.values() for one in state.values()):
             return None
         if any(one.is_complex() for item in items for one in (item.variable, item.gradient)):
@@ -141,53 +129,41 @@ class Native:
         places = [0 if kind[1] == ROWS else begin + 8 * place for place, kind in enumerate(self._kinds)]
         mine = ref(self)  # which holds this
 
-        def take_rows(place: int, gradient: Tensor) -> Any:
+        def locate_rows(place: int, gradient: Tensor) -> Any:
             native = mine()
-            return None if native is None else native.take_rows(place, gradient)
+            return None if native is None else native.locate_rows(place, gradient)
 
-        return ShortWay(groups, items, states, unscales, places, self._memory, take_rows)
+        return ShortWay(groups, items, states, unscales, places, self._memory, locate_rows)
 
-    def take_rows(self, place: int, gradient: Tensor) -> RowSparse | None:
-        """Say to the run where a sparse gradient is, and give what must live until the step is done; else None."""
-        parameter, run = self.parameters[place], self._run
+    def locate_rows(self, place: int, gradient: Tensor) -> RowSparse | None:
+        """Write where a sparse gradient is, and return what must live until the step is done; None if it is another."""
+        parameter, run = self._parameters[place], self._run
         if type(gradient) is not Tensor or not gradient.is_sparse or run is None:
             return None
         same = gradient.shape == parameter.shape and gradient.device == parameter.device and not gradient.is_complex()
         if not same or gradient.sparse_dim() != 1 or not is_whole(gradient):
             return None
-        given = gradient_array(gradient)
-        kind, usable = to_kernel_form(place, self._runs.members[place].variable, given, self._memory)
+        kind, usable = self._to_kernel_form(place, gradient)
         if kind != self._kinds[place] or not isinstance(usable, RowSparse):
             return None
         set_rows(run, place, usable)
         return usable
 
     def square_sums(self) -> NDArray[numpy.float64]:
-        """Sum the squares of each gradient; 0 for those that no norm clips."""
+        """Return the sum of the squares of each gradient; 0 for those that no norm clips."""
         assert self._run is not None
         return self._run.measure()
 
-    def tell(self, groups: Sequence[Group], unscale: float | None) -> None:
-        """Say the step's numbers.
-
-        Args:
-            groups: those of the step.
-            unscale: what each gradient is multiplied by before anything else.
-        """
+    def set_numbers(self, groups: Sequence[Group], unscale: float | None) -> None:
+        """Set the step's numbers; each gradient is multiplied by `unscale` before anything else."""
         assert self._run is not None
-        run = self._run
         factor = 1.0 if unscale is None else unscale
         for number in self._groups:
             group = groups[number]
-            run.set_numbers(number, float(group.rate), -factor if group.maximize else factor)
+            self._run.set_numbers(number, float(group.rate), -factor if group.maximize else factor)
 
     def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
-        """Do the step.
-
-        Args:
-            iterations: steps done before.
-            scales: what each gradient is multiplied by, where others have found it.
-        """
+        """Do the step; `scales` is what each gradient is multiplied by, where that is known already."""
         run = self._run
         assert run is not None
         if scales is not None:
@@ -195,23 +171,24 @@ class Native:
         try:
             run.execute(iterations, NOTHING if scales is None else SCALES)
         finally:
-            # What a graph has saved is not there any more, and backward through it has to notice.
+            # What a graph has saved is overwritten, and backward through it has to notice.
             _increment_version(self._written)
 
 
-def _member(
-    item: Item, variable: NDArray[Any], slots: dict[str, NDArray[Any]], scaled: bool, turn: int, group: int
-) -> Member:
-    return Member(variable, slots, item.group.options, item.decays, scaled, turn, group)
-
-
-def _is_as_it_lies(gradient: Tensor) -> bool:
-    """Whether a gradient's numbers are those in memory."""
-    return gradient.layout is torch.strided and not gradient.is_neg() and not gradient.is_conj()
+def member_settings(items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> list[dict[str, Any]]:
+    """Return the fields of a `Member` that are no arrays; a number multiplies gradients that are negated, too."""
+    numbers = {id(group): number for number, group in enumerate(groups)}
+    return [
+        {
+            "options": item.group.options, "decays": item.decays, "scaled": unscales or item.group.maximize,
+            "group": numbers[id(item.group)],
+        }
+        for item in items
+    ]  # fmt: skip
 
 
 def turns_of(variables: Sequence[NDArray[Any]]) -> list[int]:
-    """Let parameters that share memory, or are one and the same, be stepped one after the other, as torch does."""
+    """Return turns in which parameters that share memory, or are the same, are stepped one after the other."""
     turns = [0] * len(variables)
     if first_overlap(variables) is not None:
         for place, variable in enumerate(variables):

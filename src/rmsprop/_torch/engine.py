@@ -1,15 +1,16 @@
-"""A whole step on torch's tensors: who goes which way, and the norms that all of them share.
+"""A whole step on torch's tensors: which kernels or operations step each parameter, and the norms that all share.
 
-What lies on the CPU is stepped in place by its kernels (`_cpu`), what is on a CUDA device by those of Triton (`_cuda`),
-anything else by torch's operations (`tensors`). `against_cpu` and `against_cuda` decide.
+Parameters on the CPU are stepped in place by compiled kernels (`cpu`), those on a CUDA device by Triton's (`cuda`), any
+other by torch's operations (`tensors`). `against_cpu` and `against_cuda` decide.
 
-Where all is on one CUDA device, that device leads: it knows how many steps are done and whether one is skipped, and the
-host does not ask. Else the host leads. Everything that can be refused is refused before anything is written, and before
-state is made: how an average starts must not depend on a step that was none.
+Where all parameters are on one CUDA device, that device leads: it knows how many steps are done and whether one is
+skipped, and the host does not wait. Otherwise the host leads. Everything that can be refused is refused before anything
+is written, and before state is made: the start of an average must not depend on a step that was refused.
 """
 
 from collections.abc import Sequence
 from operator import attrgetter, is_
+from typing import Any, final
 
 import numpy
 import torch
@@ -17,52 +18,46 @@ from torch import Tensor
 
 from rmsprop._core.items import Item
 from rmsprop._core.modes import exact, flushes
+from rmsprop._core.switches import against_native
 from rmsprop._torch import mixed, tensors
 from rmsprop._torch.cpu import Native
-from rmsprop._torch.devices import Devices
-from rmsprop._torch.devices import against_cuda as against_cuda  # by this name explain() asks, too
-from rmsprop._torch.items import Gradients, Group, States, keep
-from rmsprop._torch.moving import Known, collect
-from rmsprop._torch.short_way import ShortWay
+from rmsprop._torch.devices import against_cuda as against_cuda  # explain() asks for it by this name, too
+from rmsprop._torch.devices import cuda_module
+from rmsprop._torch.interface import Gradients, Group, States
 from rmsprop._torch.slots import against_plain
+from rmsprop._torch.step_variables import Checked, collect
 
-#: Sets of parameters with a gradient that are remembered: the tasks of a model, say, that train in turn.
+#: Sets of parameters with a gradient that are remembered: the tasks of a model that train in turn, for example.
 _PATTERNS = 64
 
-# Called through `map`, this is the cheapest way to ask many tensors.
+# Through `map`, this is the cheapest read of an attribute of many tensors.
 _gradient = attrgetter("grad")
 
 
+@final
 class Engine:
     """Steps the parameters of an optimizer; what it keeps between steps can be made again at any time.
 
-    Attributes:
-        short: what the next step must be like to go the short way; None: it may not.
+    `off` is why the user wants no native steps; None: the environment decides.
     """
 
-    def __init__(self) -> None:
-        # Of the last step that was native, and what the next must be like to go the short way.
+    def __init__(self, off: str | None = None) -> None:
+        self._off = against_native(None) if off is None else off
+        # Of the last step, if it was native on the CPU, and of earlier ones by the parameters that had a gradient.
         self._native: Native | None = None
-        self.short: ShortWay | None = None
-        # They by the parameters that have a gradient, which may come and go in some patterns, not in endless ones.
-        self._natives: dict[tuple[int, ...], tuple[Native, ShortWay | None]] = {}
+        self._natives: dict[tuple[int, ...], Native] = {}
         self._parameters: list[Tensor] = []
-        self._known = Known()
-        self._devices = Devices()
+        self._checked = Checked()
+        self._devices: dict[torch.device, Any] = {}
 
     def forget(self) -> None:
-        """Let go of what was made from groups and state; not of what a CUDA graph may use when it is replayed."""
-        self._native = self.short = None
+        """Drop what was made from groups and state, but not what a replayed CUDA graph may use."""
+        self._native = None
         self._natives.clear()
         self._parameters = []
 
     def leader(self, groups: Sequence[Group], gradients: Gradients = None) -> torch.device | None:
-        """Give the CUDA device that has all parameters with a gradient; None where the host leads.
-
-        Args:
-            groups: the parameter groups.
-            gradients: as for `step`.
-        """
+        """Return the CUDA device that has all parameters with a gradient; None where the host leads."""
         found: torch.device | None = None
         given = None if gradients is None else iter(gradients)
         for group in groups:
@@ -70,7 +65,9 @@ class Engine:
                 gradient = parameter.grad if given is None else next(given)
                 if gradient is None:
                     continue
-                if against_cuda(parameter, gradient, group.options) or (found and parameter.device != found):
+                if against_cuda(parameter, gradient, group.options, self._off):
+                    return None
+                if found and parameter.device != found:
                     return None
                 found = parameter.device
         return found
@@ -84,18 +81,24 @@ class Engine:
         found_inf: Tensor | None,
         gradients: Gradients = None,
     ) -> None:
-        """Do the step on the device that leads, without waiting for it.
+        """Do the step on the device that leads, without waiting for it; missing state is made.
 
         Args:
             groups: the parameter groups; some parameter has a gradient.
-            states: parameter -> slot name -> tensor; what is missing is made.
-            iterations: steps done before, on the device, where it is counted up.
+            states: parameter -> slot name -> tensor.
+            iterations: steps done before, on the device, which advances it.
             grad_scale: what the loss was multiplied by.
-            found_inf: whether to skip the step: not zero.
-            gradients: as for `step`.
+            found_inf: not zero to skip the step.
+            gradients: as `Gradients` says.
         """
-        items = collect(groups, states, gradients, self._known)
-        self._devices.step(items, iterations, grad_scale, found_inf, begin=lambda: keep(items, states))
+        items = collect(groups, states, gradients, self._checked)
+        device = self._cuda(iterations.device)
+        device.step(items, iterations, grad_scale, found_inf, begin=lambda: _keep(items, states))
+
+    def _cuda(self, device: torch.device) -> Any:
+        if device not in self._devices:
+            self._devices[device] = cuda_module().Cuda()
+        return self._devices[device]
 
     def step(
         self,
@@ -105,23 +108,22 @@ class Engine:
         iterations: int,
         gradients: Gradients = None,
     ) -> bool:
-        """Advance all parameters that have a gradient, and make the state that is missing.
+        """Advance all parameters that have a gradient, and make missing state.
 
         Args:
             groups: the parameter groups.
             states: parameter -> slot name -> tensor.
             unscale: what each gradient is multiplied by before anything else.
             iterations: steps done before.
-            gradients: of all parameters, in the order of the groups; None: each has its own, or none.
+            gradients: as `Gradients` says.
 
         Returns:
             Whether there was any gradient.
         """
-        held = self.look(groups, states, unscale is not None, gradients)
-        if held is None:
-            native, short = self._recall(groups, gradients)
-            if native is not None and short is not None:
-                held = short.gradients(groups, states, unscale is not None, gradients)
+        unscales = unscale is not None
+        held = self.look(groups, states, unscales, gradients)
+        if held is None and self._recall(groups, gradients):
+            held = self.look(groups, states, unscales, gradients)
         if held is None:
             return self._step(groups, states, unscale, iterations, gradients)
         self.run_again(groups, unscale, iterations)
@@ -130,31 +132,28 @@ class Engine:
     def look(
         self, groups: Sequence[Group], states: States, unscales: bool, gradients: Gradients = None
     ) -> Sequence[Tensor] | None:
-        """Give the gradients if the step is like the last one, on the CPU; else None. Arguments as for `step`.
+        """Return the gradients if the step is like the last one, on the CPU; else None. Arguments of `step`.
 
-        They must live until `run_again` has returned, and no code of the user's may run before it.
+        The gradients must live until `run_again` has returned, and no code of the user's may run before it.
         """
-        return None if self.short is None else self.short.gradients(groups, states, unscales, gradients)
+        short = None if self._native is None else self._native.short
+        return None if short is None else short.gradients(groups, states, unscales, gradients)
 
     def run_again(self, groups: Sequence[Group], unscale: float | None, iterations: int) -> None:
-        """Do the step that `look` has found to be like the last one; arguments as for `step`."""
+        """Do the step that `look` has found to be like the last one; arguments of `step`."""
         assert self._native is not None
-        self._native.tell(groups, unscale)
+        self._native.set_numbers(groups, unscale)
         self._native.run(iterations)
 
-    def _recall(self, groups: Sequence[Group], gradients: Gradients) -> tuple[Native | None, ShortWay | None]:
-        """Go on from the last step that moved the parameters which have a gradient now."""
+    def _recall(self, groups: Sequence[Group], gradients: Gradients) -> bool:
+        """Go on from the last step of the parameters that have a gradient now, and return whether there was one."""
         parameters = [parameter for group in groups for parameter in group.parameters]
         found = [*map(_gradient, parameters)] if gradients is None else gradients
         key = tuple(id(one) for one, gradient in zip(parameters, found, strict=True) if gradient is not None)
-        known = self._natives.pop(key, None)
-        if known is None:
-            return None, None
-        self._natives[key] = known  # at the end, farthest from being dropped
-        # Forgotten first: an interrupt on the way must not leave one set's parameters with another's step.
-        self.short = None
-        self._native, self.short = known
-        return known
+        native = self._natives.pop(key, None)
+        if native is not None:
+            self._natives[key] = self._native = native  # at the end, farthest from being dropped
+        return native is not None
 
     def _step(
         self, groups: Sequence[Group], states: States, unscale: float | None, iterations: int, gradients: Gradients
@@ -162,100 +161,105 @@ class Engine:
         if flushes():  # else what the host works out would be flushed
             with exact():
                 return self._step(groups, states, unscale, iterations, gradients)
-        self.short = None
-        items = collect(groups, states, gradients, self._known)
+        self._native = None
+        items = collect(groups, states, gradients, self._checked)
         if not items:
             return False
         here = [item for item in items if not against_cpu(item)]
-        native = self._prepare(here, groups, unscale is not None) if here else None
-        arrays = [] if native is None else native.take(here)
-        if native is not None:
-            native.tell(groups, unscale)
+        native, arrays = None, list[Any]()
+        if here:
+            native = self._prepare(here, groups, unscale is not None)
+            arrays = native.locate(here)
+            native.set_numbers(groups, unscale)
         if native is not None and len(here) == len(items):
-            keep(items, states)
+            _keep(items, states)
             native.run(iterations)
-            self.short = native.short_way(groups, items, states, unscale is not None)
-            self._natives[_key(here)] = native, self.short
+            native.short = native.short_way(groups, items, states, unscale is not None)
+            self._native = native
         else:
             self._run_mixed(native, items, states, unscale, iterations)
-        del arrays  # until here they must live
+        del arrays  # they must live until here
         return True
 
     def _prepare(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> Native:
-        scaled = [unscales or item.group.maximize for item in items]
-        numbers = {id(group): number for number, group in enumerate(groups)}
-        owners = [numbers[id(item.group)] for item in items]
         key = _key(items)
-        native, _ = self._natives.pop(key, (None, None))
-        if native is not None and native.takes(items):
-            native.set_options(items, owners, scaled)
+        native = self._natives.pop(key, None)
+        if native is not None and native.fits(items):
+            native.set_options(items, groups, unscales)
         else:
             self._make_room(groups, is_moved=native is not None)
-            native = Native(items, owners, scaled, torch.get_num_threads())
-        self._natives[key] = native, None
-        self._native = native
+            native = Native(items, groups, unscales, torch.get_num_threads(), self._off)
+        self._natives[key] = native
         return native
 
     def _make_room(self, groups: Sequence[Group], is_moved: bool) -> None:
-        """Let go of what is known of other parameters than these, of memory that has moved, or of the oldest set."""
+        """Drop what is known of other parameters than these, of memory that has moved, or of the oldest set."""
         parameters = [parameter for group in groups for parameter in group.parameters]
         same = len(parameters) == len(self._parameters) and all(map(is_, parameters, self._parameters))
         if is_moved or not same:
-            # They would keep alive what others have put something in the place of.
+            # It would keep tensors alive that others have replaced.
             self._natives.clear()
             self._parameters = parameters
         elif len(self._natives) >= _PATTERNS:
             self._natives.pop(next(iter(self._natives)))
 
     def _run_mixed(
-        self,
-        native: Native | None,
-        items: Sequence[Item],
-        states: States,
-        unscale: float | None,
-        iterations: int,
+        self, native: Native | None, items: Sequence[Item], states: States, unscale: float | None, iterations: int
     ) -> None:
-        """Step items that go different ways; a norm that they share is worked out on the host."""
-        here = numpy.array([not against_cpu(item) for item in items])
-        there: dict[torch.device, list[int]] = {}
+        """Step items on several devices; the host computes a norm that they share."""
+        here, others, there = list[int](), list[int](), dict[torch.device, list[int]]()
         for place, item in enumerate(items):
-            if not here[place] and not against_cuda(item.variable, item.gradient, item.group.options):
+            if not against_cpu(item):
+                here.append(place)
+            elif not against_cuda(item.variable, item.gradient, item.group.options, self._off):
                 there.setdefault(item.variable.device, []).append(place)
-        ours = here.copy()
-        for places in there.values():
-            ours[places] = True
-        others = [item for item, is_ours in zip(items, ours, strict=True) if not is_ours]
-        scaling = {device: mixed.scale_on(device, unscale) for device in there}
+            else:
+                others.append(place)
+        # A loss scale as `GradScaler` has it; in the default type it may be infinite.
+        scaling = {
+            device: None if unscale is None else torch.full((1,), 1 / unscale, dtype=torch.float32, device=device)
+            for device in there
+        }
         squares = None
         if any(item.group.options.clips_by_norm for item in items):
             squares = numpy.zeros(len(items))
-            squares[~ours] = [
-                tensors.square_sum(item.gradient) if item.group.options.clips_by_norm else 0.0 for item in others
-            ]
+            for place in others:
+                if items[place].group.options.clips_by_norm:
+                    squares[place] = tensors.square_sum(items[place].gradient)
             if native is not None:
                 squares[here] = native.square_sums()
             squares *= (unscale or 1.0) ** 2
             for device, places in there.items():
-                squares[places] = self._devices.square_sums([items[place] for place in places], scaling[device])
-        scales = mixed.clip_scales(items, squares, unscale or 1.0)
-        keep(items, states)
+                found = self._cuda(device).square_sums([items[place] for place in places], scaling[device])
+                squares[places] = found.tolist()
+        scales = mixed.scales(items, squares, unscale or 1.0)
+        _keep(items, states)
         if native is not None:
             native.run(iterations, scales[here])
         for device, places in there.items():
             sums = None if squares is None else torch.from_numpy(mixed.shares(items, squares, places)).to(device)
             count = torch.full((), iterations, dtype=torch.int64, device=device)
-            self._devices.step([items[place] for place in places], count, scaling[device], squares=sums)
+            self._cuda(device).step([items[place] for place in places], count, scaling[device], squares=sums)
         if others:
             is_scaled = squares is not None or unscale is not None or any(item.group.maximize for item in items)
-            tensors.step(others, scales[~ours].tolist() if is_scaled else None)
+            tensors.step([items[place] for place in others], scales[others].tolist() if is_scaled else None)
 
 
 def _key(items: Sequence[Item]) -> tuple[int, ...]:
     return tuple(id(item.variable) for item in items)
 
 
+def _keep(items: Sequence[Item], states: States) -> None:
+    """Put new slots into the state: when all of them are made, and nothing can be refused any more."""
+    for item in items:
+        state = states[item.variable]
+        for name, slot in item.slots.items():
+            if state.get(name) is not slot:
+                state[name] = slot
+
+
 def against_cpu(item: Item) -> str:
-    """Why a parameter is not stepped in the CPU's memory; "" if it is."""
+    """Return why a parameter is not stepped in the CPU's memory; "" if it is."""
     parameter = item.variable
     if parameter.device.type != "cpu":
         return "not on the CPU"

@@ -1,4 +1,4 @@
-"""The step by which `torch.distributed.checkpoint` has an optimizer make its state: it is none."""
+"""The step by which `torch.distributed.checkpoint` has an optimizer make its state: nothing moves, nothing counts."""
 
 from collections.abc import MutableMapping, Sequence
 from typing import Any
@@ -6,17 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmsprop._torch.groups import LiveGroup
+from rmsprop._torch.live_group import LiveGroup
 from rmsprop._torch.slots import complete
 from rmsprop._torch.tensors import square_sum
 
-States = MutableMapping[Tensor, dict[str, Any]]
-
 
 def only_makes_state(groups: Sequence[LiveGroup]) -> bool:
-    """Whether a step of an optimizer without state moves nothing.
+    """Return whether the first step of an optimizer moves nothing.
 
-    All rates are 0 then, on the host, and so are all gradients, of which each parameter that is trained has one.
+    All rates are 0 then, on the host, and each parameter that is trained has a gradient, all of zeros.
     """
     if not all(_is_zero(group.entry["lr"]) for group in groups):
         return False
@@ -34,8 +32,8 @@ def _is_zero(rate: Any) -> bool:
 
 
 @torch.no_grad()
-def make_state(groups: Sequence[LiveGroup], states: States) -> None:
-    """Make the state as it is before the first step, of all parameters or of none."""
+def make_state(groups: Sequence[LiveGroup], states: MutableMapping[Tensor, dict[str, Any]]) -> None:
+    """Make the state before the first step, of all parameters that have a gradient or of none."""
     made = []
     for group in groups:
         group.read(0)
@@ -43,11 +41,3 @@ def make_state(groups: Sequence[LiveGroup], states: States) -> None:
         made += [(one, complete(group.options, one, states.get(one, {}))) for one in moving]
     for parameter, slots in made:
         states[parameter].update(slots)
-
-
-@torch.no_grad()
-def start_averages(states: States) -> None:
-    """Let averages start at the parameters as they are now, before the first step."""
-    for parameter, state in states.items():
-        if "average" in state:
-            state["average"].copy_(parameter)

@@ -13,7 +13,7 @@ _FIRST: Final = (3, 7)
 
 
 def warn_of_import_order() -> None:
-    """Warn where torch is about to import Triton after TensorFlow: it does with the first optimizer of a process."""
+    """Warn before torch imports Triton after TensorFlow, as it does with the first optimizer of a process."""
     if "tensorflow" not in sys.modules or "triton" in sys.modules:
         return
     spec = util.find_spec("triton")
@@ -29,7 +29,7 @@ def warn_of_import_order() -> None:
 
 
 def _version() -> tuple[int, ...]:
-    """Give Triton's version without importing it; one that is not known is taken for a new one."""
+    """Return Triton's version without an import; an unknown version counts as a new one."""
     try:
         return numbers(metadata.version("triton")) or _FIRST
     except metadata.PackageNotFoundError:

@@ -6,36 +6,36 @@ from typing import Any, Final
 from torch import Tensor
 from torch.optim import Optimizer
 
-from rmsprop._core.options import is_schedule
+from rmsprop._core.rates import is_schedule
 from rmsprop._core.saving.names import Named, pair
 from rmsprop._torch.arguments import DEFAULTS, make_plain
-from rmsprop._torch.checkpoint import check_loaded, keep
+from rmsprop._torch.checkpoint import check_loaded, hide
 from rmsprop._torch.conversion import KNOWN
 
-_WHAT: Final = "state dict"
-
-#: Under this word a group carries the names of its entries that are not in the file.
+#: In this entry a group has the names of its entries that are not in the file.
 _UNSAID: Final = "_unsaid"
 
-#: Without these a group that has no number of steps is none of this optimizer's.
+#: A group without these and without a number of steps is not from this optimizer.
 _DISTINCTIVE: Final = frozenset(("rho", "epsilon"))
 
+_Groups = Sequence[Mapping[str, Any]]
 
-def check_and_keep(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
-    """Check a state dict, after the user's own hooks have changed it, before torch takes it: a hook of `Optimizer`."""
+
+def check_and_hide(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+    """Check a state dict before torch reads it, after hooks of the user have changed it: a hook of `Optimizer`."""
     if missing := {"state", "param_groups"} - set(state_dict):
         raise ValueError(f"a state dict has {' and '.join(sorted(missing))}, which this one lacks")
     _refuse_other_rmsprop(state_dict["param_groups"])
-    fitting = fit(optimizer.param_groups, state_dict)
+    fitting = _fit(optimizer.param_groups, state_dict)
     if fitting is None:
         return None
     unsaid = [group.pop(_UNSAID) for group in fitting["param_groups"]]
     check_loaded(optimizer.param_groups, fitting, unsaid)
-    return {**fitting, "state": keep(fitting["state"])}
+    return {**fitting, "state": hide(fitting["state"])}
 
 
-def _refuse_other_rmsprop(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Tell how to go on from a state dict of another RMSprop, whose groups have its word for rho."""
+def _refuse_other_rmsprop(groups: _Groups) -> None:
+    """Refuse a state dict of another RMSprop, whose groups have its word for rho."""
     for place, group in enumerate(groups):
         if "alpha" in group and "iterations" not in group:
             raise ValueError(
@@ -45,16 +45,12 @@ def _refuse_other_rmsprop(groups: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def fit(groups: Sequence[Mapping[str, Any]], state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give a state dict whose groups are `groups`, in their order, with the names here; the state is not touched.
+def _fit(groups: _Groups, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a state dict with the groups in the order of `groups`, and with the names here; errors of `pair`.
 
-    None where groups go by position and their sizes differ, which torch refuses.
-
-    A group takes the options of the one that holds its parameters. What an earlier version did not know gets its
-    default. `fused` stays as it is here: it says how a program steps, and nothing about what was saved.
-
-    Raises:
-        ValueError: parameters or groups do not fit.
+    A group has the options of the saved group with its parameters, and the default of an option that an earlier version
+    did not know. `fused` stays as it is here: it is about how a program steps, not about the state. None where groups
+    go by position and their sizes differ, which torch refuses.
     """
     theirs: list[dict[str, Any]] = [
         {**group, _UNSAID: DEFAULTS.keys() - group.keys()} for group in state_dict["param_groups"]
@@ -69,13 +65,14 @@ def fit(groups: Sequence[Mapping[str, Any]], state_dict: Mapping[str, Any]) -> d
             other["param_names"] = [*group["param_names"]]
         if "fused" in group:
             other["fused"] = group["fused"]
-        if "schedule" not in group:
-            drop_old_schedule(other)
+        # Earlier versions had a schedule in a group, or None for no schedule.
+        if "schedule" not in group and (other.get("schedule") is None or is_schedule(other["schedule"])):
+            other.pop("schedule", None)
     return {**state_dict, "param_groups": found}
 
 
 def complete(groups: Sequence[dict[str, Any]]) -> None:
-    """Put into groups that were saved what their version did not know, and Python's own numbers."""
+    """Add entries that an older version did not have to saved groups, and replace NumPy's numbers by Python's."""
     done = next((group["iterations"] for group in groups if "iterations" in group), 0)
     for group in groups:
         if "iterations" in group or group.keys() >= _DISTINCTIVE:
@@ -85,18 +82,7 @@ def complete(groups: Sequence[dict[str, Any]]) -> None:
         make_plain(group)
 
 
-def drop_old_schedule(group: dict[str, Any]) -> Any:
-    """Take out the schedule that earlier versions kept in a group, or None that said there was none; and give it."""
-    value = group.get("schedule")
-    if value is None or is_schedule(value):
-        group.pop("schedule", None)
-        return value
-    return None
-
-
-def _regroup(
-    groups: Sequence[Mapping[str, Any]], theirs: Sequence[dict[str, Any]], states: Mapping[Any, Any]
-) -> list[dict[str, Any]]:
+def _regroup(groups: _Groups, theirs: Sequence[dict[str, Any]], states: Mapping[Any, Any]) -> list[dict[str, Any]]:
     numbers = [number for other in theirs for number in other["params"]]
     if numbers and all(isinstance(number, str) for number in numbers):
         # From `torch.distributed.checkpoint`, which has brought them into our order, by the model's names.
@@ -107,7 +93,7 @@ def _regroup(
     ]
     if all(one.name is None for one in (*mine, *others)):
         return [*theirs]  # torch compares the numbers of parameters
-    order = pair(mine, others, _WHAT)
+    order = pair(mine, others, "state dict")
     owners = [place for place, other in enumerate(theirs) for _ in other["params"]]
     empty = [place for place, other in enumerate(theirs) if not other["params"]]
     found, start = [], 0
@@ -128,9 +114,7 @@ def _regroup(
     return found
 
 
-def _named(
-    group: Mapping[str, Any], shapes: Sequence[tuple[int, ...] | None], groups: Sequence[Mapping[str, Any]]
-) -> list[Named]:
+def _named(group: Mapping[str, Any], shapes: Sequence[tuple[int, ...] | None], groups: _Groups) -> list[Named]:
     fits = all(len(one.get("param_names") or ()) == len(one["params"]) for one in groups)
     names = group.get("param_names") or ()
     return [Named(str(names[place]) if fits else None, shape) for place, shape in enumerate(shapes)]

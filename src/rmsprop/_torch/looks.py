@@ -1,37 +1,35 @@
-"""Whether tensors look as they did - types, shapes, strides - which is asked of all of a step's tensors at each step.
+"""Whether tensors have the types, shapes, strides and storage that they had, which is asked of all tensors at a step.
 
-Torch's compiler has a function for that, which looks at all of them in one call. Asking for one property after another
-takes most of a small model's step; that is done where the function does not say yes.
+Torch's compiler has a function that looks at all of them in one call. Reading one property after another takes most of
+a small model's step; that is done where the function does not answer yes.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-# Called through `map`, these are the cheapest ways to ask many tensors.
-_shape, _dtype, _device = attrgetter("shape"), attrgetter("dtype"), attrgetter("device")
+# Through `map`, these are the cheapest reads of many tensors.
+_ATTRIBUTES = map(attrgetter, ("shape", "dtype", "device"))
+_PROPERTIES: tuple[Any, ...] = Tensor.stride, Tensor.is_neg, Tensor.is_conj, *_ATTRIBUTES
+_storage, _bytes = Tensor.untyped_storage, torch.UntypedStorage.nbytes
 
 
+@final
 class Looks:
-    """What dense tensors look like."""
+    """Types, shapes, strides and storage of dense tensors; not where the storage is."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._looks = _look(tensors)
-        self._count = len(tensors)
+        self._looks, self._places, self._count = _look(tensors), _places(tensors), len(tensors)
         guards = _guards()
         self._check = None if guards is None else guards(tensors)
 
     def are_of(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether tensors look like this.
-
-        Raises:
-            TypeError, RuntimeError: one of them is none, or not a dense one.
-        """
-        if len(tensors) != self._count:
+        """Return whether tensors have these properties; a TypeError or RuntimeError where one is no dense tensor."""
+        if len(tensors) != self._count or _places(tensors) != self._places:
             return False
         # It also notices what does not matter here, such as `requires_grad`.
         if self._check is not None and self._check(*tensors):
@@ -40,13 +38,16 @@ class Looks:
 
 
 def _look(tensors: Sequence[Tensor]) -> Any:
-    methods = torch.Tensor.stride, torch.Tensor.is_neg, torch.Tensor.is_conj, _shape, _dtype, _device
-    return [[*map(method, tensors)] for method in methods]
+    return [[*map(read, tensors)] for read in _PROPERTIES]
+
+
+def _places(tensors: Sequence[Tensor]) -> Any:
+    return [*map(_bytes, map(_storage, tensors))], [*map(Tensor.storage_offset, tensors)]
 
 
 @cache
 def _guards() -> Any:
-    """Give what makes torch's function for some tensors; None if it is not there, or a trial shows another one."""
+    """Return what makes torch's function for given tensors; None if it is missing, or a trial finds another one."""
     try:
         from torch._C._dynamo.guards import TensorGuards
     except ImportError:

@@ -1,54 +1,35 @@
-"""A step whose parameters go different ways: a norm that they share, and the numbers of each, are found on the host."""
+"""A step on several devices: the host computes a norm that they share, and the scale of each gradient."""
 
 from collections.abc import Sequence
 
 import numpy
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rmsprop._core.items import Item
-from rmsprop._core.scales import clip_scale
+from rmsprop._core.plain import clip_scales, joint_square
+from rmsprop._core.scalars import group_numbers
+from rmsprop._core.tables import JOINT
 
 Numbers = NDArray[numpy.float64]
 
 
-def clip_scales(items: Sequence[Item], squares: Numbers | None, unscale: float) -> Numbers:
-    """Give what each gradient is multiplied by: for clipping, to undo a loss scale, to go up instead of down.
+def scales(items: Sequence[Item], squares: Numbers | None, unscale: float) -> Numbers:
+    """Return what each gradient is multiplied by: to clip, to undo a loss scale, to be negated.
 
-    Args:
-        items: those of the step.
-        squares: the sum of each gradient's squares, without the loss scale; None where no norm clips.
-        unscale: what undoes the loss scale.
+    `squares` are the sums of the gradients' squares, without the loss scale; None where no norm clips.
     """
-    norm = 0.0 if squares is None else float(numpy.sqrt(_joint(items, squares)))
-    found = numpy.ones(len(items))
-    for place, item in enumerate(items):
-        options, factor = item.group.options, -unscale if item.group.maximize else unscale
-        found[place] = factor
-        limit = options.clipnorm or options.global_clipnorm
-        if limit is not None and squares is not None:
-            own = float(numpy.sqrt(squares[place]))
-            found[place] *= clip_scale(own, norm, limit, options.global_clipnorm is not None)
-    return found
+    numbers = [group_numbers(item.group.options) for item in items]
+    norms, limits = (numpy.array([one[name] for one in numbers]) for name in ("norm", "limit"))
+    factors = numpy.array([-unscale if item.group.maximize else unscale for item in items])
+    return factors * clip_scales(numpy.zeros(len(items)) if squares is None else squares, norms, limits)
 
 
 def shares(items: Sequence[Item], squares: Numbers, places: Sequence[int]) -> Numbers:
-    """Give the sums of squares of some items, such that those of a global norm add up to that of all items."""
+    """Return the sums of squares of some items, such that those of a global norm add up to that of all items."""
     found = squares[places]
-    mine = [row for row, place in enumerate(places) if items[place].group.options.global_clipnorm is not None]
-    if mine:
+    is_joint = numpy.array([group_numbers(item.group.options)["norm"] == JOINT for item in items])
+    mine = numpy.flatnonzero(is_joint[places])
+    if mine.size:
         found[mine] = 0.0
-        found[mine[0]] = _joint(items, squares)
+        found[mine[0]] = joint_square(squares, is_joint)
     return found
-
-
-def _joint(items: Sequence[Item], squares: Numbers) -> float:
-    """Add up the squares of those that a global norm clips, in their order."""
-    together = [place for place, item in enumerate(items) if item.group.options.global_clipnorm is not None]
-    return float(numpy.add.accumulate(squares[together])[-1]) if together else 0.0
-
-
-def scale_on(device: torch.device, unscale: float | None) -> Tensor | None:
-    """Give a loss scale as a tensor, as `GradScaler` has it; in the default type it may be infinite."""
-    return None if unscale is None else torch.full((1,), 1 / unscale, dtype=torch.float32, device=device)

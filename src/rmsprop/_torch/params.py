@@ -1,4 +1,4 @@
-"""What may not stand where parameters belong, and what was meant; the rest of the checks are torch's own."""
+"""Checks of the argument `params` that name what was meant; all other checks are torch's own."""
 
 from collections.abc import Iterable
 from numbers import Real
@@ -8,22 +8,15 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from rmsprop._core.options import is_schedule
 from rmsprop._core.other_words import stepped_by
+from rmsprop._core.rates import is_schedule
 
-#: How an error about `params` itself begins, and not about what it holds.
+#: The beginning of an error about `params` itself, not about what is in it.
 _ALONE: Final = "params is"
 
 
 def check_params(params: Any) -> None:
-    """Refuse a learning rate, a model, an optimizer, and arrays of other libraries.
-
-    Args:
-        params: the constructor's first argument, or that of a parameter group.
-
-    Raises:
-        TypeError: it is one of these, or a list that holds one.
-    """
+    """Raise a TypeError for a learning rate, a model, an optimizer, an array of another library, or a list with one."""
     if isinstance(params, Real) or is_schedule(params):
         raise TypeError(
             f"params={params!r} is a learning rate: parameters come first, RMSprop(model.parameters(), {params!r})"
@@ -51,7 +44,7 @@ def _refuse(what: str, values: Iterable[Any]) -> None:
 
 
 def _is_list_of_tensors(module: Any) -> bool:
-    """Whether torch can take a module as it is, like a `ParameterList`; other containers iterate modules or names."""
+    """Return whether torch accepts a module as it is, like a `ParameterList`; others iterate modules or names."""
     try:
         held = list(module)
     except TypeError:

@@ -1,7 +1,7 @@
-"""The short way of a step like the one before: one call of compiled code finds that all tensors are as they were.
+"""The short way of a step like the one before: one call of compiled code finds that no tensor has changed.
 
-Kernels are given addresses. So what a tensor looks like, where it is and how large its storage is must be what was
-written down, all three: memory may be viewed anew as another type where it is, and be resized under its tensors.
+Kernels are given addresses. So type and shape, address, and size of the storage must all be as they were: memory may be
+viewed as another type where it is, and be resized under its tensors.
 """
 
 import ctypes
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy
 import torch
@@ -20,31 +20,32 @@ from rmsprop._core import objects
 from rmsprop._core.arrays import MemoryMap
 from rmsprop._core.items import Item
 from rmsprop._core.objects import word, words
-from rmsprop._core.plan import Integers
 from rmsprop._torch.arrays import reach
-from rmsprop._torch.items import Group
+from rmsprop._torch.interface import Gradients, Group
 
-# Each call of these makes a class. Not of those kinds that release the interpreter's lock: nobody may change a tensor
+# Each call of these makes a class. Not of the kind that releases the interpreter's lock: no thread may change a tensor
 # while it is looked at.
 _LOOK: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _ASK: Final = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
 
-# Called through `map`, these are the cheapest ways to ask many objects.
+# Through `map`, these are the cheapest reads of many objects.
 _gradient, _values = attrgetter("grad"), dict.values
 
+#: Words of a tensor's object that are searched for its `_cdata`.
+_WORDS: Final = 12
 
+_Row = dict[str, int]
+
+
+@final
 class ShortWay:
-    """What a step was like.
+    """What a step was like, and where to write the addresses of gradients.
 
     Args:
-        groups: the parameter groups.
-        items: parameters that the step moves.
-        states: parameter -> slot name -> tensor, as the step has left it.
-        unscales: whether gradients are multiplied by a number first.
-        places: for each item, the address of the word that is to hold where its gradient is; 0 for a sparse one.
+        places: for each item, the address of the word for the address of its gradient; 0 for a sparse one.
         memory: what the step writes to.
-        take_rows: of a sparse gradient, given its place among the items, says to the run where it is, and gives what
-            must live until the step is done; None if it is not as it was.
+        locate_rows: of a sparse gradient, given its place among the items, writes where it is, and returns what must
+            live until the step is done; None if it has changed.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class ShortWay:
         unscales: bool,
         places: Sequence[int],
         memory: MemoryMap,
-        take_rows: Callable[[int, Tensor], Any],
+        locate_rows: Callable[[int, Tensor], Any],
     ) -> None:
         from rmsprop._torch import tensor_looks
 
@@ -66,58 +67,58 @@ class ShortWay:
         moving = {id(item.variable) for item in items}
         self._moves = [id(parameter) in moving for parameter in parameters]
         self._all_move = all(self._moves)
-        # Whose state it is, and the names of the slots, count as well.
+        # The parameters of the state, and the names of the slots, count as well.
         names = [*chain.from_iterable(states.values())]
         tensors = [*parameters, *states, *chain.from_iterable(map(_values, states.values()))]
         gradients = [item.gradient for item, place in zip(items, places, strict=True) if place]
-        self._sparse, self._take_rows = [number for number, place in enumerate(places) if not place], take_rows
-        self._kept: list[Any] = [names, tensors]  # what the table holds addresses of
+        self._sparse, self._locate_rows = [number for number, place in enumerate(places) if not place], locate_rows
+        self._held: list[Any] = [names, tensors]  # what the table has addresses of
         written = {id(tensor) for item in items for tensor in (item.variable, *item.slots.values())}
-        known = len(parameters) + len(states)  # a parameter with state is there twice, and looked at once
+        twice = range(len(parameters), len(parameters) + len(states))  # parameters with state, looked at before
         rows = [_row_of_same(name) for name in names]
         rows += [
-            self._row_of(tensor, looks=id(tensor) in written and not len(parameters) <= place < known)
+            self._row_of_written(tensor) if id(tensor) in written and place not in twice else _row_of_same(tensor)
             for place, tensor in enumerate(tensors)
         ]
         rows += [
-            self._row(gradient, reach(gradient), to=place)
+            self._row(gradient, reach(gradient)) | {"to": place}
             for gradient, place in zip(gradients, filter(None, places), strict=True)
         ]
         # A real tensor that negates another has the gaps of complex numbers between its own, or is a single number:
         # there is no public function that makes others.
-        self._may_negate = [place for place, one in enumerate((*tensors, *gradients), len(names)) if _may_negate(one)]
+        self._may_negate = [
+            place
+            for place, one in enumerate((*tensors, *gradients), len(names))
+            if not one.is_contiguous() or one.numel() <= 1
+        ]
         starts, ends = memory.intervals()
-        head = {"count": len(rows), "cdata": _cdata_at(), "type": objects.TYPE, "length": objects.LENGTH}
-        head |= {"intervals": len(starts), "starts": self._words(starts), "ends": self._words(ends)}
-        head |= _functions() or {}
-        begin = [head.get(name, 0) for name in tensor_looks.HEADER]
-        self._table: Integers = numpy.array([*begin, *chain.from_iterable(rows)], numpy.int64)
-        self._address = self._table.ctypes.data
-        self._look = _look()
+        head = {
+            "count": len(rows), "cdata": _cdata_at(), "type": objects.TYPE, "length": objects.LENGTH,
+            "intervals": len(starts), "starts": self._words(starts), "ends": self._words(ends), **_functions(),
+        }  # fmt: skip
+        table = [head.get(name, 0) for name in tensor_looks.HEADER]
+        table += [row.get(name, 0) for row in rows for name in tensor_looks.LOOK]
+        self._address, self._look = self._words(table), _look()
 
-    def _row_of(self, tensor: Tensor, looks: bool) -> list[int]:
-        """Give the row of a parameter or a slot, which must be the same object; without `looks`, no more than that."""
-        if not looks:
-            return _row_of_same(tensor)
-        fixed = {"object": id(tensor), "tensor": tensor._cdata, "data": tensor.data_ptr()}
-        return self._row(tensor, tensor.untyped_storage().nbytes(), **fixed)
+    def _row_of_written(self, one: Tensor) -> _Row:
+        """Return the row of a tensor that the step writes to: it must be the same object at the same address."""
+        same = {"object": id(one), "tensor": one._cdata, "data": one.data_ptr()}
+        return self._row(one, one.untyped_storage().nbytes()) | same
 
-    def _row(self, one: Tensor, nbytes: int, /, **fixed: int) -> list[int]:
-        handle = id(one) + _cdata_at()
-        found = {name: _ask(f"aoti_torch_get_{question}", handle) for name, question in _QUESTIONS.items()}
-        found |= {"type": id(Tensor), "other type": id(Parameter), "axes": one.ndim, "bytes": nbytes}
-        found |= {"lengths": self._words(one.shape), "strides": self._words(one.stride())}
-        found["itemsize"] = one.itemsize
-        found |= fixed
-        return _in_order(found)
+    def _row(self, one: Tensor, nbytes: int) -> _Row:
+        return {
+            "type": id(Tensor), "other type": id(Parameter), "axes": one.ndim, "bytes": nbytes,
+            "lengths": self._words(one.shape), "strides": self._words(one.stride()), "itemsize": one.itemsize,
+            "layout": _ask("layout", one), "device": _ask("device_type", one), "dtype": _ask("dtype", one),
+        }  # fmt: skip
 
     def _words(self, numbers: Sequence[int]) -> int:
-        found: Integers = numpy.array([*numbers, 0], numpy.int64)
-        self._kept.append(found)
-        return found.ctypes.data
+        """Return the address of int64 words that live as long as this."""
+        self._held.append(numpy.array([*numbers, 0], numpy.int64))
+        return int(self._held[-1].ctypes.data)
 
     def _parameters(self, groups: Sequence[Group]) -> Sequence[Tensor] | None:
-        """List the parameters of all groups; None if options differ, or a parameter is in another group."""
+        """Return the parameters of all groups; None if options differ, or a parameter is in another group."""
         if len(groups) == 1 == len(self._options):
             group, (options, up) = groups[0], self._options[0]
             same = group.maximize is up and (group.options is options or group.options == options)
@@ -128,15 +129,11 @@ class ShortWay:
         return [*chain.from_iterable(lists)] if [*map(len, lists)] == self._lengths else None
 
     def gradients(
-        self,
-        groups: Sequence[Group],
-        states: Mapping[Tensor, dict[str, Any]],
-        unscales: bool,
-        given: Sequence[Tensor | None] | None,
+        self, groups: Sequence[Group], states: Mapping[Tensor, dict[str, Any]], unscales: bool, given: Gradients
     ) -> Sequence[Any] | None:
-        """Give the gradients if all is as it was, with gradients like those of before, wherever they are; else None.
+        """Return the gradients if nothing has changed but their addresses and their numbers; else None.
 
-        They must live until the step is done; it knows where they are.
+        The gradients must live until the step is done: their addresses are written down.
         """
         if unscales is not self._unscales or torch.get_num_threads() != self._threads:
             return None
@@ -161,52 +158,31 @@ class ShortWay:
             return None
         if not self._sparse:
             return found
-        held = [self._take_rows(number, found[number]) for number in self._sparse]
-        return None if any(one is None for one in held) else [*found, *held]
+        rows = [self._locate_rows(number, found[number]) for number in self._sparse]
+        return None if any(one is None for one in rows) else [*found, *rows]
 
 
-def _in_order(found: Mapping[str, int]) -> list[int]:
-    from rmsprop._torch.tensor_looks import LOOK
-
-    return [found.get(name, 0) for name in LOOK]
-
-
-def _row_of_same(one: Any) -> list[int]:
-    """Give the row of what must be the same object, and is not looked at: of a tensor, it must be the same tensor."""
-    return _in_order({"object": id(one), "tensor": word(id(one) + _cdata_at()), "device": -1})
-
-
-def _may_negate(tensor: Tensor) -> bool:
-    return not tensor.is_contiguous() or tensor.numel() <= 1
-
-
-_QUESTIONS = {"layout": "layout", "device": "device_type", "dtype": "dtype"}
-
-#: Words of a tensor's object among which its `_cdata` is.
-_WORDS = 12
+def _row_of_same(one: Any) -> _Row:
+    """Return the row of what must be the same object, and if it is a tensor, the same tensor; no more is compared."""
+    return {"object": id(one), "tensor": word(id(one) + _cdata_at()), "device": -1}
 
 
 @cache
 def _cdata_at() -> int:
-    """Find how many bytes from a tensor's object its `_cdata` is; 0 if not at one place in all of some tensors."""
+    """Return the bytes from a tensor's object to its `_cdata`; 0 if they are not the same in all tensors of a trial."""
     one = torch.zeros(4, 6, device="cpu")
-    tensors = (
-        one,
-        one[1:],
-        Parameter(one),
-        Parameter(one.double(), requires_grad=False),
-        torch.zeros((), device="cpu"),
-    )
+    tensors = (one, one[1:], Parameter(one), Parameter(one.double(), requires_grad=False), one[0, 0])
     begin = object.__basicsize__
     places = range(begin, min(Tensor.__basicsize__, begin + 8 * _WORDS), 8)
     found = [at for at in places if all(word(id(tensor) + at) == tensor._cdata for tensor in tensors)]
     return found[0] if found else 0
 
 
-def _ask(name: str, handle: int) -> int:
+def _ask(question: str, tensor: Tensor) -> int:
+    """Ask one thing of a tensor, through torch's C interface; -2 if there is no answer."""
     answer = ctypes.c_int64(0)
-    function = _ASK((_functions() or {})[name])
-    return answer.value if function(handle, ctypes.addressof(answer)) == 0 else -2
+    function = _ASK(_functions()[f"aoti_torch_get_{question}"])
+    return answer.value if function(id(tensor) + _cdata_at(), ctypes.addressof(answer)) == 0 else -2
 
 
 @cache
@@ -215,45 +191,42 @@ def _look() -> Callable[[int, int], int]:
     from rmsprop._core.cpu.kernels import c_function
     from rmsprop._torch import tensor_looks
 
-    address = c_function(tensor_looks.look, "int64(int64, int64)", tensor_looks, looks)
-    return _LOOK(address)
+    return _LOOK(c_function(tensor_looks.look, "int64(int64, int64)", tensor_looks, looks))
 
 
 @cache
-def _functions() -> dict[str, int] | None:
-    """Give the addresses of torch's functions; None if one is missing."""
+def _functions() -> dict[str, int]:
+    """Return the addresses of torch's functions; none if one is missing."""
     from rmsprop._torch import tensor_looks
 
     try:
         library = ctypes.CDLL(torch._C.__file__)
         found = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in tensor_looks.FUNCTIONS}
     except (OSError, AttributeError):
-        return None
+        return {}
     return {name: address or 0 for name, address in found.items()}
 
 
 @cache
 def is_open() -> bool:
-    """Whether torch has the functions, and they answer what its tensors say: a trial with tensors of all kinds."""
-    if _functions() is None or not objects.are_known() or not _cdata_at():
+    """Return whether torch has the functions, and a trial with tensors of all kinds finds their answers right."""
+    if not _functions() or not objects.are_known() or not _cdata_at():
         return False
     base = torch.zeros(4, 6, device="cpu")
     tensors = (base, base[1:, ::2], base.t(), base.double(), base.bfloat16()[0], torch.zeros((), device="cpu"))
-    types = {}
-    for tensor in tensors:
-        handle = id(tensor) + _cdata_at()
-        types[tensor.dtype] = _ask("aoti_torch_get_dtype", handle)
+    for one in tensors:
+        wanted = {
+            "dim": one.ndim, "data_ptr": one.data_ptr(), "storage_size": one.untyped_storage().nbytes(),
+            "storage_offset": one.storage_offset(),
+        }  # fmt: skip
         if (
-            word(id(tensor) + objects.TYPE) != id(Tensor)
-            or _ask("aoti_torch_get_dim", handle) != tensor.ndim
-            or _ask("aoti_torch_get_data_ptr", handle) != tensor.data_ptr()
-            or _ask("aoti_torch_get_storage_size", handle) != tensor.untyped_storage().nbytes()
-            or _ask("aoti_torch_get_storage_offset", handle) != tensor.storage_offset()
-            or words(_ask("aoti_torch_get_sizes", handle), tensor.ndim) != tuple(tensor.shape)
-            or words(_ask("aoti_torch_get_strides", handle), tensor.ndim) != tensor.stride()
+            word(id(one) + objects.TYPE) != id(Tensor)
+            or any(_ask(question, one) != answer for question, answer in wanted.items())
+            or words(_ask("sizes", one), one.ndim) != tuple(one.shape)
+            or words(_ask("strides", one), one.ndim) != one.stride()
         ):
             return False
-    sparse, meta = base.to_sparse(), base.to("meta")
-    layouts = {_ask("aoti_torch_get_layout", id(one) + _cdata_at()) for one in (base, sparse)}
-    devices = {_ask("aoti_torch_get_device_type", id(one) + _cdata_at()) for one in (base, meta)}
+    types = {one.dtype: _ask("dtype", one) for one in tensors}
+    layouts = {_ask("layout", one) for one in (base, base.to_sparse())}
+    devices = {_ask("device_type", one) for one in (base, base.to("meta"))}
     return len({*types.values()}) == len(types) and len(layouts) == len(devices) == 2

@@ -1,4 +1,4 @@
-"""The state of a parameter: tensors without gaps whose axes lie in memory as the parameter's do."""
+"""The state of a parameter: tensors without gaps, with axes in the order of the parameter's in memory."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from rmsprop._core import slots
-from rmsprop._core.options import FLOATS, Options
+from rmsprop._core.checks import FLOATS
+from rmsprop._core.options import Options
 from rmsprop._torch.arrays import is_whole
 
 #: The complex types, by the name of the real type of their parts.
@@ -18,7 +19,7 @@ TYPES: Final = (*(getattr(torch, name) for name in FLOATS), torch.complex64, tor
 
 
 def slot_dtype(options: Options, parameter: Tensor) -> torch.dtype:
-    """Give the type in which a parameter's state is kept; of complex numbers, `slot_dtype` is the type of the parts."""
+    """Return the type of a parameter's state; for complex numbers, the option `slot_dtype` is the type of the parts."""
     if options.slot_dtype is None:
         return parameter.dtype
     if not parameter.is_complex():
@@ -30,7 +31,7 @@ def slot_dtype(options: Options, parameter: Tensor) -> torch.dtype:
 
 
 def empty_alike(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Make a tensor without gaps whose axes lie in memory as those of `tensor` do."""
+    """Return a tensor without gaps, with axes in the order of those of `tensor` in memory."""
     if tensor.is_contiguous() or not is_plain(tensor):
         return torch.empty_like(tensor, dtype=dtype, requires_grad=False)
     order = _memory_order(tensor)
@@ -43,30 +44,25 @@ def _memory_order(tensor: Tensor) -> list[int]:
     return sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
 
 
-def lies_alike(slot: Tensor, parameter: Tensor) -> bool:
-    """Whether a tensor lies as `empty_alike` would make it."""
+def _has_such_strides(slot: Tensor, parameter: Tensor) -> bool:
+    """Return whether a tensor has the strides that `empty_alike` would give it."""
     if parameter.is_contiguous() or not is_plain(parameter):
         return slot.is_contiguous() or not is_plain(slot)
     return slot.permute(_memory_order(parameter)).is_contiguous()
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether it is a tensor with memory of its own, and no subclass that stands for other tensors."""
+    """Return whether a tensor has memory of its own, and is no subclass that stands for other tensors."""
     return type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
 
 
 def against_plain(tensor: Tensor) -> str:
-    """Why no kernel can take a tensor for its memory; "" if one can."""
+    """Return why no kernel can use a tensor's memory; "" if one can."""
     return "" if is_plain(tensor) else f"a tensor subclass, {type(tensor).__name__}"
 
 
 def check_slots(options: Options, parameter: Tensor, state: Mapping[str, Any], name: str) -> None:
-    """Check that state can be stepped, or be made such that it can; what is missing is made by `complete`.
-
-    Raises:
-        ValueError: a slot has another shape than the parameter, or its memory was taken away, or `slot_dtype` is not
-            for complex numbers.
-    """
+    """Raise a ValueError if state cannot be stepped, also after `complete`."""
     slot_dtype(options, parameter)
     for slot in slots.slots(options):
         tensor = state.get(slot.name)
@@ -90,7 +86,7 @@ def check_memory(tensor: Tensor, name: str) -> None:
 
 
 def complete(options: Options, parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Give the slots that the options need; those that are not there yet are made, and are not put into the state."""
+    """Return the slots that the options need; new slots are not in the state yet."""
     found = {}
     for slot in slots.slots(options):
         tensor = state.get(slot.name)
@@ -102,13 +98,13 @@ def complete(options: Options, parameter: Tensor, state: Mapping[str, Any]) -> d
 
 def _fits(slot: Tensor, options: Options, parameter: Tensor) -> bool:
     same = slot.shape == parameter.shape and slot.device == parameter.device
-    return same and slot.dtype == slot_dtype(options, parameter) and lies_alike(slot, parameter)
+    return same and slot.dtype == slot_dtype(options, parameter) and _has_such_strides(slot, parameter)
 
 
 def _start(slot: slots.Slot, options: Options, parameter: Tensor, old: Any) -> Tensor:
     made = empty_alike(parameter, slot_dtype(options, parameter))
     if isinstance(old, Tensor):
-        # Somebody moved, rounded or loaded the numbers by other ways than ours: they count, not how they lie.
+        # Other code moved, rounded or loaded the numbers: only their values count.
         return made.copy_(old)
     if slot.start is None:
         return made.copy_(parameter.detach())

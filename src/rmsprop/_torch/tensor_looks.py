@@ -1,8 +1,8 @@
 """Whether torch's tensors are as they were, asked by compiled code through torch's C interface.
 
-That interface (``torch/csrc/inductor/aoti_torch/c/shim.h``) is what compiled models use, and is kept stable for them.
-A function of it takes an ``AtenTensorHandle``, which points to a word that holds a tensor's ``_cdata``. A Python object
-of a tensor has such a word; `rmsprop._torch.short_way` finds out where.
+Compiled models use that interface (``torch/csrc/inductor/aoti_torch/c/shim.h``), so it is stable. Its functions want an
+``AtenTensorHandle``, the address of a word that holds a tensor's ``_cdata``. A Python object of a tensor has such a
+word; `rmsprop._torch.short_way` finds out where.
 """
 
 from rmsprop._core.cpu.looks import differ, touches
@@ -15,14 +15,13 @@ FUNCTIONS = (
     "aoti_torch_get_storage_offset", "aoti_torch_get_data_ptr",
 )  # fmt: skip
 
-#: Words before the rows: how many tensors there are, bytes from an object to its `_cdata`, to its type, and from a list
-#: to its length, a word for answers, and where memory that a step writes to begins and ends: how many
-#: intervals, and two lists of addresses.
+#: Words before the rows: the number of tensors, bytes from an object to its `_cdata`, to its type, and from a list to
+#: its length, a word for answers, and the memory that a step writes to: how many intervals, and two lists of addresses.
 HEADER = ("count", "cdata", "type", "length", "answer", "intervals", "starts", "ends", *FUNCTIONS)
 
 #: A row for each tensor. `object` and `tensor` are the addresses that the Python object and its `_cdata` must have, 0
 #: for any: then the object must be of one of two types, its numbers must not be memory that a step writes to, and
-#: their address is written to `to`. `device` is -1 where nothing more is asked. `bytes` are those of the storage, or
+#: their address is written to `to`. `device` is -1 where nothing more is compared. `bytes` are those of the storage, or
 #: with any address those from the tensor's first number to its last.
 LOOK = (
     "object", "tensor", "type", "other type", "layout", "device", "dtype", "axes", "lengths", "strides", "data",
@@ -49,18 +48,13 @@ def _answer(table, function, handle):
 
 @part
 def _has_other(table, function, handle, known, count):
-    """Whether a tensor has other lengths or strides than it had, or none that it would tell."""
+    """Return whether a tensor has other lengths or strides than it had, or there is no answer."""
     found = _answer(table, function, handle)
     return count > 0 and (found <= 0 or differ(found, known, count))
 
 
 def look(table, given):
-    """Look at all tensors; give 1 if they are as they were, with the addresses of gradients written down, else 0.
-
-    Args:
-        table: address of the words and rows above.
-        given: address of the object of a list of the tensors.
-    """
+    """Return 1 if the tensors of a list object are as they were, after writing the addresses of gradients; else 0."""
     if read(given + read(table, _LENGTH), 0) != read(table, _COUNT):
         return 0
     objects = read(given + read(table, _LENGTH), 1)

@@ -1,6 +1,6 @@
-"""A step by torch's own operations: on devices without a kernel of ours, and of subclasses that stand for others.
+"""A step by torch's own operations, where there is no kernel of ours: on other devices, and for tensor subclasses.
 
-No number leaves the device but the norms, where one is limited.
+Only norms leave the device, where one is limited.
 """
 
 import builtins
@@ -21,12 +21,7 @@ _NO_DOUBLE = ("mps",)
 
 @torch.no_grad()
 def step(items: Sequence[Item], scales: Sequence[float] | None) -> None:
-    """Step parameters in place.
-
-    Args:
-        items: what is stepped.
-        scales: what each gradient is multiplied by; None: no gradient is.
-    """
+    """Step parameters in place; `scales` is what each gradient is multiplied by, None for nothing."""
     for place, item in enumerate(items):
         group, scale = item.group, None if scales is None else scales[place]
         overwrite = group.overwrite if group.options.overwrites(0) is not None else None

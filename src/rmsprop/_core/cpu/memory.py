@@ -18,15 +18,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
+from rmsprop._core import tables
 from rmsprop._core.cpu.half import narrow, widen
 from rmsprop._core.cpu.words import nothing, place
+from rmsprop._core.rule import STATE
 from rmsprop._core.tables import LINE
 
 #: Every operand that a kernel may touch: accesses of different operands never overlap.
-OPERANDS = (
-    "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "lanes", "outside",
-    "new variable", "new velocity", "new momentum", "new average_gradient", "new average",
-)  # fmt: skip
+OPERANDS = (*tables.OPERANDS, "lanes", "outside", *(f"new {name}" for name in STATE))
 
 _BYTES, _I64 = ir.IntType(8).as_pointer(), ir.IntType(64)
 

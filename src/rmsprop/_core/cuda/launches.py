@@ -20,9 +20,6 @@ from rmsprop._core.cuda import step
 from rmsprop._core.cuda.tables import STEP_CHUNK, STEP_WARPS, Doubles, Integers, Tables, chunk_table
 from rmsprop._core.tables import CHUNK
 
-#: Options that are on or off in a launch, in the order of the kernel's arguments.
-FLAGS: Final = ("clip_scale", "clip_value", "weight_decay", "momentum", "average_gradient", "average", "overwrite")
-
 _TYPES: Final = {"float16": tl.float16, "bfloat16": tl.bfloat16, "float32": tl.float32, "float64": tl.float64}
 
 #: Options of every launch. A warp does a chunk of a norm alone: 128 lanes are four a thread, one load of 128 bits.
@@ -71,7 +68,7 @@ class Launches:
         """Return for each launch its chunk table, compile-time arguments, and whether gradients are scaled."""
         found = []
         for kernel, places in plan.step_launches(tensors):
-            flags = [name in kernel.on for name in FLAGS]
+            flags = [name in kernel.on for name in step.FLAGS]
             types = [_TYPES[dtype.name] for dtype in kernel.storage]
             chunks = chunk_table([(place, tensors[place].size) for place in places], STEP_CHUNK)
             found.append((self._there(chunks), (*types, kernel.aligned, *flags), flags[0]))

@@ -20,7 +20,11 @@ UNROLL = tl.constexpr(8)
 #: Numbers that one program adds up in their order, loaded together for the same reason.
 SERIAL = tl.constexpr(32)
 TENSOR = tl.constexpr(tables.TENSOR_WIDTH)
+ROW_MAJOR = tl.constexpr(tables.ROW_MAJOR)
 GROUP = tl.constexpr(tables.GROUP_WIDTH)
+LIMIT = tl.constexpr(tables.LIMIT)
+FREQUENCY = tl.constexpr(tables.FREQUENCY)
+DIRECTION = tl.constexpr(tables.DIRECTION)
 
 
 @triton.jit
@@ -45,7 +49,7 @@ def square_sums(chunks, tensors, inverse, partials, GRADIENT: tl.constexpr, ALIG
     tensor = tensors + tl.load(chunk).to(tl.int64) * TENSOR
     start = tl.load(chunk + 1).to(tl.int64) * CHUNK
     count = tl.minimum(tl.load(tensor) - start, CHUNK).to(tl.int32)
-    gradients = pointer(tl.load(tensor + 8), start, GRADIENT, ALIGNED)
+    gradients = pointer(tl.load(tensor + ROW_MAJOR), start, GRADIENT, ALIGNED)
     unscale = None
     if inverse is not None:
         unscale = tl.load(inverse)
@@ -119,9 +123,9 @@ def clip(squares, members, norms, tensors, groups, scales):
     for k in range(count):
         number = tl.load(first + k).to(tl.int64)
         group = groups + tl.load(tensors + number * TENSOR + 1) * GROUP
-        limit = tl.load(group + 9)
+        limit = tl.load(group + LIMIT)
         scale = limit / tl.where(limit > root, limit, root)
-        tl.store(scales + number, tl.where(ruined, root - root, scale) * tl.load(group + 11))
+        tl.store(scales + number, tl.where(ruined, root - root, scale) * tl.load(group + DIRECTION))
 
 
 @triton.jit(do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"])
@@ -145,7 +149,7 @@ def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, in
         scale = tl.load(grad_scale).to(tl.float64)
         tl.store(inverse, (tl.cast(1.0, tl.float64) / scale).to(tl.float32))
     for group in range(group_count):
-        frequency = tl.load(groups + group * GROUP + 10).to(tl.int64)
+        frequency = tl.load(groups + group * GROUP + FREQUENCY).to(tl.int64)
         turn = (frequency > 0) & ((done + 1) % tl.maximum(frequency, 1) == 0)
         tl.store(switches + 1 + group, turn.to(tl.int32))
     tl.store(switches, go)

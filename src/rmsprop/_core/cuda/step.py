@@ -19,6 +19,9 @@ import triton.language as tl
 from rmsprop._core import rule
 from rmsprop._core.cuda import tables
 
+#: Options that are on or off in a launch, in the order of the kernel's arguments.
+FLAGS = ("clip_scale", "clip_value", "weight_decay", "momentum", "average_gradient", "average", "overwrite")
+
 CHUNK = tl.constexpr(tables.STEP_CHUNK)
 BLOCK = tl.constexpr(tables.STEP_BLOCK)
 TENSOR = tl.constexpr(tables.TENSOR_WIDTH)

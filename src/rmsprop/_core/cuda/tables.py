@@ -2,8 +2,8 @@
 
 * A CHUNK table has a row a program: the number of a tensor, and the number of a chunk of that tensor; int32.
 * The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient,
-  variable, velocity, momentum, average_gradient and average (0 where the slot is off), and of the gradient in row-major
-  order.
+  variable and slots (0 where a slot is off) in the order of `rmsprop._core.tables.OPERANDS`, and of the gradient in
+  row-major order.
 * The GROUP table has a row for each setting of the options, float64: `GROUP_COLUMNS`. A kernel rounds each number once
   to the type that it computes in.
 """
@@ -16,22 +16,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rmsprop._core.rule import SCALARS
+from rmsprop._core.tables import OPERANDS
+
 #: Numbers of a chunk of the update, and of a block, which a program loads at once. Chunks are small enough for an even
 #: share of each processor; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
 STEP_CHUNK: Final = 4096
 STEP_BLOCK: Final = 1024
 STEP_WARPS: Final = 4
 
-TENSOR_COLUMNS: Final = (
-    "size", "group", "gradient", "variable", "velocity", "momentum", "average_gradient", "average", "row_major",
-)  # fmt: skip
+TENSOR_COLUMNS: Final = ("size", "group", *OPERANDS, "row_major")
 TENSOR_WIDTH: Final = len(TENSOR_COLUMNS)
+ROW_MAJOR: Final = TENSOR_COLUMNS.index("row_major")
 
+#: A factor that limits a norm is a tensor's, and whether averages overwrite is a switch.
 GROUP_COLUMNS: Final = (
-    "learning_rate", "clip_value", "weight_decay", "rho", "rho_c", "mu", "epsilon", "ema_momentum", "ema_momentum_c",
-    "limit", "frequency", "direction",
+    *(name for name in SCALARS if name not in ("clip_scale", "overwrite")), "limit", "frequency", "direction",
 )  # fmt: skip
 GROUP_WIDTH: Final = len(GROUP_COLUMNS)
+LIMIT, FREQUENCY, DIRECTION = map(GROUP_COLUMNS.index, ("limit", "frequency", "direction"))
 
 #: Steps of one pattern of tensors that CUDA graphs can capture without a step outside of graphs between them.
 _SPARE: Final = 4

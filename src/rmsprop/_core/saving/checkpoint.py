@@ -18,7 +18,9 @@ import numpy
 from numpy.typing import NDArray
 
 from rmsprop._core import slots
-from rmsprop._core.options import Options, check_iterations, check_learning_rate
+from rmsprop._core.checks import check_iterations
+from rmsprop._core.options import Options
+from rmsprop._core.rates import check_learning_rate
 from rmsprop._core.saving import atomic, matching, safetensors
 from rmsprop._core.saving.matching import Group, SavedGroup
 

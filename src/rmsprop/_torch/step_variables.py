@@ -1,8 +1,8 @@
-"""Which parameters a step moves: they, their gradients and their state, after all of them are checked."""
+"""The variables of a step: parameters that have a gradient, with gradient and state, after all are checked."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -10,60 +10,47 @@ from torch.nn import Parameter
 
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
-from rmsprop._torch.arrays import repeats_itself
-from rmsprop._torch.items import Gradients, Group, States
+from rmsprop._torch.arrays import repeats_itself, type_name
+from rmsprop._torch.interface import Gradients, Group, States
 from rmsprop._torch.looks import Looks
 from rmsprop._torch.slots import TYPES, check_memory, check_slots, complete, is_plain
 
-_KNOWN = ", ".join(str(dtype).removeprefix("torch.") for dtype in TYPES)
-
+_KNOWN = ", ".join(map(type_name, TYPES))
 
 _Moving = tuple[Group, int, Tensor, Tensor]
 
-# Called through `map`, these are the cheapest ways to ask many tensors.
-_storage, _bytes, _offset = Tensor.untyped_storage, torch.UntypedStorage.nbytes, Tensor.storage_offset
+# Through `map`, this is the cheapest read of an attribute of many tensors.
 _layout = attrgetter("layout")
 
 
-class Known:
-    """What the last step's tensors were like, which were found to be well: those alike are not looked at one by one."""
+@final
+class Checked:
+    """The tensors of the last step, which were checked one by one: tensors with the same properties pass as a whole."""
 
     def __init__(self) -> None:
-        self._counts: list[int] = []
-        self._options: list[Options] = []
+        self._known: tuple[list[int], list[Options]] = [], []
         self._looks: Looks | None = None
-        self._places: Any = None
 
     def check(self, moving: Sequence[_Moving], slots: Sequence[Mapping[str, Any]]) -> None:
-        """Check parameters, gradients and state; see `collect`."""
+        """Check parameters, gradients and state; errors of `collect`."""
         tensors = [parameter for _, _, parameter, _ in moving] + [gradient for _, _, _, gradient in moving]
         tensors += [slot for one in slots for slot in one.values() if isinstance(slot, Tensor)]
-        counts, options = [*map(len, slots)], [group.options for group, *_ in moving]
-        places: Any = None
-        if {*map(type, tensors)} <= {Tensor, Parameter} and {*map(_layout, tensors)} == {torch.strided}:
-            places = [*map(_bytes, map(_storage, tensors))], [*map(_offset, tensors)]
-            same = places == self._places and counts == self._counts and options == self._options
-            if same and self._looks is not None and self._looks.are_of(tensors):
-                return
+        known = [*map(len, slots)], [group.options for group, *_ in moving]
+        is_dense = {*map(type, tensors)} <= {Tensor, Parameter} and {*map(_layout, tensors)} == {torch.strided}
+        if is_dense and known == self._known and self._looks is not None and self._looks.are_of(tensors):
+            return
         self._looks = None
         for (group, place, parameter, gradient), state in zip(moving, slots, strict=True):
             name = group.describe(place)
-            _check(parameter, name)
+            _check_parameter(parameter, name)
             _check_gradient(gradient, parameter, name)
             check_slots(group.options, parameter, state, name)
-        if places is not None:
-            self._places, self._counts, self._options = places, counts, options
-            self._looks = Looks(tensors)
+        if is_dense:
+            self._known, self._looks = known, Looks(tensors)
 
 
-def collect(groups: Sequence[Group], states: States, gradients: Gradients, known: Known) -> list[Item]:
-    """List the parameters that have a gradient, in the order of the groups; slots are made, but not put into the state.
-
-    Args:
-        groups: the parameter groups.
-        states: parameter -> slot name -> tensor.
-        gradients: of all parameters, in the order of the groups; None: each has its own, or none.
-        known: what the step before knew.
+def collect(groups: Sequence[Group], states: States, gradients: Gradients, checked: Checked) -> list[Item]:
+    """List the variables of a step, in the order of the groups; new slots are not in the state yet.
 
     Raises:
         TypeError: a parameter or a gradient is of a type that cannot be stepped.
@@ -77,14 +64,14 @@ def collect(groups: Sequence[Group], states: States, gradients: Gradients, known
             if gradient is not None:
                 moving.append((group, place, parameter, gradient))
     # Not through `[]`, which would make state for a parameter that has none.
-    kept: list[Mapping[str, Any]] = [states.get(parameter, {}) for _, _, parameter, _ in moving]
-    known.check(moving, kept)
+    found: list[Mapping[str, Any]] = [states.get(parameter, {}) for _, _, parameter, _ in moving]
+    checked.check(moving, found)
     for group, place, parameter, _ in moving:
         if group.options.clips_by_norm:
             _check_norm(parameter, group, place)
     made: dict[int, dict[str, Tensor]] = {}
     items = []
-    for (group, place, parameter, gradient), state in zip(moving, kept, strict=True):
+    for (group, place, parameter, gradient), state in zip(moving, found, strict=True):
         # A parameter may be in a group twice.
         slots = complete(group.options, parameter, made.get(id(parameter), state))
         made[id(parameter)] = slots
@@ -92,7 +79,7 @@ def collect(groups: Sequence[Group], states: States, gradients: Gradients, known
     return items
 
 
-def _check(parameter: Tensor, name: str) -> None:
+def _check_parameter(parameter: Tensor, name: str) -> None:
     if parameter.dtype not in TYPES:
         raise TypeError(f"{name} has the type {parameter.dtype}: it must be one of {_KNOWN}")
     if parameter.layout is not torch.strided:
@@ -119,7 +106,7 @@ def _check_gradient(gradient: Tensor, parameter: Tensor, name: str) -> None:
 
 
 def _check_norm(parameter: Tensor, group: Group, place: int) -> None:
-    """Refuse norms of the parts that FullyShardedDataParallel leaves to each process: nothing leads to the others."""
+    """Refuse norms of the parts that FullyShardedDataParallel leaves to each process: the other parts are unknown."""
     if not getattr(parameter, "_fsdp_flattened", False) or not _has_others():
         return
     word = "clipnorm" if group.options.clipnorm is not None else "global_clipnorm"

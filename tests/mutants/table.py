@@ -1,0 +1,471 @@
+"""The mutants: small errors put into the source, each with the test files of `make test` that must notice it.
+
+A mutant replaces a text that a file holds exactly once. The text is a statement about behaviour (arithmetic, a
+comparison, an order, a sign), so that it survives a change of structure; where it does not, `run.py` says so and the
+row is brought up to date.
+"""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """An error in the source.
+
+    Attributes:
+        name: what is wrong with it.
+        file: the file, below ``src/rmsprop``.
+        old: text of the file, found exactly once.
+        new: text in its place.
+        tests: files or tests below ``tests``, of one framework's folder: the fewest that must notice.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, file, old, new, tests)
+
+
+_RULE = [
+    _mutant(
+        "rule: the velocity without its complement", "_core/rule.py",
+        "rho * velocity + rho_c * (gradient * gradient)", "rho * velocity + gradient * gradient",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "rule: no epsilon where centered", "_core/rule.py",
+        "select(variance < 0.0, 0.0, variance) + epsilon", "select(variance < 0.0, 0.0, variance)",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "rule: a negative variance", "_core/rule.py",
+        "select(variance < 0.0, 0.0, variance)", "select(variance < 0.0, variance, variance)",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "rule: decay without the learning rate", "_core/rule.py",
+        "variable - variable * weight_decay * learning_rate", "variable - variable * weight_decay",
+        "core/test_numpy.py", "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "rule: the new increment times mu", "_core/rule.py",
+        "increment = mu * momentum + increment", "increment = mu * (momentum + increment)",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "rule: a clipped value of the wrong sign", "_core/rule.py",
+        "select(gradient < -clip_value, -clip_value, gradient)", "select(gradient < -clip_value, clip_value, gradient)",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "rule: the average before the step overwrites", "_core/rule.py",
+        "select(overwrite, smooth, variable)", "select(overwrite, average, variable)",
+        "core/test_against_oracle.py",
+    ),
+]  # fmt: skip
+
+_OPTIONS = [
+    _mutant(
+        "options: a rho above 1", "_core/options.py",
+        "getattr(self, argument), high=1.0)", "getattr(self, argument))",
+        "core/test_options.py",
+    ),
+    _mutant(
+        "options: a clip of 0", "_core/options.py",
+        "number >= 0 if zero else number > 0", "number >= 0",
+        "core/test_options.py",
+    ),
+    _mutant(
+        "options: two clips", "_core/options.py",
+        "if len(given) > 1:", "if len(given) > 2:",
+        "core/test_options.py",
+    ),
+    _mutant(
+        "options: a momentum of 0 is kept", "_core/options.py",
+        "return self.momentum > 0", "return self.momentum >= 0",
+        "core/test_options.py", "core/test_checkpoint.py", "core/test_explain.py",
+    ),
+    _mutant(
+        "options: a weight decay of 0 is on", "_core/options.py",
+        "return bool(self.weight_decay)", "return self.weight_decay is not None",
+        "core/test_numpy.py", "core/test_options.py",
+    ),
+]  # fmt: skip
+
+_PLAN = [
+    _mutant(
+        "plan: variables that share memory in one launch", "_core/plan.py",
+        "found.setdefault((one.turn, kernel), [])", "found.setdefault((0, kernel), [])",
+        "core/test_plan.py",
+    ),
+    _mutant(
+        "plan: too few partial sums", "_core/plan.py",
+        "partials += -(-one.size // CHUNK)", "partials += one.size // CHUNK",
+        "core/test_plan.py",
+    ),
+    _mutant(
+        "plan: pieces that are no norm chunks", "_core/plan.py",
+        "begin += -(-one.size // unit) * unit", "begin += one.size",
+        "core/test_plan.py",
+    ),
+    _mutant(
+        "plan: one storage for all gradients", "_core/plan.py",
+        'Kernel("step", one.storage, one.on, one.form, out, one.aligned)',
+        'Kernel("step", tensors[0].storage, one.on, one.form, out, one.aligned)',
+        "core/test_plan.py", "core/test_numpy.py",
+    ),
+    _mutant(
+        "tables: double state computed in float32", "_core/tables.py",
+        "8 in (variable.itemsize, slots.itemsize)", "variable.itemsize == 8",
+        "core/test_golden.py",
+    ),
+    _mutant(
+        "run: a learning rate that is not told again", "_core/run.py",
+        "if (rate, factor) == self._numbers[group]:", "if self._numbers[group]:",
+        "core/test_golden.py",
+    ),
+    _mutant(
+        "run: an interrupt leaves numbers that pass for written", "_core/run.py",
+        "        self._numbers[group] = None\n", "        self._numbers[group] = rate, factor\n",
+        "core/test_interrupts.py::test_a_run_is_told_its_numbers_again",
+    ),
+    _mutant(
+        "plain: averages overwrite a step early", "_core/plain.py",
+        "done % every == every - 1", "done % every == 0",
+        "core/test_golden.py",
+    ),
+    _mutant(
+        "plain: lanes folded in pairs", "_core/plain.py",
+        "lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]", "lanes[::2] + lanes[1::2]",
+        "core/test_kernels.py::test_norms_are_summed_in_the_stated_order",
+    ),
+    _mutant(
+        "plain: float64 rounded twice to bfloat16", "_core/plain.py",
+        "| ((nearest != value) & ~numpy.isnan(value))", "| ((nearest != value) & numpy.isnan(value))",
+        "core/test_kernels.py::test_a_step_in_double_is_rounded_once",
+    ),
+    _mutant(
+        "scales: an infinite joint norm hides itself", "_core/scales.py",
+        "if math.isfinite(joint) else math.nan", "if math.isfinite(joint) else 0.0",
+        "core/test_kernels.py::test_special_numbers_equal_the_rule_on_plain_arrays",
+    ),
+    _mutant(
+        "scales: small gradients grow to the limit", "_core/scales.py",
+        "return limit / (limit if own <= limit else own)", "return limit / own",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "scalars: excluded variables decay", "_core/scalars.py",
+        "if decays and options.decays:", "if options.decays:",
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "scalars: rho's complement in float32", "_core/scalars.py",
+        '"rho_c": 1 - options.rho', '"rho_c": float(numpy.float32(1) - numpy.float32(options.rho))',
+        "core/test_against_oracle.py", "core/test_golden.py",
+    ),
+]  # fmt: skip
+
+_CPU = [
+    _mutant(
+        "cpu: a part of a tensor steps from its beginning", "_core/cpu/pieces.py",
+        "start = greater(0, begin - origin)", "start = less(0, begin - origin)",
+        "core/test_plan.py",
+    ),
+    _mutant(
+        "cpu: lanes folded in another order", "_core/cpu/norms.py",
+        "load(lanes, lane) + load(lanes, lane + width)", "load(lanes, lane + width) + load(lanes, width - 1 - lane)",
+        "core/test_kernels.py::test_norms_are_summed_in_the_stated_order",
+    ),
+    _mutant(
+        "cpu: a joint norm without the factor", "_core/cpu/norms.py",
+        "total += read_float(squares, tensor) * (factor * factor)", "total += read_float(squares, tensor)",
+        "torch/test_mixed_precision.py", "torch/test_golden.py",
+    ),
+    _mutant(
+        "cpu: averages overwrite a step late", "_core/cpu/norms.py",
+        "every > 0 and done % every == every - 1", "every > 0 and done % every == 0",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "cpu: the row before is the first of a piece", "_core/cpu/gather.py",
+        "if read(numbers, middle) < start // length:", "if read(numbers, middle) <= start // length:",
+        "core/test_gradients.py",
+    ),
+    _mutant(
+        "cpu: strides of the last axis for all", "_core/cpu/gather.py",
+        "place += rest % read(layout, axis) * read(strides, axis)",
+        "place += rest % read(layout, axis) * read(strides, axes)",
+        "core/test_gradients.py",
+    ),
+    _mutant(
+        "cpu: bfloat16 rounded up at ties", "_core/cpu/half.py",
+        "builder.add(bits, builder.add(odd, _I32(0x7FFF)))", "builder.add(bits, _I32(0x8000))",
+        "core/test_golden.py",
+    ),
+    _mutant(
+        "cpu: no norms before a step", "_core/cpu/execute.py",
+        "if given <= NOTHING:", "if given < NOTHING:",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "cpu: a leader that does not wait for its helpers", "_core/cpu/team.py",
+        "if read_shared(first + 8 * MAIL) != job + 1:", "if read_shared(first + 8 * MAIL) != job:",
+        "core/test_concurrency.py::test_a_leader_waits_for_a_helper_that_has_begun",
+    ),
+]  # fmt: skip
+
+_CUDA = [
+    _mutant(
+        "cuda: an infinite joint norm hides itself", "_core/cuda/norms.py",
+        "(tl.load(norm + 2) != 0) & (root - root != 0.0)", "(tl.load(norm + 2) != 0) & (root < 0.0)",
+        "triton/test_norms.py", "triton/test_engine.py",
+    ),
+    _mutant(
+        "cuda: averages overwrite a step late", "_core/cuda/norms.py",
+        "(done + 1) % tl.maximum(frequency, 1) == 0", "done % tl.maximum(frequency, 1) == 0",
+        "triton/test_engine.py",
+    ),
+    _mutant(
+        "cuda: a loss scale multiplies", "_core/cuda/norms.py",
+        "(tl.cast(1.0, tl.float64) / scale).to(tl.float32)", "scale.to(tl.float32)",
+        "triton/test_scaling.py",
+    ),
+    _mutant(
+        "cuda: a step although gradients are not finite", "_core/cuda/step.py",
+        "if tl.load(switches) != 0:", "if tl.load(switches) >= 0:",
+        "triton/test_scaling.py",
+    ),
+    _mutant(
+        "cuda: the average of gradients in the momentum's place", "_core/cuda/step.py",
+        "tl.store(means + place, _narrow(new[3]", "tl.store(means + place, _narrow(new[2]",
+        "triton/test_engine.py",
+    ),
+]  # fmt: skip
+
+_STATE = [
+    _mutant(
+        "slots: no initial velocity", "_core/slots.py",
+        'Slot("velocity", options.initial_velocity)', 'Slot("velocity", 0.0)',
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "slots: a file of another type or shape fits", "_core/slots.py",
+        "if name in found and expected[name] != found[name]:", "if name in found and not expected[name]:",
+        "core/test_checkpoint.py", "core/test_checkpoint_matching.py",
+    ),
+    _mutant(
+        "saving: options that differ are not told", "_core/saving/matching.py",
+        "(both[0][name] or None) != (both[1][name] or None)", "both[0][name] is None and both[1][name]",
+        "core/test_checkpoint.py", "core/test_checkpoint_matching.py",
+    ),
+    _mutant(
+        "saving: some names in common go by position", "_core/saving/matching.py",
+        "if plain[0] != plain[1] and plain[0].keys() & plain[1].keys():", "if plain[0] == plain[1]:",
+        "core/test_checkpoint_matching.py",
+    ),
+    _mutant(
+        "saving: tensors that overlap", "_core/saving/safetensors.py",
+        "if entry.start != start or entry.end < start:", "if entry.start > start or entry.end < start:",
+        "core/test_checkpoint_damage.py", "core/test_checkpoint_files.py",
+    ),
+    _mutant(
+        "saving: the mode of the older file is lost", "_core/saving/atomic.py",
+        "if stat.S_IMODE(os.fstat(handle).st_mode) != mode:", "if stat.S_IMODE(os.fstat(handle).st_mode) == mode:",
+        "core/test_checkpoint_files.py",
+    ),
+    _mutant(
+        "saving: a longer count than the reader's", "_core/saving/checkpoint.py",
+        "if most is not None and iterations > most:", "if most is None and iterations > 2**62:",
+        "jax/test_files.py",
+    ),
+    _mutant(
+        "rows: repeats that follow each other are not summed", "_core/rows.py",
+        "if numpy.all(indices[1:] > indices[:-1]):", "if numpy.all(indices[1:] >= indices[:-1]):",
+        "core/test_gradients.py", "core/test_properties.py",
+    ),
+    _mutant(
+        "rows: a row behind the last", "_core/rows.py",
+        "(indices < 0) | (indices >= self.shape[0])", "(indices < 0) | (indices > self.shape[0])",
+        "core/test_gradients.py", "core/test_refusals.py",
+    ),
+    _mutant(
+        "forms: a gradient in memory that the step writes to", "_core/forms.py",
+        "        # A step would write to its memory before all of it is read.\n        gradient = gradient.copy()\n",
+        "",
+        "core/test_gradients.py", "core/test_places.py",
+    ),
+]  # fmt: skip
+
+_SCHEDULES = [
+    _mutant(
+        "schedules: a stair one step late", "schedules/_periods.py",
+        "guess = xp.where((guess + 1.0) * length <= x, guess + 1.0, guess)",
+        "guess = xp.where((guess + 1.0) * length < x, guess, guess - 1.0 * (guess * length == x))",
+        "core/test_schedules.py",
+    ),
+    _mutant(
+        "schedules: the next value on the boundary", "schedules/decay.py",
+        "xp.where(x > float(boundary)", "xp.where(x >= float(boundary)",
+        "core/test_schedules.py",
+    ),
+    _mutant(
+        "schedules: a cosine that goes on below its end", "schedules/cosine.py",
+        "fraction = xp.where(x > length, length, x) / length", "fraction = x / length",
+        "core/test_schedules.py",
+    ),
+]  # fmt: skip
+
+_FRONT_ENDS = [
+    _mutant(
+        "numpy: a step is not counted", "numpy.py",
+        '_assign(self, "_iterations", done + 1)', '_assign(self, "_iterations", done)',
+        "core/test_numpy.py",
+    ),
+    _mutant(
+        "numpy: a file's learning rate is left there", "numpy.py",
+        "self.learning_rate = rate\n", "pass\n",
+        "core/test_checkpoint.py",
+    ),
+    _mutant(
+        "torch: maximize goes down", "_torch/cpu.py",
+        "-factor if group.maximize else factor", "factor",
+        "torch/test_arguments.py::test_maximize_goes_where_the_negated_gradient_leads",
+    ),
+    _mutant(
+        "torch: parameters that share memory at once", "_torch/cpu.py",
+        "turns[place] = 1 + max(earlier, default=-1)", "turns[place] = 0",
+        "torch/test_sharing.py",
+    ),
+    _mutant(
+        "torch: backward does not notice a step", "_torch/cpu.py",
+        "            _increment_version(self._written)\n", "            pass\n",
+        "torch/test_steps.py", "torch/test_short_way.py", "torch/test_memory.py",
+    ),
+    _mutant(
+        "torch: operations step by the scaled gradient's norm", "_torch/engine.py",
+        "squares *= (unscale or 1.0) ** 2", "squares *= unscale or 1.0",
+        "torch/test_devices.py", "torch/test_mixed_precision.py",
+    ),
+    _mutant(
+        "torch: a loaded group keeps the options here", "_torch/loading.py",
+        "group.setdefault(name, value)", "group[name] = value",
+        "torch/test_state_dict.py",
+    ),
+    _mutant(
+        "torch: epsilon outside the root is not squared", "_torch/conversion.py",
+        "max(epsilon**2, _LEAST)", "max(epsilon, _LEAST)",
+        "torch/test_conversion.py",
+    ),
+    _mutant(
+        "jax: averages overwrite a step late", "_jax/traced.py",
+        "% frequency == frequency - 1", "% frequency == 0",
+        "jax/test_golden.py::test_bound",
+    ),
+    _mutant(
+        "jax: squares that overflow", "_jax/norms.py",
+        "overflown = jnp.isinf(squares[0])", "overflown = jnp.isnan(squares[0])",
+        "jax/test_types.py::test_norms_of_numbers_of_any_size",
+    ),
+    _mutant(
+        "jax: the state of a parameter without gradient is dropped", "_jax/stepping.py",
+        "slots[place] = {name: new[name] for name in slots[place]}",
+        "slots[0] = {name: new[name] for name in slots[0]}",
+        "jax/test_trees.py",
+    ),
+    _mutant(
+        "jax: a learning rate for each element", "_jax/stepping.py",
+        "jnp.shape(rate) != ()", "len(jnp.shape(rate)) > 1",
+        "jax/test_learning_rate.py",
+    ),
+    _mutant(
+        "optax: the update of the wrong sign", "_jax/transformation.py",
+        "0, new - old)", "0, old - new)",
+        "jax/test_numbers.py::test_trajectory",
+    ),
+    _mutant(
+        "optax: masked parameters decay", "_jax/transformation.py",
+        "options.decays and flag for flag in", "options.decays for flag in",
+        "jax/test_weight_decay.py",
+    ),
+    _mutant(
+        "tensorflow: averages overwrite a step late", "_tensorflow/traced.py",
+        "tf.equal((tf.cast(iterations, tf.int64) + 1) % frequency, 0)",
+        "tf.equal(tf.cast(iterations, tf.int64) % frequency, 0)",
+        "tf_keras/test_numbers_traced.py::test_trajectory",
+    ),
+    _mutant(
+        "tensorflow: half rows summed in their type", "_tensorflow/traced.py",
+        "gradient.values.dtype.size == 2", "gradient.values.dtype.size == 1",
+        "tf_keras/test_sparse.py::test_rows_of_half_types_are_summed_in_float32",
+    ),
+    _mutant(
+        "tensorflow: native slots that are read from the wrong places", "_tensorflow/native.py",
+        "mine = slice(number * count, (number + 1) * count)", "mine = slice(0, count)",
+        "tf_keras/test_single_steps.py",
+    ),
+    _mutant(
+        "tf_keras: norms in the order of the pairs", "tf_keras.py",
+        "sorted(range(len(pairs)), key=numbers.__getitem__)", "range(len(pairs))",
+        "tf_keras/test_steps.py",
+    ),
+    _mutant(
+        "tf_keras: weight decay in double", "tf_keras.py",
+        "weight_decay=float(numpy.float32(decay))", "weight_decay=float(decay)",
+        "tf_keras/test_weight_decay.py",
+    ),
+    _mutant(
+        "tf_keras: constraints are not held", "tf_keras.py",
+        "variable.assign(variable.constraint(variable))", "variable.constraint(variable)",
+        "tf_keras/test_training.py::test_constraints_hold_after_each_step",
+    ),
+    _mutant(
+        "keras on torch: the sum of collected gradients", "_keras/torch.py",
+        "[one / steps for one in collected]", "[one for one in collected]",
+        "keras_torch/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras on torch: gradients are scaled once more", "_keras/torch.py",
+        "unscale = None if scale is None else 1 / scale", "unscale = scale",
+        "keras_torch/test_arguments.py::TestArguments::test_loss_scale_factor",
+    ),
+    _mutant(
+        "keras on torch: calls are counted as steps", "_keras/torch.py",
+        "None, calls // steps", "None, calls",
+        "keras_torch/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras on tensorflow: calls are counted as steps", "_keras/tensorflow.py",
+        "step(moved, calls // steps)", "step(moved, calls)",
+        "keras_tensorflow/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras on tensorflow: a step one call late", "_keras/tensorflow.py",
+        "tf.cond(tf.equal((calls + 1) % steps, 0), step_all, add)",
+        "tf.cond(tf.equal(calls % steps, 0), step_all, add)",
+        "keras_tensorflow/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras on jax: calls are counted as steps", "_keras/jax_steps.py",
+        "means, values, slots, rate, calls // steps)", "means, values, slots, rate, calls)",
+        "keras_jax/test_arguments.py::TestArguments::test_gradient_accumulation",
+    ),
+    _mutant(
+        "keras: state that is not this variable's", "_keras/state.py",
+        "{name: made[number] for name, made in slots}", "{name: made[0] for name, made in slots}",
+        "keras_jax/test_numbers.py",
+    ),
+    _mutant(
+        "keras: negative velocities are read", "_keras/state.py",
+        "and (value < 0).any():", "and (value < -1e9).any():",
+        "keras_torch/test_saving.py", "keras_torch/test_files.py",
+    ),
+]  # fmt: skip
+
+MUTANTS = [
+    *_RULE, *_OPTIONS, *_PLAN, *_CPU, *_CUDA, *_STATE, *_SCHEDULES, *_FRONT_ENDS,
+]  # fmt: skip
