@@ -48,8 +48,8 @@ jax.ffi.register_ffi_target = refuse
     # As if structures had become longer.
     (
         """
-from rmsprop._jax import frames
-frames.Buffers = type("Buffers", (frames.Buffers,), {"_fields_": [("more", ctypes.c_size_t)]})
+from rmsprop._jax import xla_ffi
+xla_ffi.Buffers = type("Buffers", (xla_ffi.Buffers,), {"_fields_": [("more", ctypes.c_size_t)]})
 """,
         "XLA does not take our handler: ",
     ),

@@ -7,8 +7,6 @@ import jax.numpy as jnp
 from arrays import EVERYTHING
 from native_runs import CALL, assert_same, optimizer, text
 
-from rmsprop._jax import plan as _plan
-
 
 def test_threads_share_a_compiled_step(monkeypatch):
     one = optimizer(monkeypatch, **EVERYTHING)
@@ -32,20 +30,3 @@ def test_threads_share_a_compiled_step(monkeypatch):
     for thread in threads:
         thread.join()
     assert not failures
-
-
-def test_runs_at_once_have_tables_of_their_own(monkeypatch):
-    """A run that begins while another is under way does not write into the other's tables."""
-    plan = _plan.CallPlan((("learning_rate", "float32"),), (), ("variable", "velocity"), ())
-    runners, used = _plan.Runners(plan), []
-
-    def run(runner, frame):
-        used.append(runner)
-        if len(used) == 1:
-            runners.run(0)
-
-    monkeypatch.setattr(_plan._Runner, "run", run)
-    runners.run(0)
-    runners.run(0)
-    assert used[0] is not used[1]
-    assert used[2] in used[:2]

@@ -113,10 +113,14 @@ class Run:
         self.groups["factor"][group] = factor
         self._numbers[group] = rate, factor
 
-    def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
-        """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""
+    def start_helpers(self) -> None:
+        """Start the threads that may help, unless they are there."""
         if self._helpers:
             self._team.have(self._helpers)
+
+    def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
+        """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""
+        self.start_helpers()
         self._view[_ITERATIONS] = iterations
         self._view[_GIVEN] = given
         if self._execute is None:

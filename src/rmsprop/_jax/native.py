@@ -17,8 +17,8 @@ from rmsprop._core.scalars import group_numbers, names_on, storage_of
 from rmsprop._jax import operation
 from rmsprop._jax import traced as _traced
 from rmsprop._jax.array_options import ArrayOptions
-from rmsprop._jax.handler import ATTRIBUTE, NAME
-from rmsprop._jax.plan import NUMBERS, CallPlan, runners
+from rmsprop._jax.handler import ATTRIBUTE, NAME, steps
+from rmsprop._jax.plan import NUMBERS, CallPlan
 from rmsprop._jax.rows import to_dense
 from rmsprop._jax.traced import Stepped
 
@@ -109,7 +109,7 @@ def _call(options: ArrayOptions, items: Sequence[Item], numbers: Mapping[str, An
     plan = _plan(options, items, numbers)
     text = plan.text()
     # Kernels are compiled while the user waits for a compilation, and not on a thread of XLA.
-    runners(text.encode()).compile()
+    steps().add(text)
     arrays = [_as_number(number) for number in numbers.values() if isinstance(number, jax.Array)]
     state = [item.state()[name] for name in plan.state for item in items]
     results = call(text, [*arrays, *(item.gradient for item in items), *state], len(state))

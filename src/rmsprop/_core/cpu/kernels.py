@@ -4,6 +4,7 @@ Each is a C function, so that compiled code of any framework may call it: ``void
 ``void execute(int64 head)`` for a whole step.
 """
 
+import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,12 @@ _ENTRIES: Final = {
 
 #: `_nrt`: no objects that are counted, whose functions Numba would have to load.
 _OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
+
+
+def live_forever(owner: Any) -> None:
+    """Keep an object alive while the interpreter is taken down: a thread of a framework may still run its code."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
 
 _c_func: Any = CFunc  # Numba's stubs lack a part of it
 
@@ -69,6 +76,7 @@ def _address(key: Any, name: str, make: Callable[[], tuple[Any, str, Sequence[An
                 sources = __file__, *(module.__file__ for module in modules)  # this one for `_OPTIONS`
                 found._cache = KernelCache(name, sources, refreshes=False)
                 found.compile()
+                live_forever(found)
                 _found[key] = found
     address: int = _found[key].address
     return address

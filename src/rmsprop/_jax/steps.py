@@ -1,0 +1,135 @@
+"""The native steps of this process: made of plans when an executable is compiled or loaded, found by compiled code."""
+
+import ctypes
+import threading
+from typing import Any, Final, final
+
+import numpy
+
+from rmsprop._core.cpu.copies import Template
+from rmsprop._core.cpu.kernels import c_function, live_forever
+from rmsprop._core.plan import Integers
+from rmsprop._core.run import Run
+from rmsprop._core.switches import default_threads
+from rmsprop._core.tables import HEAD
+from rmsprop._jax import entry, xla_ffi
+from rmsprop._jax.entry import ADDRESS, FLOAT, OPERAND, PLACE, PROCESS, STEP, WHOLE
+from rmsprop._jax.plan import KEY, CallPlan
+
+_HANDLE: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+
+#: The texts of errors; `%.17g` is the learning rate of a step.
+_TEXTS: Final = {
+    "wrong_count": "a step was called with other arguments than it was traced for",
+    "wrong_place": "XLA did not put the results where the arguments are, as it was told",
+    "wrong_rate": "learning_rate=%.17g, of this step, is not a finite number at least 0",
+    "no_memory": "there is no memory for the tables of a step",
+}
+_WRONG_DTYPE: Final = "argument {place} of a step holds numbers of another type than it was traced for"
+_WRONG_SIZE: Final = "argument {place} of a step holds more or fewer numbers than it was traced for"
+_NO_PLAN: Final = "rmsprop_step was called without a plan, which the steps of rmsprop.jax have as 'plan'"
+_UNKNOWN: Final = "rmsprop_step was called with a plan that this process has not read"
+
+
+@final
+class Steps:
+    """The steps by the keys of their plans.
+
+    Attributes:
+        address: of the compiled handler.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps: dict[str, int] = {}
+        self.address = c_function(entry.handle, "int64(int64)", entry, *_modules())
+        self._grow(64)
+
+    def add(self, text: str) -> None:
+        """Make the step of a plan, unless it is made; kernels are compiled or loaded.
+
+        Raises:
+            ValueError: another version wrote the plan, or somebody has changed it.
+        """
+        if text[:KEY] in self._steps:
+            CallPlan.read(text)
+            return
+        step = _make(CallPlan.read(text))
+        with self._lock:
+            if text[:KEY] in self._steps:
+                return
+            if 2 * len(self._steps) >= self._places:
+                self._grow(2 * self._places)
+            self._write(text[:KEY], step)
+            self._steps[text[:KEY]] = step
+
+    def _grow(self, places: int) -> None:
+        # The old table stays: compiled code may be reading it.
+        self._places = places
+        self._table: Integers = numpy.zeros(len(PROCESS) + len(PLACE) * places, numpy.int64)
+        functions = {name: _function(name) for name in ("malloc", "free")} | {"format": _function("snprintf")}
+        head = {"places": places, "no_plan": _text(_NO_PLAN), "unknown": _text(_UNKNOWN), **functions}
+        head |= {"major": xla_ffi.MAJOR, "frame": ctypes.sizeof(xla_ffi.Frame)}
+        head |= {"buffers": ctypes.sizeof(xla_ffi.Buffers), "attributes": ctypes.sizeof(xla_ffi.Attributes)}
+        self._table[: len(PROCESS)] = [head[name] for name in PROCESS]
+        for key, step in self._steps.items():
+            self._write(key, step)
+        live_forever(self._table)
+        _HANDLE(self.address)(self._table.ctypes.data + 1)
+
+    def _write(self, key: str, step: int) -> None:
+        words = numpy.frombuffer(key.encode(), numpy.int64)
+        table = self._table[len(PROCESS) :].reshape(-1, len(PLACE))
+        number = int(words[0]) & (self._places - 1)
+        while table[number, PLACE.index("step")]:
+            number = (number + 1) & (self._places - 1)
+        table[number, :2] = words
+        table[number, PLACE.index("step")] = step  # last: it says that the place is taken
+
+
+def _modules() -> tuple[Any, ...]:
+    from rmsprop._core.cpu import copies
+
+    return copies, xla_ffi
+
+
+def _make(call: CallPlan) -> int:
+    """Make the words of a step, which live for ever, and return their address."""
+    run = Run(call.plan(), default_threads())
+    for name, number in call.known:
+        run.groups[name][:] = number
+    run.compile()
+    run.start_helpers()
+    template, count = Template(run), len(call.tensors)
+    targets = [
+        (WHOLE, 8 * HEAD.index("iterations"))
+        if name == "iterations"
+        else (FLOAT, template.offset(run, run.groups[name]))
+        for name, _ in call.numbers
+    ]
+    for name in ("gradient", *call.state):
+        targets += [(ADDRESS, template.offset(run, run.where[name][place:])) for place in range(count)]
+    rows = []
+    for place, ((dtype, size), (kind, to)) in enumerate(zip(call.operands(), targets, strict=True)):
+        row = {"dtype": xla_ffi.DTYPES[dtype], "size": size, "kind": kind, "to": to}
+        row |= {"wrong_dtype": _text(_WRONG_DTYPE, place), "wrong_size": _text(_WRONG_SIZE, place)}
+        rows.append([row[name] for name in OPERAND])
+    table = numpy.array(rows, numpy.int64).reshape(len(rows), len(OPERAND))
+    head = {name: _text(text) for name, text in _TEXTS.items()}
+    head |= {"table": table.ctypes.data, "operands": len(rows), "results": count * len(call.state)}
+    head["rate"] = template.offset(run, run.groups["learning_rate"])
+    words = numpy.array([*template.words, *(head[name] for name in STEP[len(template.words) :])], numpy.int64)
+    for one in (table, words):
+        live_forever(one)
+    return int(words.ctypes.data)
+
+
+def _text(text: str, place: int | None = None) -> int:
+    """Return the address of a text, which lives for ever."""
+    buffer = ctypes.create_string_buffer((text if place is None else text.format(place=place)).encode())
+    live_forever(buffer)
+    return ctypes.addressof(buffer)
+
+
+def _function(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
