@@ -149,7 +149,8 @@ def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, in
         tl.store(inverse, (tl.cast(1.0, tl.float64) / scale).to(tl.float32))
     for group in range(group_count):
         frequency = tl.load(groups + group * GROUP_WIDTH + FREQUENCY_AT).to(tl.int64)
-        turn = (frequency > 0) & ((done + 1) % tl.maximum(frequency, 1) == 0)
+        # As `rmsprop._core.scales.overwrites`; no remainder of 0 is computed.
+        turn = (frequency > 0) & (done % tl.maximum(frequency, 1) == frequency - 1)
         tl.store(switches + 1 + group, turn.to(tl.int32))
     tl.store(switches, go)
     tl.store(iterations, done + go.to(tl.int64))
