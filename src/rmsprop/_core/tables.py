@@ -129,5 +129,5 @@ def compute_type(*stored: Any) -> str:
 
 
 def columns(table: Sequence[str], *names: str) -> tuple[int, ...]:
-    """Return the numbers of columns."""
+    """Return the place of each name in a table."""
     return tuple(map(table.index, names))
