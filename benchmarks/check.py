@@ -44,7 +44,7 @@ def changed(commit: str, used: str, root: Path = ROOT) -> Counter[str]:
 
 
 def report(file: Path, root: Path = ROOT) -> list[str]:
-    """Give the lines about one measurement."""
+    """Return the lines about one measurement."""
     measurement = json.loads(file.read_text(encoding="utf-8"))
     commit = measurement["machine"].get("commit")
     if not commit:

@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 
 def steps(rows: list[Row], variants: tuple[str, ...]) -> str:
-    """Give a table of our time and of each peer's ratio to it; those that were measured have a column."""
+    """Return a table of our time and of each peer's ratio to it; those that were measured have a column."""
     peers = [peer for peer in PEERS if any(row["kind"] == "step" and row["peer"] == peer for row in rows)]
     lines = [
         "| | | rmsprop | " + " | ".join(PEERS[peer] for peer in peers) + " |",
@@ -62,7 +62,7 @@ def steps(rows: list[Row], variants: tuple[str, ...]) -> str:
 
 
 def work(rows: list[Row], variants: tuple[str, ...]) -> str:
-    """Give a table of our time, and tf_keras's ratio to it, for all kinds of work."""
+    """Return a table of our time, and tf_keras's ratio to it, for all kinds of work."""
     lines = ["| | | | rmsprop | tf_keras |", "|---|---|---|---:|---:|"]
     for kind, words in WORK.items():
         for model, name in WORKED.items():
@@ -76,7 +76,7 @@ def work(rows: list[Row], variants: tuple[str, ...]) -> str:
 
 
 def by_backend(measurements: list[Row], variants: tuple[str, ...]) -> str:
-    """Give a table of our time on each backend of Keras's, and the ratio to it of Keras's own there."""
+    """Return a table of our time on each backend of Keras's, and the ratio to it of Keras's own there."""
     names = [BACKENDS[one["machine"]["settings"]["KERAS_BACKEND"]] for one in measurements]
     lines = ["| | | | " + "".join(f"{name} | keras | " for name in names).rstrip()]
     lines.append("|---|---|---|" + "---:|---:|" * len(names))
@@ -91,7 +91,7 @@ def by_backend(measurements: list[Row], variants: tuple[str, ...]) -> str:
 
 
 def _beside(rows: list[Row], place: Any) -> list[str]:
-    """Give our time and Keras's ratio to it, of one row."""
+    """Return our time and Keras's ratio to it, of one row."""
     found = {row["peer"]: row for row in rows if place <= row.items()}
     if not found:
         return ["", ""]
@@ -100,7 +100,7 @@ def _beside(rows: list[Row], place: Any) -> list[str]:
 
 
 def memory(rows: list[Row]) -> str:
-    """Give a table of how far steps raise a process's memory, and of what tf_keras's would be with our buckets."""
+    """Return a table of how far steps raise a process's memory; tf_keras's also as it would be with parts like ours."""
     lines = ["| | | rmsprop | tf_keras | tf_keras, two buckets, largest tensor |", "|---|---|---:|---:|---:|"]
     kept = [row for row in rows if row["kind"] == "memory"]
     for model, variant in dict.fromkeys((row["model"], row["variant"]) for row in kept):
@@ -113,7 +113,7 @@ def memory(rows: list[Row]) -> str:
 
 
 def limits(rows: list[Row]) -> str:
-    """Give a table of the memory limit and how much of it a step reaches."""
+    """Return a table of the memory limit and how much of it a step reaches."""
     kept = [row for row in rows if row["kind"] == "limit"]
     (model,) = {row["model"] for row in kept}
     lines = [f"| {MODELS[model]} | moved | fastest loop | rmsprop | of the limit |", "|---|---:|---:|---:|---:|"]
@@ -128,7 +128,7 @@ def limits(rows: list[Row]) -> str:
 
 
 def compilation(rows: list[Row]) -> str:
-    """Give a table of how long steps take to compile, ours and the peers'."""
+    """Return a table of how long steps take to compile, ours and the peers'."""
     found = [row for row in rows if row["kind"] == "compilation"]
     peers = [peer for peer in PEERS if any(row["peer"] == peer for row in found)]
     named = "".join(f" {PEERS[peer]} |" for peer in peers)
@@ -142,7 +142,7 @@ def compilation(rows: list[Row]) -> str:
 
 
 def startup(rows: list[Row]) -> str:
-    """Give a table of what a process pays once."""
+    """Return a table of what a process pays once."""
     lines = ["| | takes | beyond Numba and a cached function |", "|---|---:|---:|"]
     for row in rows:
         if row["kind"] == "startup":
@@ -153,14 +153,14 @@ def startup(rows: list[Row]) -> str:
 
 
 def allocation(rows: list[Row]) -> str:
-    """Say how much memory a step takes for a while."""
+    """Return a sentence on the memory that a step needs besides its tensors."""
     found = [row for row in rows if row["kind"] == "allocation"]
     most = max(row["python_bytes"] for row in found)
     return f"at most {most / 1e3:.0f} kB beside tensors of {found[0]['largest_tensor_bytes'] / 1e6:.0f} MB"
 
 
 def temporaries(rows: list[Row]) -> str:
-    """Give a table of the memory that a step takes for a while, of ours and of peers."""
+    """Return a table of the memory that a step needs besides its tensors, of ours and of peers."""
     found = [row for row in rows if row["kind"] == "allocation"]
     peers = [peer for peer in ("rmsprop", *PEERS) if any(row["peer"] == peer for row in found)]
     named = " | ".join(PEERS.get(peer, peer) for peer in peers)
@@ -181,7 +181,7 @@ def seconds(value: float) -> str:
 
 
 def tables(measurements: list[Row]) -> list[str]:
-    """Give those of one front end; `measurements` are several for Keras 3 alone."""
+    """Return the tables of one front end; `measurements` are several for Keras 3 alone."""
     rows = measurements[0]["rows"]
     frontend = next((row["frontend"] for row in rows if "frontend" in row), "numpy")
     if frontend == "keras":

@@ -38,7 +38,7 @@ def _check(backend: str) -> None:
 
 @contextmanager
 def running_on(backend: str | None) -> Iterator[str]:
-    """Let Keras, in this process and its children, run on a backend within a ``with`` block; gives its name.
+    """Let Keras, in this process and its children, run on a backend within a ``with`` block; yields its name.
 
     Args:
         backend: its name; None: the one that Keras itself chooses.
@@ -63,7 +63,7 @@ def running_on(backend: str | None) -> Iterator[str]:
 
 
 def on_cpu(keras: Any) -> AbstractContextManager[Any]:
-    """Let tensors lie on the CPU within a ``with`` block."""
+    """Place tensors on the CPU within a ``with`` block."""
     # Of torch "cpu:0" is another device than "cpu": Keras would copy its variables there, which then get no gradients.
     scope: AbstractContextManager[Any] = keras.device("cpu" if keras.backend.backend() == "torch" else "cpu:0")
     return scope

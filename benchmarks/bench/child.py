@@ -102,7 +102,7 @@ def _contender(frontend: str, who: str, model: str, variant: str, device: str = 
 
 
 def _resident_peak(contender: Contender) -> int | None:
-    """Give by how much the process's resident memory rises above its start within steps; None where unknown."""
+    """Return by how much the process's resident memory rises above its start within steps; None where unknown."""
     try:
         before = _reset_peak()
         for _ in range(_WATCHED):
@@ -113,7 +113,7 @@ def _resident_peak(contender: Contender) -> int | None:
 
 
 def _reset_peak() -> int:
-    """Let the peak of resident memory start anew, and give what is resident."""
+    """Let the peak of resident memory start anew, and return what is resident."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
@@ -124,7 +124,7 @@ def _status(entry: str) -> int:
 
 
 def _trim() -> None:
-    """Give memory that was freed back to the system, where the C library knows how."""
+    """Return freed memory to the system, where the C library knows how."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""Where tensors lie while they are stepped: what to wait for there, and what its memory allows."""
+"""The device of the tensors: how to wait for its work, and the limit of its memory."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,13 +24,13 @@ def check_device(device: str) -> None:
 
 
 def device_name(device: str) -> str:
-    """Give the name that its maker gave a CUDA device."""
+    """Return the product name of a CUDA device."""
     name: str = load("torch").cuda.get_device_name(device)
     return name
 
 
 def waiter(device: str) -> Callable[[], object]:
-    """Give a function that returns when all work on the device is done: a step on a CUDA device only orders it."""
+    """Return a function that returns when all work on the device is done: a step on a CUDA device only orders it."""
     if device == CUDA:
         wait: Callable[[], object] = load("torch").cuda.synchronize
         return wait
@@ -38,7 +38,7 @@ def waiter(device: str) -> Callable[[], object]:
 
 
 def memory_peak(step: Step, steps: int) -> int:
-    """Give how many bytes of a CUDA device's memory steps take for a while, as torch's allocator counts them."""
+    """Return the peak of the bytes that steps allocate on a CUDA device, as torch's allocator counts them."""
     cuda = load("torch").cuda
     cuda.synchronize()
     cuda.reset_peak_memory_stats()
@@ -56,7 +56,7 @@ class DeviceMemory:
         size: numbers in each tensor.
         slots: tensors of state besides the variable.
         norm: whether a step reads the gradient once more, before.
-        device: where they lie.
+        device: that of the tensors.
     """
 
     def __init__(self, size: int, slots: int, *, norm: bool, device: str) -> None:
@@ -76,7 +76,7 @@ class DeviceMemory:
         return self._passes * self._size * 4
 
     def loops(self) -> dict[str, Step]:
-        """Give all candidates for the limit by name."""
+        """Return all candidates for the limit by name."""
         return {"torch.Tensor.copy_": self._copy}
 
     def _copy(self) -> None:

@@ -128,7 +128,7 @@ class Memory:
         return passes * self._gradient.nbytes
 
     def loops(self, *, torch: bool) -> dict[str, Step]:
-        """Give all candidates for the limit by name; `torch` adds its copy."""
+        """Return all candidates for the limit by name; `torch` adds its copy."""
         loops: dict[str, Callable[..., object]] = {"together": TOGETHER[len(self._states)]}
         loops |= {f"in blocks of {block}": partial(one_by_one, block) for block in _BLOCKS}
         found: dict[str, Step] = {}

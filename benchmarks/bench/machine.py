@@ -21,7 +21,7 @@ _SETTINGS: Final = (
 
 
 def describe_machine(packages: Iterable[str], threads: int) -> dict[str, Any]:
-    """Give processor, cores, threads, system, settings, commit, and the versions of Python, rmsprop and those packages.
+    """Return processor, cores, threads, system, settings, commit, and the versions of Python, rmsprop and `packages`.
 
     The commit is that of the checkout from which rmsprop is imported, with "-dirty" behind it where tracked files were
     changed; None where it is installed otherwise, and its version says what there is to say.
@@ -44,7 +44,7 @@ class Watch:
         self._start = self._read()
 
     def busy_elsewhere(self) -> float | None:
-        """Give the mean number of cores that other processes used since; None where the system does not tell."""
+        """Return the mean number of cores that other processes used since; None where the system does not tell."""
         if self._start is None or (now := self._read()) is None:
             return None
         wall, others = (end - start for end, start in zip(now, self._start, strict=True))
@@ -52,7 +52,7 @@ class Watch:
 
     @staticmethod
     def _read() -> tuple[float, float] | None:
-        """Give the wall clock, and the processor seconds of all processes but this one and its children."""
+        """Return the wall clock, and the processor seconds of all processes but this one and its children."""
         mine = sum(os.times()[:4])
         try:
             jiffies = [int(number) for number in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
@@ -74,7 +74,7 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def _commit(file: Path) -> str | None:
-    """Give the commit that a source file of ours is checked out from; None where it is in no checkout."""
+    """Return the commit that a source file of ours is checked out from; None where it is in no checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(file.parent), *arguments]
@@ -89,7 +89,7 @@ def _commit(file: Path) -> str | None:
 
 
 def _processor() -> str:
-    """Give the processor's name; platform.processor() is empty on Linux."""
+    """Return the processor's name; platform.processor() is empty on Linux."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

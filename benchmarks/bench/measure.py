@@ -1,4 +1,4 @@
-"""The measurement itself: from what was asked for to the rows of a report."""
+"""The measurement: from the options of the command line to the rows of a report."""
 
 import argparse
 import gc
@@ -86,7 +86,7 @@ class Session:
             self.report.machine["device"] = device_name(self._device)
 
     def measure(self, parts: Collection[str]) -> Report:
-        """Measure these parts, of `bench.command.PARTS`, and give the report.
+        """Measure these parts, of `bench.command.PARTS`, and return the report.
 
         Raises:
             CommandError: there is nothing to measure.
@@ -121,7 +121,7 @@ class Session:
         return self.report
 
     def _relatives(self) -> list[str]:
-        """Give the peers that are of the front end's own framework: what a process pays can be compared with theirs."""
+        """Return the peers on the front end's own framework: only their costs of a process compare with ours."""
         mine = set(self._ours.ours.modules)
         return [name for name, peer in self._peers.items() if mine & set(peer.modules)]
 

@@ -21,7 +21,7 @@ _REPEATS: Final = 3
 def measure_allocation(
     frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = (), device: str = "cpu"
 ) -> Iterator[Row]:
-    """Give rows on the memory that a step takes for a while, beside the size of the model's largest tensor."""
+    """Return rows on the memory that a step needs for a while, beside the size of the model's largest tensor."""
     for variant in variants:
         for who in (OURS, *who_can(peers, variant)):
             found = measure_in_child("memory", frontend, who, model, variant, device)
@@ -31,7 +31,7 @@ def measure_allocation(
 def measure_memory(
     frontend: str, models: Sequence[str], variants: Sequence[str], peers: Sequence[str]
 ) -> Iterator[Row]:
-    """Give rows on how far steps raise the resident memory above what it was before the first, of ours and of peers."""
+    """Return rows on how far steps raise the resident memory above that before the first, of ours and of peers."""
     bucket = FRONTENDS[frontend].bucket
     for model in models:
         for variant in variants:

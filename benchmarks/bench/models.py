@@ -17,18 +17,18 @@ Array = NDArray[numpy.float32]
 
 
 def mlp() -> list[Shape]:
-    """Give a network of three dense layers, as small agents have: the cost of a call is all there is."""
+    """Return a network of three dense layers, as small agents have: the cost of a call is all there is."""
     return [shape for inputs, outputs in pairwise((8, 64, 64, 4)) for shape in ((inputs, outputs), (outputs,))]
 
 
 def dqn() -> list[Shape]:
-    """Give the network of Mnih et al. (Nature, 2015), which was trained with RMSprop, for 18 actions."""
+    """Return the network of Mnih et al. (Nature, 2015), which was trained with RMSprop, for 18 actions."""
     kernels: list[Shape] = [(32, 4, 8, 8), (64, 32, 4, 4), (64, 64, 3, 3), (512, 3136), (18, 512)]
     return [shape for kernel in kernels for shape in (kernel, kernel[:1])]
 
 
 def resnet50() -> list[Shape]:
-    """Give the network of He et al. (2015), version 1: convolutions, two vectors a batch norm, the last layer."""
+    """Return the network of He et al. (2015), version 1: convolutions, two vectors a batch norm, the last layer."""
     shapes = _convolution(64, 3, 7)
     inputs = 64
     for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
@@ -46,12 +46,12 @@ def _convolution(outputs: int, inputs: int, side: int) -> list[Shape]:
 
 
 def flat25m() -> list[Shape]:
-    """Give one tensor that no cache holds: memory is all there is."""
+    """Return one tensor that no cache holds: memory is all there is."""
     return [(25_000_000,)]
 
 
 def flat100m() -> list[Shape]:
-    """Give one tensor that no cache of a GPU holds either."""
+    """Return one tensor that no cache of a GPU holds either."""
     return [(100_000_000,)]
 
 
@@ -86,7 +86,7 @@ class Task(NamedTuple):
         gradients: given anew, and the same, at every step.
         options: of the optimizer, by their names in tf_keras and here.
         steps: that a call of a contender does.
-        device: where the tensors shall lie, of frameworks that know several.
+        device: that of the tensors, for frameworks that know several.
     """
 
     variables: list[Array]

@@ -48,9 +48,9 @@ class FrontEnd(NamedTuple):
         ours: the optimizer.
         module: what users import.
         after: what they have imported before, as the report names it.
-        peers: whom it is compared with unless others are asked for.
+        peers: the peers that it is compared with by default.
         parts: what can be measured of it.
-        bucket: gives the bytes of new values that it computes at a time; None: it computes them in place.
+        bucket: returns the bytes of new values that it computes at a time; None: it computes them in place.
     """
 
     ours: Peer
@@ -69,7 +69,7 @@ def _lacks_argument(argument: str, device: str) -> str | None:
 
 
 def _fails(make: Maker, device: str) -> str | None:
-    """Let a contender do a step on a few numbers, and give the first line of what went wrong."""
+    """Let a contender do a step on a few numbers, and return the first line of the error."""
     try:
         with quietly():
             make(make_task([(8,)], {})._replace(device=device)).step()
@@ -172,12 +172,12 @@ def load_frontend(name: str) -> FrontEnd:
 
 
 def who_can(names: Iterable[str], variant: str) -> list[str]:
-    """Give those peers that have the options of a variant."""
+    """Return those peers that have the options of a variant."""
     return [name for name in names if not set(PEERS[name].lacks) & VARIANTS[variant].keys()]
 
 
 def choose_peers(names: list[str], device: str = CPU) -> tuple[dict[str, Peer], dict[str, str]]:
-    """Import what the peers of these names need; give those that can run, and why the others cannot."""
+    """Import what the peers of these names need; return those that can run, and why the others cannot."""
     usable, left_out = {}, {}
     for name in names:
         peer = PEERS[name]

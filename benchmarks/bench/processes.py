@@ -14,7 +14,7 @@ _HOME: Final = str(Path(__file__).parents[1])
 
 
 def measure_in_child(*arguments: str, cache: str | None = None) -> dict[str, Any]:
-    """Run ``python -m bench.child WHAT ...`` and give what it found.
+    """Run ``python -m bench.child WHAT ...`` and return what it found.
 
     Args:
         arguments: what to measure, and of what.
@@ -27,7 +27,7 @@ def measure_in_child(*arguments: str, cache: str | None = None) -> dict[str, Any
 
 
 def run_python(*arguments: str, cache: str | None = None) -> dict[str, Any]:
-    """Run Python and give the JSON object that it prints.
+    """Run Python and return the JSON object that it prints.
 
     Raises:
         CommandError: the process failed.

@@ -44,11 +44,11 @@ class Report:
     format: int = _FORMAT
 
     def of(self, kind: str, **entries: Any) -> list[Row]:
-        """Give the rows of a kind that have these entries."""
+        """Return the rows of a kind that have these entries."""
         return [row for row in self.rows if {"kind": kind, **entries}.items() <= row.items()]
 
     def compared(self) -> list[tuple[str, str]]:
-        """Give the kinds of work, and the models, of which there are times beside each other."""
+        """Return the kinds of work, and the models, of which there are times beside each other."""
         return list(dict.fromkeys((row["kind"], row["model"]) for row in self.rows if row["kind"] in KINDS))
 
     @property

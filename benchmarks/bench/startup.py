@@ -36,7 +36,7 @@ def add(numbers):
 def measure_startup(
     frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = (), device: str = "cpu"
 ) -> Iterator[Row]:
-    """Give rows on the import and on the first step, without and with a cache of kernels, and on peers' first steps."""
+    """Return rows on the import, on the first step with and without a cache of kernels, and on peers' first steps."""
     ours = FRONTENDS[frontend]
     repeats = _SLOW_REPEATS if ours.ours.modules else _REPEATS
     yield _import_row(ours, repeats)
@@ -66,7 +66,7 @@ def measure_startup(
 def measure_compilation(
     frontend: str, models: Sequence[str], variants: Sequence[str], peers: Sequence[str]
 ) -> Iterator[Row]:
-    """Give rows on tracing and compiling a model's step, of ours with its kernels cached and of peers."""
+    """Return rows on tracing and compiling a model's step, of ours with its kernels cached and of peers."""
     for model in models:
         for variant in variants:
             measure_in_child("compilation", frontend, OURS, model, variant)  # fills the cache

@@ -43,7 +43,7 @@ def nothing() -> None:
 
 
 def interleave(steps: Mapping[str, Step], budget: Budget, wait: Step = nothing) -> dict[str, list[float]]:
-    """Give the seconds a call takes, one figure a contender and round, in the order of the rounds.
+    """Return the seconds a call takes, one figure a contender and round, in the order of the rounds.
 
     Args:
         steps: the contenders'.
@@ -121,7 +121,7 @@ def _no_collections() -> Iterator[None]:
 
 
 def summary(times: Sequence[float], prefix: str = "") -> dict[str, Any]:
-    """Give median, percentiles and count of some seconds, as a row of the report has them."""
+    """Return median, percentiles and count of some seconds, as a row of the report has them."""
     tenths = statistics.quantiles(times, n=10, method="inclusive") if len(times) > 1 else [times[0]] * 9
     return {
         f"{prefix}seconds": statistics.median(times),
@@ -132,5 +132,5 @@ def summary(times: Sequence[float], prefix: str = "") -> dict[str, Any]:
 
 
 def ratio(times: Sequence[float], others: Sequence[float]) -> float:
-    """Give the median of the rounds' ratios: both sides of each were measured within moments."""
+    """Return the median of the rounds' ratios: both sides of each were measured within moments."""
     return statistics.median(one / other for one, other in zip(times, others, strict=True))

@@ -1,4 +1,4 @@
-"""What is timed: kinds of work, each with its models and the variants that are measured unless others are asked for."""
+"""What is timed: kinds of work, each with its models and the variants that are measured by default."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -92,12 +92,12 @@ def make_fit_task(shapes: list[Shape], options: dict[str, Any], batch: int = 32,
 
 
 def classifier() -> list[Shape]:
-    """Give dense layers for images of 28 by 28 pixels in ten classes."""
+    """Return dense layers for images of 28 by 28 pixels in ten classes."""
     return [shape for inputs, outputs in pairwise((784, 1024, 1024, 10)) for shape in ((inputs, outputs), (outputs,))]
 
 
 def table() -> list[Shape]:
-    """Give the table of an Embedding layer."""
+    """Return the table of an Embedding layer."""
     return [(1_000_000, 64)]
 
 
@@ -108,7 +108,7 @@ class Workload(NamedTuple):
         kind: that of its rows in the report, and its contenders' name.
         words: said of it beside a model's name.
         models: by name.
-        variants: of the options, measured unless others are asked for.
+        variants: of the options, measured by default.
         make_task: from shapes and options to a task.
     """
 

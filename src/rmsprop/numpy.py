@@ -226,7 +226,7 @@ class RMSprop(Saved):
             state = state or self._start([one for _, one in pairs] if variables is None else variables)
             found = state.engine.prepare(state.variables.match(pairs), pairs)
         run, _held = found
-        run.set_numbers(0, rate)
+        run.set_rate_and_factor(0, rate)
         # Assigned only now: a refused first step leaves the optimizer free to be built, and one that is interrupted
         # while it writes leaves the state of what it has written.
         if self._state is None:

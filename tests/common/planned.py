@@ -113,7 +113,7 @@ class Planned:
                     form=form,
                     layout=layout,
                     norm_form="rows" if has_rows else "flat",
-                    row=math.prod(shape[1:]) if has_rows else -1,
+                    row_size=math.prod(shape[1:]) if has_rows else -1,
                 )
             )
             columns.append(column)

@@ -98,11 +98,11 @@ def test_a_run_is_told_its_numbers_again():
     old, new, line = (0.5, 2.0), (0.25, 4.0), 0
     while True:
         run = run_of.Run(Plan(()))
-        run.set_numbers(0, *old)
-        if not interrupted(lambda run=run: run.set_numbers(0, *new), line):
+        run.set_rate_and_factor(0, *old)
+        if not interrupted(lambda run=run: run.set_rate_and_factor(0, *new), line):
             break
         for told in [(new, old), (old, new)][line % 2]:
-            run.set_numbers(0, *told)
+            run.set_rate_and_factor(0, *told)
             assert (run.groups["learning_rate"][0], run.groups["factor"][0]) == told, f"line {line}"
         line += 1
     assert line > 4

@@ -43,7 +43,7 @@ def launches(tensors):
         PLAIN._replace(storage=Storage(HALF, SINGLE, SINGLE, SINGLE)),
         PLAIN._replace(storage=Storage(SINGLE, SINGLE, BFLOAT, SINGLE)),
         PLAIN._replace(on=(*ON, "weight_decay")),
-        PLAIN._replace(form="rows", row=10),
+        PLAIN._replace(form="rows", row_size=10),
         PLAIN._replace(form="gathered", layout=LAYOUT),
         PLAIN._replace(aligned=True),
         PLAIN._replace(turn=1),
@@ -82,7 +82,7 @@ def test_norms_are_of_those_that_clip_by_how_the_gradient_is_stored():
     clips = PLAIN._replace(clips=True)
     tensors = [
         clips, PLAIN, clips._replace(storage=Storage(SINGLE, DOUBLE, DOUBLE, DOUBLE)),
-        clips._replace(storage=Storage(HALF, SINGLE, SINGLE, SINGLE)), clips._replace(norm_form="rows", row=10),
+        clips._replace(storage=Storage(HALF, SINGLE, SINGLE, SINGLE)), clips._replace(norm_form="rows", row_size=10),
         clips._replace(norm_form="gathered", norm_layout=LAYOUT),
     ]  # fmt: skip
     assert launches(tensors)[0] == [(0, 2), (3,), (4, 5)]
@@ -97,7 +97,7 @@ def case(number):
     sizes = (number, CHUNK, 3 * CHUNK + 1)
     storage = Storage(*(numpy.dtype(one.name) for one in STORAGE))
     return [
-        Tensor(size, storage, (*ON,), clips=True, form=form, layout=layout, row=row)
+        Tensor(size, storage, (*ON,), clips=True, form=form, layout=layout, row_size=row)
         for size in sizes
         for form, layout, row in (("flat", (), -1), ("gathered", ((size,), (8,), (4,)), -1), ("rows", (), 1))
     ]
@@ -265,7 +265,7 @@ def test_each_group_has_its_options(compiled):
     single = {}
     for rate in (0.125, 0.5):
         alone = Planned([(40, 30)], OPTIONS["clipnorm"], compiled=compiled)
-        alone.run.set_numbers(0, rate)
+        alone.run.set_rate_and_factor(0, rate)
         alone.run.execute()
         single[rate] = alone.results()
     both = Planned([(40, 30)], OPTIONS["clipnorm"], compiled=compiled)
@@ -277,8 +277,8 @@ def test_each_group_has_its_options(compiled):
     for place, one in enumerate((both, other)):
         for name, column in run.where.items():
             column[place] = one.run.where[name][0]
-    run.set_numbers(0, 0.5)
-    run.set_numbers(1, 0.125)
+    run.set_rate_and_factor(0, 0.5)
+    run.set_rate_and_factor(1, 0.125)
     run.compile()
     run.execute()
     assert both.results() == single[0.5]
@@ -287,7 +287,7 @@ def test_each_group_has_its_options(compiled):
 
 def test_a_rate_beyond_float32_warns_where_numbers_are_float32():
     single, double = Planned([(3,)], {}), Planned([(3,)], {}, dtype=DOUBLE)
-    double.run.set_numbers(0, 1e39)
+    double.run.set_rate_and_factor(0, 1e39)
     with pytest.raises(RuntimeWarning, match="overflow"):
-        single.run.set_numbers(0, 1e39)
+        single.run.set_rate_and_factor(0, 1e39)
     assert single.run.groups["learning_rate"][0] == 0.125

@@ -239,8 +239,13 @@ _PLAN = [
         "core/test_interrupts.py::test_a_run_is_told_its_numbers_again",
     ),
     _mutant(
-        "plain: averages overwrite a step early", "_core/plain.py",
+        "scales: averages overwrite a step late", "_core/scales.py",
         "done % every == every - 1", "done % every == 0",
+        "core/test_against_oracle.py",
+    ),
+    _mutant(
+        "plain: averages overwrite a step early", "_core/plain.py",
+        "overwrites(done, every)", "overwrites(done + 1, every)",
         "core/test_golden.py",
     ),
     _mutant(
@@ -283,7 +288,7 @@ _CPU = [
     ),
     _mutant(
         "cpu: averages overwrite a step late", "_core/cpu/norms.py",
-        "every > 0 and done % every == every - 1", "every > 0 and done % every == 0",
+        "_overwrites(done, every)", "_overwrites(done - 1, every)",
         "core/test_against_oracle.py",
     ),
     _mutant(
@@ -322,7 +327,7 @@ _CUDA = [
     ),
     _mutant(
         "cuda: averages overwrite a step late", "_core/cuda/norms.py",
-        "(done + 1) % tl.maximum(frequency, 1) == 0", "done % tl.maximum(frequency, 1) == 0",
+        "done % tl.maximum(frequency, 1) == frequency - 1", "done % tl.maximum(frequency, 1) == 0",
         "triton/test_engine.py",
     ),
     _mutant(

@@ -16,7 +16,7 @@ TARGET = GPUTarget("cuda", 90, 32)
 #: Types of the arguments that are no compile-time constants; None where the argument may be off.
 SIGNATURES = {
     _triton_step.step: {
-        "chunks": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64", "switches": "*i32",
+        "pieces": "*i32", "tensors": "*i64", "groups": "*fp64", "scales": "*fp64", "switches": "*i32",
         "inverse": "*fp32",
     },
     norms.square_sums: {"chunks": "*i32", "tensors": "*i64", "inverse": "*fp32", "partials": "*fp64"},

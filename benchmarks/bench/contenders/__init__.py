@@ -16,4 +16,4 @@ class Contender(Protocol):
         """Do one step, or as many as the task says that a call does."""
 
     def weights(self) -> list[Array]:
-        """Give the variables as they are now."""
+        """Return the variables as they are now."""

@@ -41,7 +41,7 @@ class _Jitted:
         return jax.device_put(jax.tree.map(jax.numpy.array, tree), self._device)
 
     def _move(self, params: Any, state: Any, gradients: Any) -> tuple[Any, Any]:
-        """Give new parameters and state."""
+        """Return new parameters and state."""
         raise NotImplementedError
 
     def prepare(self) -> None:
@@ -49,12 +49,12 @@ class _Jitted:
         self._function = self._function.lower(self._params, self._state, self._gradients).compile()
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         self._params, self._state = self._function(self._params, self._state, self._gradients)
         return self._wait(self._params)
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         # Copies: the next step may be given the memory.
         return [load("numpy").array(one) for one in self._params]
 

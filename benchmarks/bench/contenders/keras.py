@@ -30,7 +30,7 @@ class _Steps:
             self._optimizer.build(self._variables)
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return [_array(variable) for variable in self._variables]
 
 
@@ -45,7 +45,7 @@ class InFunction(_Steps):
         self._optimizer.apply(self._gradients, self._variables)
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         return self._function()
 
 
@@ -69,12 +69,12 @@ class Jitted(_Steps):
         return self._optimizer.stateless_apply(kept, gradients, values)
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         self._state = self._function(self._state, self._gradients)
         return self._wait(self._state[0])
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         # Copies: the next step may be given the memory.
         return [load("numpy").array(one) for one in self._state[0]]
 
@@ -83,7 +83,7 @@ class OnTensors(_Steps):
     """`apply`, within `torch.no_grad`."""
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         with load("torch").no_grad():
             return self._optimizer.apply(self._gradients, self._variables)
 
@@ -107,7 +107,7 @@ class Fit:
         self._data, self._batch = [task.images, task.labels], task.batch
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         with on_cpu(load("keras")):
             # Not shuffled: all contenders are to end with the same weights.
             self._model.fit(*self._data, self._batch, verbose=0, shuffle=False)
@@ -117,7 +117,7 @@ class Fit:
         return None
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return [_array(variable) for variable in self._model.trainable_variables]
 
 

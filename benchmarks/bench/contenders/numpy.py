@@ -18,9 +18,9 @@ class Ours:
         self._optimizer.build(self._variables)
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         return self._optimizer.apply_gradients(zip(self._gradients, self._variables, strict=True))
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return self._variables

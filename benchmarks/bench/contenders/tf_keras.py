@@ -26,11 +26,11 @@ class Eager:
         self._optimizer.build(self._variables)
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         return self._optimizer.apply_gradients(zip(self._gradients, self._variables, strict=True))
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return [variable.numpy() for variable in self._variables]
 
 
@@ -53,7 +53,7 @@ class InFunction(Eager):
         self._function.get_concrete_function()
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         return self._function()
 
 
@@ -82,12 +82,12 @@ class Fit:
         self._data, self._batch = [tf.constant(task.images), tf.constant(task.labels)], task.batch
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         # Not shuffled: all contenders are to end with the same weights.
         return self._model.fit(*self._data, self._batch, verbose=0, shuffle=False)
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return [variable.numpy() for variable in self._model.trainable_variables]
 
 
@@ -118,6 +118,6 @@ ORIGINAL: Final = _makers(_original)
 
 
 def bucket() -> int:
-    """Give the bytes of new values that ours computes at a time."""
+    """Return the bytes of new values that ours computes at a time."""
     size: int = load("rmsprop._tensorflow.native").PART_BYTES
     return size

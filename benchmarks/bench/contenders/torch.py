@@ -11,7 +11,7 @@ from typing import Any, final
 from bench.frameworks import load, quietly
 from bench.models import Array, Task
 
-#: From parameters, the task's options and a way of doing it to an optimizer.
+#: Returns an optimizer, from parameters, the task's options, and arguments that choose the implementation.
 MakeOptimizer = Callable[..., Any]
 
 
@@ -25,7 +25,7 @@ class _OnTensors:
             parameter.grad = torch.tensor(gradient, device=task.device)
 
     def weights(self) -> list[Array]:
-        """See `Contender`."""
+        """Return the variables as they are now."""
         return [parameter.detach().cpu().numpy() for parameter in self._parameters]
 
 
@@ -38,12 +38,12 @@ class Ours(_OnTensors):
         self._optimizer = load("rmsprop.torch").RMSprop(self._parameters, **task.options)
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         return self._optimizer.step()
 
 
 def make_torchs(parameters: list[Any], options: dict[str, Any], **way: bool) -> Any:
-    """Make a `torch.optim.RMSprop`; `way` says which implementation, as ``foreach=False``."""
+    """Make a `torch.optim.RMSprop`; `way` chooses the implementation, as ``foreach=False``."""
     return load("torch").optim.RMSprop(parameters, **_settings(options), **way)
 
 
@@ -53,7 +53,7 @@ def make_timms(parameters: list[Any], options: dict[str, Any]) -> Any:
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Give a task's options by the names that torch has for them."""
+    """Return a task's options under torch's names."""
     found = {"lr": 0.001, "alpha": 0.9, "eps": 1e-7}
     off = {"momentum": 0.0, "centered": False, "weight_decay": 0.0}
     return found | {name: options.get(name, default) for name, default in off.items()}
@@ -85,7 +85,7 @@ class Torch(_OnTensors):
         self._averages = _TorchAverages(self._parameters, options, way) if options.get("use_ema") else None
 
     def step(self) -> object:
-        """See `Contender`."""
+        """Do the steps of one call."""
         self._move()
         if self._averages:
             self._averages.overwrite()

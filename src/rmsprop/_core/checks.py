@@ -10,6 +10,7 @@ FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
 
 
 def check_number(argument: str, value: Any, *, high: float = math.inf, zero: bool = True, or_else: str = "") -> float:
+    """Check a number from 0 (above 0 with `zero=False`) to `high`; `or_else` ends the text for what is no number."""
     if hasattr(value, "dtype") and getattr(value, "shape", None) == () and not isinstance(value, Real):
         if hasattr(value, "numpy") and not hasattr(value, "item"):  # an eager tensor of TensorFlow
             value = value.numpy()
@@ -29,16 +30,19 @@ def check_number(argument: str, value: Any, *, high: float = math.inf, zero: boo
 
 
 def or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a check that also accepts None, which means that an option is off."""
     return lambda argument, value: None if value is None else check(argument, value)
 
 
 def check_flag(argument: str, value: Any) -> bool:
+    """Check True or False, NumPy's too; 0 and 1 are refused."""
     if type(value).__name__ not in ("bool", "bool_"):
         raise TypeError(f"{argument}={value!r} is not True or False")
     return bool(value)
 
 
 def check_frequency(argument: str, value: Any) -> int:
+    """Check a number of steps, whole and at least 1; 2.0 is refused."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{argument}={value!r} is not a whole number or None")
     if value < 1:
@@ -47,12 +51,14 @@ def check_frequency(argument: str, value: Any) -> int:
 
 
 def check_text(argument: str, value: Any) -> str:
+    """Check a string; NumPy's becomes a plain one."""
     if not isinstance(value, str):
         raise TypeError(f"{argument}={value!r} is not a string")
-    return str(value)  # NumPy's strings are strings, but no plain ones
+    return str(value)
 
 
 def check_type_name(argument: str, value: Any) -> str:
+    """Check the name of a type, one of `FLOATS`."""
     if not isinstance(value, str):
         raise TypeError(f"{argument}={value!r} is not a name, one of {', '.join(FLOATS)}, or None")
     if value not in FLOATS:

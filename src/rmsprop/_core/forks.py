@@ -1,9 +1,9 @@
 """Forking a process while another of its threads loads or compiles kernels.
 
-The child has none of its parent's threads, but their locks: it would wait for ever for a lock of such a thread. So a
-fork waits until no thread imports Numba for us or compiles, up to a limit: the thread that compiles might wait for the
-one that forks. A lock that is held even then is replaced in the child, where Numba may be half-way through something; a
-step whose kernels are compiled does not need it.
+The child has none of its parent's other threads, but copies of their locks, which nothing would release. So a fork
+waits until no thread imports Numba for this package or compiles. The wait has a limit, because the thread that compiles
+might wait for the one that forks. A lock that is held even then is replaced in the child, where Numba may be half-way
+through something; a step whose kernels are compiled does not need it.
 """
 
 import os

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy
 
-from rmsprop._core.arrays import Array, MemoryMap, address, memory_order, merge_axes, packed_address, span
+from rmsprop._core.arrays import Array, MemoryMap, address, memory_order, merge_axes, span
 from rmsprop._core.plan import Form, Layout
 from rmsprop._core.rows import RowSparse
 
@@ -56,15 +56,6 @@ def to_kernel_form(index: int, variable: Array, gradient: Gradient, memory: Memo
 def kind_of_variable(index: int, variable: Array) -> Kind:
     """Return the kind of a gradient with its variable's type and strides."""
     return index, FLAT if variable.flags.c_contiguous else variable.strides, variable.dtype
-
-
-def start_of(kind: Kind, gradient: Gradient) -> int:
-    """Return the address of the numbers of a gradient in kernel form."""
-    _, form, dtype = kind
-    if isinstance(gradient, RowSparse):
-        assert form == ROWS
-        return packed_address(gradient.values, dtype)
-    return packed_address(gradient, dtype) if form == FLAT else address(gradient)
 
 
 def step_form(variable: Array, kind: Kind) -> tuple[Form, Layout | tuple[()]]:

@@ -11,11 +11,10 @@ import numpy
 
 from rmsprop._core.arrays import Array, address, memory_order, packed_address
 from rmsprop._core.fallback import kernels, warn_once
-from rmsprop._core.forms import Gradient, Kind, norm_form, row_size, step_form
+from rmsprop._core.forms import FLAT, Gradient, Kind, norm_form, row_size, step_form
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Plan, Tensor
 from rmsprop._core.rows import RowSparse
-from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group, names_on, storage_of
 from rmsprop._core.switches import against_native
@@ -48,10 +47,7 @@ class Member(NamedTuple):
 
     def on(self) -> tuple[str, ...]:
         """Return the names of the slots and scalars that are on."""
-        found = names_on(self.options, self.slots, self.decays)
-        if not self.scaled or "clip_scale" in found:
-            return found
-        return tuple(name for name in (*STATE, *SCALARS) if name in (*found, "clip_scale"))
+        return names_on(self.options, self.slots, self.decays, self.scaled)
 
     def planned(self) -> tuple[Any, ...]:
         """Return what a plan depends on, apart from the arrays."""
@@ -72,7 +68,7 @@ class Member(NamedTuple):
             layout=layout,
             norm_form=norm,
             norm_layout=norm_layout,
-            row=row_size(variable.shape, kind),
+            row_size=row_size(variable.shape, kind),
             turn=self.turn,
         )
 
@@ -132,12 +128,17 @@ def _fill(run: Run, members: Sequence[Member]) -> None:
         fill_group(run.groups, group, options)
 
 
-def set_gradients(run: Run, addresses: Sequence[int], gradients: Sequence[Gradient]) -> None:
-    """Write where this step's gradients are; they must live until it is done."""
-    run.where["gradient"][:] = addresses
-    for place, gradient in enumerate(gradients):
+def set_gradients(run: Run, kinds: Sequence[Kind], gradients: Sequence[Gradient]) -> None:
+    """Write where this step's gradients are, in kernel form; they must live until it is done."""
+    addresses, sparse = [0] * len(kinds), list[tuple[int, RowSparse]]()
+    for place, ((_, form, dtype), gradient) in enumerate(zip(kinds, gradients, strict=True)):
         if isinstance(gradient, RowSparse):
-            set_rows(run, place, gradient)
+            sparse.append((place, gradient))
+        else:
+            addresses[place] = packed_address(gradient, dtype) if form == FLAT else address(gradient)
+    run.where["gradient"][:] = addresses
+    for place, rows in sparse:
+        set_rows(run, place, rows)
 
 
 def set_rows(run: Run, place: int, gradient: RowSparse) -> None:

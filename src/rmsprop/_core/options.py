@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from rmsprop._core.checks import check_flag, check_frequency, check_number, check_text, check_type_name, or_none
 from rmsprop._core.other_words import OTHER_WORDS, refuse_unknown
 from rmsprop._core.rates import LearningRate, check_learning_rate, is_schedule, refuse_number
+from rmsprop._core.scales import overwrites
 
 #: An entry that only configs of tf_keras have, without an effect on the update.
 _LEGACY: Final = "is_legacy_optimizer"
@@ -54,7 +55,7 @@ class Options:
 
     @property
     def has_momentum(self) -> bool:
-        """Whether there is a momentum."""
+        """Whether the increment is averaged, in a slot of its own."""
         return self.momentum > 0
 
     @property
@@ -67,8 +68,7 @@ class Options:
         frequency = self.ema_overwrite_frequency
         if not self.use_ema or frequency is None:
             return None
-        # Not `iterations + 1`, which an array may not hold.
-        return iterations % frequency == frequency - 1
+        return overwrites(iterations, frequency)
 
     def constants(self, decays: bool) -> dict[str, Any]:
         """Return the scalars of the rule that are on and stay the same from step to step; complements in double.

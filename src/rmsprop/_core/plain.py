@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rmsprop._core import rule
 from rmsprop._core.arrays import array_at
 from rmsprop._core.plan import Launch, Layout, Tensor
-from rmsprop._core.scales import clip_scale
+from rmsprop._core.scales import clip_scale, overwrites
 from rmsprop._core.tables import CHUNK, HEAD, JOINT, LANES, MEASURE, NONE, NOTHING, SCALES
 from rmsprop._core.traced import call_rule
 
@@ -49,7 +49,7 @@ def _prepare(run: "Run", known: bool) -> None:
     """Find what gradients are multiplied by, unless that is known, and whether averages overwrite."""
     done, groups = int(run.words[HEAD.index("iterations")]), run.groups
     for number, every in enumerate(groups["frequency"].astype(int).tolist()):
-        groups["overwrite"][number] = every > 0 and done % every == every - 1
+        groups["overwrite"][number] = every > 0 and overwrites(done, every)
     if known:
         return
     members = [tensor.group for tensor in run.plan.tensors]
@@ -107,15 +107,15 @@ def _scalar(run: "Run", place: int, tensor: Tensor, name: str) -> Any:
 
 
 def _gradient(run: "Run", place: int, tensor: Tensor, layout: Layout | tuple[()]) -> Array:
-    """Give a gradient as the step or the norm sees it, rows of a sparse one among zeros."""
+    """Return a gradient as the step or the norm sees it, rows of a sparse one among zeros."""
     dtype, address = tensor.storage.gradient, int(run.where["gradient"][place])
     shape = layout[0] if layout else (tensor.size,)
-    if tensor.row < 0:
+    if tensor.row_size < 0:
         return array_at(address, dtype, shape, layout[2] if layout else None)
     count = int(run.where["row_count"][place])
     numbers = array_at(int(run.where["row_numbers"][place]), numpy.dtype(numpy.int64), (count,))
-    dense = numpy.zeros((tensor.size // tensor.row, tensor.row), dtype)
-    dense[numbers] = array_at(address, dtype, (count, tensor.row))
+    dense = numpy.zeros((tensor.size // tensor.row_size, tensor.row_size), dtype)
+    dense[numbers] = array_at(address, dtype, (count, tensor.row_size))
     return dense.reshape(shape)
 
 

@@ -49,11 +49,12 @@ class Tensor(NamedTuple):
         group: number of its row of options.
         clips: whether a norm scales its gradient.
         form: how a step finds its numbers: "flat", all contiguous in the same order; "rows", the variable contiguous
-            and the gradient sparse; "gathered", through `layout`.
+            and the gradient sparse; "gathered", the variable through `layout`, and a dense gradient as well.
         layout: its axes for a step, in the variable's order in memory; () unless it is gathered.
-        norm_form: how a norm finds the gradient's numbers, in row-major order.
-        norm_layout: its axes in order; () if the norm's form is flat.
-        row: how many numbers a row of a sparse gradient has; -1 for a dense one.
+        norm_form: how a norm finds the gradient's numbers, in row-major order: "flat", contiguous; "rows", a sparse
+            gradient; "gathered", through `norm_layout`. One kernel serves the last two.
+        norm_layout: its axes in order; () unless the norm's form is gathered.
+        row_size: how many numbers a row of a sparse gradient has; -1 for a dense one.
         turn: its launch comes after all launches with a lower number. Variables that share memory differ in it.
         joint: whether the norm is that of all such gradients together; only CUDA's planner reads it.
         aligned: whether all its arrays begin at multiples of 16 bytes; only CUDA's kernels need it.
@@ -69,7 +70,7 @@ class Tensor(NamedTuple):
     layout: Layout | tuple[()] = ()
     norm_form: Form = "flat"
     norm_layout: Layout | tuple[()] = ()
-    row: int = -1
+    row_size: int = -1
     turn: int = 0
     joint: bool = False
     aligned: bool = False
@@ -202,7 +203,7 @@ class Plan:
                 layout = one.norm_layout if launch.kernel.work == "squares" else one.layout
                 at = _append(words, [len(layout[0]), *(number for part in layout for number in part)]) if layout else 0
                 row = {"begin": begin, "size": one.size, "tensor": place, "group": one.group, "layout": 8 * at}
-                row |= {"row": one.row, "partial": partials}
+                row |= {"row_size": one.row_size, "partial": partials}
                 rows += [row[name] for name in ROW]
                 partials += -(-one.size // CHUNK)
                 end = begin + one.size

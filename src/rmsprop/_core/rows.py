@@ -16,14 +16,24 @@ def is_masked(array: Any) -> bool:
     return isinstance(array, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
 
 
+def summed_in(dtype: Any) -> str:
+    """Return the name of the type in which rows that repeat are summed: float32 for half types, else their own.
+
+    Args:
+        dtype: the name of the rows' type, or the type of a framework that has a `name`.
+    """
+    name = dtype if isinstance(dtype, str) else str(dtype.name)
+    return "float32" if name in ("float16", "bfloat16") else name
+
+
 @final
 class RowSparse:
     """A gradient that is zero in all rows but a few.
 
     It is the dense array of the given shape whose row r is the sum of ``values[k]`` over all k with ``indices[k] ==
     r``. The optimizer treats it exactly as that array: other rows see a zero gradient, so their averages decay and
-    their momentum goes on. The array is only made for a variable whose rows are not contiguous in memory, as in Fortran
-    order.
+    their momentum goes on. Kernels on the CPU read the rows themselves. The dense array is made where the variable's
+    axes are not in C order, without kernels, and on JAX and CUDA.
 
     Args:
         indices: row numbers, integers of shape ``(n,)``, each from 0 to ``shape[0] - 1``, in any order; repeats are
@@ -46,7 +56,7 @@ class RowSparse:
                [0., 0.]])
 
     References:
-        The counterpart of `tf.IndexedSlices` and of a one-dimensional sparse COO tensor of torch.
+        The counterpart of `tf.IndexedSlices`, and of torch's sparse COO tensor with one sparse dimension.
     """
 
     __slots__ = ("indices", "shape", "values")
@@ -87,8 +97,7 @@ class RowSparse:
         Float16 and bfloat16 are summed in float32, and the sums are float32.
         """
         indices = self.indices.astype(numpy.int64, copy=False)
-        wide = numpy.dtype(numpy.float32) if self.dtype.itemsize == 2 else self.dtype.newbyteorder("=")
-        values = self.values.astype(wide, copy=False)
+        values = self.values.astype(summed_in(self.dtype), copy=False)
         if numpy.all(indices[1:] > indices[:-1]):
             return indices, numpy.ascontiguousarray(values)
         order = numpy.argsort(indices, kind="stable")

@@ -95,8 +95,11 @@ class Run:
         self._team, self._helpers = THE_TEAM, helpers
         self._execute = _EXECUTE(entry("execute"))
 
-    def set_numbers(self, group: int, rate: float, factor: float = 1.0) -> None:
-        """Write the learning rate of a group, and the factor of its gradients.
+    def set_rate_and_factor(self, group: int, rate: float, factor: float = 1.0) -> None:
+        """Write the learning rate of a group, and the factor of its gradients, if they changed.
+
+        The native steps of TensorFlow and JAX write `groups` themselves: their numbers arrive in memory, anew with each
+        call.
 
         Warns:
             RuntimeWarning: the rate is beyond the compute type of a tensor of the group.

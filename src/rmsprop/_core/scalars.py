@@ -38,7 +38,16 @@ def group_numbers(options: Options) -> dict[str, Any]:
     return found
 
 
-def names_on(options: Options, slots: Iterable[str], decays: bool) -> tuple[str, ...]:
-    """Return the names of the slots and scalars that are on for a variable, in the rule's order."""
+def names_on(options: Options, slots: Iterable[str], decays: bool, scaled: bool = False) -> tuple[str, ...]:
+    """Return the names of the slots and scalars that are on for a variable, in the rule's order.
+
+    Args:
+        options: the checked arguments.
+        slots: names of the variable's slots.
+        decays: whether weight decay applies to it, if it is on.
+        scaled: whether its gradient is multiplied by a number although no norm clips.
+    """
     found = {"variable", *slots, *options.constants(decays), *options.changing()}
+    if scaled:
+        found.add("clip_scale")
     return tuple(name for name in (*STATE, *SCALARS) if name in found)

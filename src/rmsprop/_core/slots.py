@@ -29,7 +29,7 @@ class Slot(NamedTuple):
 
 
 def slots(options: Options) -> tuple[Slot, ...]:
-    """Return the slots that `options` need, in tf_keras's order."""
+    """Return the slots that each variable has with these options, in tf_keras's order."""
     found = [Slot("average", None)] if options.use_ema else []
     found.append(Slot("velocity", options.initial_velocity))
     if options.has_momentum:
@@ -40,14 +40,14 @@ def slots(options: Options) -> tuple[Slot, ...]:
 
 
 def slot_dtype(options: Options, variable: numpy.dtype[Any]) -> numpy.dtype[Any]:
-    """Return the type of a variable's state."""
+    """Return the type of a variable's slots: that of the option `slot_dtype`, else the variable's own."""
     if options.slot_dtype is None or options.slot_dtype == variable.name:
         return variable
     return numpy_dtype(options.slot_dtype)
 
 
 def numpy_dtype(name: str) -> numpy.dtype[Any]:
-    """Return NumPy's type of a name."""
+    """Return the type with one of the names in `rmsprop._core.checks.FLOATS`."""
     if name == "bfloat16":
         # The one type that NumPy needs a package for, imported only for bfloat16 arrays.
         import ml_dtypes
@@ -58,7 +58,7 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
 
 
 def key(slot: str, variable: str) -> str:
-    """Return the name of a tensor in a checkpoint."""
+    """Return the name of a slot in a checkpoint: ``<slot>/<variable name>``."""
     return f"{slot}/{variable}"
 
 

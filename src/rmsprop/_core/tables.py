@@ -26,19 +26,51 @@ from rmsprop._core.rule import SCALARS, STATE
 OPERANDS: Final = ("gradient", *STATE)
 
 HEAD: Final = (
-    "version", "tensors", "groups", "given", "iterations", "scratch", "scratch_bytes", "team",
-    "where", "members", "group_table", "scales", "squares", "partials", "norm_jobs", "norms", "step_jobs", "steps",
-)  # fmt: skip
+    "version",  # `VERSION`
+    "tensors",  # the number of tensors
+    "groups",  # the number of rows of GROUP
+    "given",  # what is known before the step, or wanted of it: MEASURE, PREPARE, NOTHING, SQUARES or SCALES
+    "iterations",  # steps done before
+    "scratch",  # scratch memory, first that of the first thread
+    "scratch_bytes",  # bytes of it for each thread
+    "team",  # address of the threads that help, 0 for none: see `rmsprop._core.cpu.team`
+    "where",  # the table WHERE
+    "members",  # the group of each tensor
+    "group_table",  # the table GROUP
+    "scales",  # what each gradient is multiplied by
+    "squares",  # the sum of each gradient's squares
+    "partials",  # the sum of the squares of each norm chunk
+    "norm_jobs",  # the number of launches that sum squares
+    "norms",  # the jobs of those launches
+    "step_jobs",  # the number of launches that step
+    "steps",  # the jobs of those launches
+)
 
 #: The three counters of a job: the next piece, the finished pieces, and the threads that have arrived. A caller whose
 #: threads are another's, such as a framework's, waits until all pieces are finished.
 NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
 
-#: `batch` is how many pieces a thread claims at a time.
-JOB: Final = ("kernel", "head", "pieces", "batch", "length", "rows", "row_table", "threads")
+JOB: Final = (
+    "kernel",  # address of the kernel
+    "head",  # distance of the head from the job, below 0
+    "pieces",  # the number of pieces
+    "batch",  # how many pieces a thread claims at a time
+    "length",  # numbers of a piece
+    "rows",  # the number of rows, one a tensor
+    "row_table",  # the rows
+    "threads",  # how many threads may share the launch
+)
 JOB_WORDS: Final = COUNTERS + len(JOB)
 
-ROW: Final = ("begin", "size", "tensor", "group", "layout", "row", "partial")
+ROW: Final = (
+    "begin",  # the launch's number of the tensor's first element
+    "size",  # the number of its elements
+    "tensor",  # its number in WHERE
+    "group",  # its row of GROUP
+    "layout",  # its LAYOUT, 0 for none
+    "row_size",  # numbers in a row of a sparse gradient, -1 for a dense one
+    "partial",  # number of its first partial sum
+)
 
 WHERE: Final = (*OPERANDS, *(f"new {name}" for name in STATE), "row_numbers", "row_count")
 
@@ -97,5 +129,5 @@ def compute_type(*stored: Any) -> str:
 
 
 def columns(table: Sequence[str], *names: str) -> tuple[int, ...]:
-    """Return the numbers of columns."""
+    """Return the place of each name in a table."""
     return tuple(map(table.index, names))

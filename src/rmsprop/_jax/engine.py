@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import get_abstract_mesh
 
 from rmsprop._core.checks import FLOATS
-from rmsprop._core.fallback import warn_once as told
+from rmsprop._core.fallback import warn_once
 from rmsprop._core.items import Item
 from rmsprop._core.slots import slot_dtype
 from rmsprop._jax import traced
@@ -54,7 +54,7 @@ def against(options: ArrayOptions, items: Sequence[Item], devices: Sequence[jax.
     for item in items:
         if reason := _against_item(options, item):
             return reason
-    return told(problem()) if warns else problem()
+    return warn_once(problem()) if warns else problem()
 
 
 def _against_item(options: ArrayOptions, item: Item) -> str:

@@ -11,7 +11,7 @@ import numpy
 
 from rmsprop._core.arrays import Array, MemoryMap, is_float
 from rmsprop._core.forks import loading
-from rmsprop._core.forms import ITSELF, ROWS, Gradient, Kind, start_of, to_kernel_form
+from rmsprop._core.forms import ITSELF, ROWS, Gradient, Kind, to_kernel_form
 from rmsprop._core.options import Options
 from rmsprop._core.rows import RowSparse, is_masked
 from rmsprop._core.switches import against_native, default_threads
@@ -98,13 +98,12 @@ class Engine:
             self._variables.check(index)
             found.append(self._to_kernel_form(index, gradient))
         kinds, arrays = [kind for kind, _ in found], [array for _, array in found]
-        addresses = [start_of(kind, array) for kind, array in found]
         with loading():  # not at `import rmsprop`: only steps need it
             from rmsprop._core.inplace import Runs, set_gradients
         if self._runs is None:
             self._runs = Runs(self.members(), default_threads(), self.off)
         run = self._runs.find(tuple(kinds))
-        set_gradients(run, addresses, arrays)
+        set_gradients(run, kinds, arrays)
         run.compile()
         if run is self._last:  # one that is not repeated needs no short way, nor what makes one compiled
             self._remember(run, gradients, arrays, kinds, pairs)

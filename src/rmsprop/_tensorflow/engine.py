@@ -9,7 +9,7 @@ from typing import Any, Final, final
 import tensorflow as tf
 
 from rmsprop._core.checks import FLOATS
-from rmsprop._core.fallback import warn_once as told
+from rmsprop._core.fallback import warn_once
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.switches import against_native
@@ -147,7 +147,7 @@ class Engine:
         if _is_async():
             # A thread that waits for such an operation may hold the interpreter's lock, which our kernel needs.
             return "operations are asynchronous: tf.config.experimental.set_synchronous_execution(True)"
-        return _against(self._options, items) or (told(problem()) if warns else problem())
+        return _against(self._options, items) or (warn_once(problem()) if warns else problem())
 
     def __deepcopy__(self, memo: Any) -> "Engine":
         # Functions and memory belong to these variables.

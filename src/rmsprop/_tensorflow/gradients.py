@@ -33,7 +33,7 @@ def plan_tensor(options: Options, item: Item) -> Tensor:
         clips=options.clips_by_norm,
         form=form,
         norm_form=form,
-        row=prod(shape[1:]) if sparse else -1,
+        row_size=prod(shape[1:]) if sparse else -1,
     )
 
 

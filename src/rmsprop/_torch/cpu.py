@@ -17,7 +17,7 @@ from torch.autograd.graph import increment_version
 
 from rmsprop._core.arrays import MemoryMap, first_overlap, shares_memory
 from rmsprop._core.forks import loading
-from rmsprop._core.forms import ITSELF, ROWS, Kind, start_of, to_kernel_form
+from rmsprop._core.forms import ITSELF, ROWS, Kind, to_kernel_form
 from rmsprop._core.inplace import Member, Runs, set_gradients, set_rows
 from rmsprop._core.items import Item
 from rmsprop._core.rows import RowSparse
@@ -93,7 +93,7 @@ class Native:
             kinds.append(kind)
             arrays.append(usable)
         run = self._runs.find(tuple(kinds))
-        set_gradients(run, [*map(start_of, kinds, arrays)], arrays)
+        set_gradients(run, kinds, arrays)
         run.compile()
         self._run, self._kinds, self._is_repeated = run, kinds, run is self._last
         return arrays
@@ -160,7 +160,7 @@ class Native:
         factor = 1.0 if unscale is None else unscale
         for number in self._groups:
             group = groups[number]
-            self._run.set_numbers(number, float(group.rate), -factor if group.maximize else factor)
+            self._run.set_rate_and_factor(number, float(group.rate), -factor if group.maximize else factor)
 
     def run(self, iterations: int, scales: NDArray[numpy.float64] | None = None) -> None:
         """Do the step; `scales` is what each gradient is multiplied by, where that is known already."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from rmsprop._core.cuda.tables import GROUP_COLUMNS, TENSOR_COLUMNS, TENSOR_WIDTH, Doubles, Integers
 from rmsprop._core.items import Item
 from rmsprop._core.rule import STATE
+from rmsprop._core.scalars import group_numbers
 from rmsprop._core.slots import slots as slots_of
 from rmsprop._torch.arrays import to_dense
 from rmsprop._torch.cuda_looks import Look
@@ -112,14 +113,11 @@ class Call:
         groups = {id(item.group): item.group for item in self.items}
         table: Doubles = numpy.zeros((len(groups), len(GROUP_COLUMNS)))
         for number, group in enumerate(groups.values()):
-            options, row = group.options, group.options.constants(decays=True)
+            row = group_numbers(group.options) | {"direction": -1.0 if group.maximize else 1.0}
             if isinstance(group.rate, Tensor):
                 self.rates.append((number, group.rate))
             else:
                 row["learning_rate"] = group.rate
-            row["limit"] = options.clipnorm or options.global_clipnorm or 0.0
-            row["frequency"] = options.ema_overwrite_frequency or 0 if options.use_ema else 0
-            row["direction"] = -1.0 if group.maximize else 1.0
             table[number] = [row.get(name, 0.0) for name in GROUP_COLUMNS]
         return table
 

@@ -8,7 +8,6 @@ import torch
 from rmsprop._core import plan
 from rmsprop._core.checks import FLOATS
 from rmsprop._core.options import Options
-from rmsprop._core.rule import SCALARS, STATE
 from rmsprop._core.scalars import names_on
 from rmsprop._core.slots import slots as slots_of
 from rmsprop._core.tables import Storage, compute_type
@@ -38,13 +37,10 @@ def tensor_of(look: Look, aligned: bool, norm_aligned: bool) -> plan.Tensor:
         if type_name(dtype) not in FLOATS:
             raise TypeError(f"a tensor has the type {dtype}: float16, bfloat16, float32 or float64 is needed")
     gradient, variable, slots = map(numpy_dtype, look.types)
-    on = set(names_on(options, [slot.name for slot in slots_of(options)], look.decays))
-    if look.maximize:
-        on.add("clip_scale")
     return plan.Tensor(
         size=look.shape.numel(),
         storage=Storage(gradient, variable, slots, numpy.dtype(compute_type(variable, slots))),
-        on=tuple(name for name in (*STATE, *SCALARS) if name in on),
+        on=names_on(options, [slot.name for slot in slots_of(options)], look.decays, look.maximize),
         group=look.group,
         clips=options.clips_by_norm,
         joint=options.global_clipnorm is not None,

@@ -30,7 +30,7 @@ class LearningRateSchedule(ABC):
         >>> Warmup.from_config({"peak": 0.1, "steps": 4})
         Warmup(peak=0.1, steps=4)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.LearningRateSchedule`` in the Keras 2 documentation.
     """
 
@@ -39,7 +39,7 @@ class LearningRateSchedule(ABC):
         """Return the learning rate of a step.
 
         Args:
-            step: Steps done before this one, from 0 on: a number, or a tensor or array of any shape.
+            step: steps done before this one, from 0 on: a number, or a tensor or array of any shape.
 
         Returns:
             The learning rate, in the shape of `step`.
@@ -54,7 +54,7 @@ class LearningRateSchedule(ABC):
         """Build a schedule from what ``get_config`` returned.
 
         Args:
-            config: The constructor's arguments by name.
+            config: the constructor's arguments by name.
 
         Returns:
             A schedule of the class it is called on.
@@ -91,7 +91,7 @@ class Formula(LearningRateSchedule):
         """Return the learning rate of a step.
 
         Args:
-            step: Steps done before this one, from 0 on: a number, or a NumPy, JAX, TensorFlow or torch array of any
+            step: steps done before this one, from 0 on: a number, or a NumPy, JAX, TensorFlow or torch array of any
                 shape.
 
         Returns:
@@ -99,7 +99,7 @@ class Formula(LearningRateSchedule):
             for the other frameworks (float64 when the step is float64, or under JAX's x64 mode).
 
         Raises:
-            TypeError: If `step` is neither, or holds no real numbers.
+            TypeError: `step` is neither, or holds no real numbers.
         """
         xp, x = resolve(step)
         with xp.quiet():

@@ -19,19 +19,19 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
     """Return a schedule as a dictionary that JSON can hold.
 
     Args:
-        schedule: The schedule.
+        schedule: the schedule.
 
     Returns:
         ``{"class_name": ..., "config": {...}}``.
 
     Raises:
-        TypeError: If `schedule` is no :class:`LearningRateSchedule`.
+        TypeError: `schedule` is no :class:`LearningRateSchedule`.
 
     Example:
         >>> serialize(PiecewiseConstantDecay([10], [0.1, 0.01]))["config"]
         {'boundaries': [10], 'values': [0.1, 0.01], 'name': None}
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.serialize`` in the Keras 2 documentation.
     """
     if not isinstance(schedule, LearningRateSchedule):
@@ -45,23 +45,23 @@ def deserialize(
     """Build a schedule from the result of :func:`serialize`, or of tf_keras's function of that name.
 
     Args:
-        config: A dictionary with the entries ``"class_name"`` and ``"config"``; tf_keras's ``"registered_name"`` is
+        config: a dictionary with the entries ``"class_name"`` and ``"config"``; tf_keras's ``"registered_name"`` is
             looked up too, other entries are not needed.
-        custom_objects: Your own classes by name, which come before the schedules here.
+        custom_objects: your own classes by name, which come before the schedules here.
 
     Returns:
         The schedule.
 
     Raises:
-        TypeError: If `config` or its entry ``"config"`` is not a dictionary, a name is not a string, or a custom object
+        TypeError: `config` or its entry ``"config"`` is not a dictionary, a name is not a string, or a custom object
             is no subclass of LearningRateSchedule.
-        ValueError: If an entry is missing or the class is not known.
+        ValueError: an entry is missing or the class is not known.
 
     Example:
         >>> deserialize({"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [9], "values": [0.1, 0.01]}})
         PiecewiseConstantDecay(boundaries=[9], values=[0.1, 0.01])
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.deserialize`` in the Keras 2 documentation.
     """
     check_config(config)
@@ -89,8 +89,8 @@ def check_config(config: Any) -> None:
     """Check the entries of a schedule's config, and their types.
 
     Raises:
-        TypeError: If `config` or an entry of it is of a wrong type.
-        ValueError: If an entry is missing.
+        TypeError: `config` or an entry of it is of a wrong type.
+        ValueError: an entry is missing.
     """
     if not isinstance(config, Mapping):
         raise TypeError(f"config must be a dictionary, got {config!r} of type {type(config).__name__}")

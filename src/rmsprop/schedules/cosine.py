@@ -28,24 +28,24 @@ class CosineDecay(Formula):
     ``warmup_steps + decay_steps``.
 
     Args:
-        initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
-        decay_steps: Steps of the cosine; a number greater than 0.
-        alpha: What is left at the end, as a fraction of the learning rate from which the cosine falls; a finite number.
-        name: A label for Keras; it changes no value.
-        warmup_target: Learning rate at the end of the warm-up; a number, 0 or greater, also one below
+        initial_learning_rate: learning rate at step 0; a number, 0 or greater.
+        decay_steps: steps of the cosine; a number greater than 0.
+        alpha: what is left at the end, as a fraction of the learning rate from which the cosine falls; a finite number.
+        name: a label for Keras; it changes no value.
+        warmup_target: learning rate at the end of the warm-up; a number, 0 or greater, also one below
             `initial_learning_rate`. None: no warm-up, for any `warmup_steps`.
-        warmup_steps: Steps of the warm-up; a number, 0 or greater. 0 starts the cosine at once, from `warmup_target`.
+        warmup_steps: steps of the warm-up; a number, 0 or greater. 0 starts the cosine at once, from `warmup_target`.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If a number is not finite or outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: a number is not finite or outside its range.
 
     Example:
         >>> schedule = CosineDecay(0.0, decay_steps=100, alpha=0.25, warmup_target=0.5, warmup_steps=10)
         >>> schedule(0), schedule(5), schedule(10), schedule(60), schedule(110)
         (0.0, 0.25, 0.5, 0.3125, 0.125)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.CosineDecay`` in the Keras 2 documentation; the cosine is from Loshchilov and
         Hutter, "SGDR", arXiv:1608.03983, the warm-up from Goyal et al., arXiv:1706.02677.
     """
@@ -86,23 +86,23 @@ class CosineDecayRestarts(Formula):
     an end at step ``first_decay_steps / (1 - t_mul)``; from there on the value is ``initial_learning_rate * alpha``.
 
     Args:
-        initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
-        first_decay_steps: Steps of the first period; a number greater than 0.
-        t_mul: How many times longer each period is than the one before; a number greater than 0.
-        m_mul: How many times higher each period starts than the one before; a finite number.
-        alpha: What is left at a period's end, as a fraction of `initial_learning_rate`; a finite number.
-        name: A label for Keras; it changes no value.
+        initial_learning_rate: learning rate at step 0; a number, 0 or greater.
+        first_decay_steps: steps of the first period; a number greater than 0.
+        t_mul: how many times longer each period is than the one before; a number greater than 0.
+        m_mul: how many times higher each period starts than the one before; a finite number.
+        alpha: what is left at a period's end, as a fraction of `initial_learning_rate`; a finite number.
+        name: a label for Keras; it changes no value.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If a number is not finite or outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: a number is not finite or outside its range.
 
     Example:
         >>> schedule = CosineDecayRestarts(0.5, first_decay_steps=10, t_mul=2.0, m_mul=0.5)
         >>> schedule(0), schedule(5), schedule(10), schedule(20), schedule(30)
         (0.5, 0.25, 0.25, 0.125, 0.125)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.CosineDecayRestarts`` in the Keras 2 documentation; Loshchilov and Hutter,
         "SGDR: Stochastic Gradient Descent with Warm Restarts", arXiv:1608.03983.
     """

@@ -19,22 +19,22 @@ class ExponentialDecay(Formula):
     the learning rate changes only at multiples of `decay_steps`.
 
     Args:
-        initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
-        decay_steps: Steps in which the learning rate is multiplied by `decay_rate` once; a number greater than 0.
-        decay_rate: The factor; a finite number, above 1 for a growing learning rate.
-        staircase: Whether the learning rate changes in stairs.
-        name: A label for Keras; it changes no value.
+        initial_learning_rate: learning rate at step 0; a number, 0 or greater.
+        decay_steps: steps in which the learning rate is multiplied by `decay_rate` once; a number greater than 0.
+        decay_rate: the factor; a finite number, above 1 for a growing learning rate.
+        staircase: whether the learning rate changes in stairs.
+        name: a label for Keras; it changes no value.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If a number is not finite or outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: a number is not finite or outside its range.
 
     Example:
         >>> schedule = ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5, staircase=True)
         >>> schedule(99), schedule(100), schedule(250)
         (0.1, 0.05, 0.025)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.ExponentialDecay`` in the Keras 2 documentation.
     """
 
@@ -53,26 +53,26 @@ class ExponentialDecay(Formula):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class PiecewiseConstantDecay(Formula):
-    """A learning rate that jumps from one constant to the next behind given steps.
+    """A learning rate that jumps from one constant to the next after given steps.
 
     ``values[0]`` while ``step <= boundaries[0]``, then ``values[1]`` while ``step <= boundaries[1]``, and so on;
-    ``values[-1]`` behind the last boundary.
+    ``values[-1]`` after the last boundary.
 
     Args:
-        boundaries: The last step of each value but the last; numbers, strictly increasing. Stored as a tuple.
-        values: The learning rates, one more than there are boundaries; numbers, 0 or greater. Stored as a tuple.
-        name: A label for Keras; it changes no value.
+        boundaries: the last step of each value but the last; numbers, strictly increasing. Stored as a tuple.
+        values: the learning rates, one more than there are boundaries; numbers, 0 or greater. Stored as a tuple.
+        name: a label for Keras; it changes no value.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If the lengths do not fit, the boundaries do not increase, or a number is outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: the lengths do not fit, the boundaries do not increase, or a number is outside its range.
 
     Example:
         >>> schedule = PiecewiseConstantDecay(boundaries=[100, 200], values=[1.0, 0.5, 0.1])
         >>> schedule(100), schedule(101), schedule(201)
         (1.0, 0.5, 0.1)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.PiecewiseConstantDecay`` in the Keras 2 documentation.
     """
 
@@ -110,23 +110,23 @@ class PolynomialDecay(Formula):
     (for step 0, `decay_steps` itself): each cycle starts lower and ends at `end_learning_rate`.
 
     Args:
-        initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
-        decay_steps: Steps to the end value; a number greater than 0.
-        end_learning_rate: Learning rate at the end; a number, 0 or greater.
-        power: Exponent of the polynomial, 1 for a straight line; a finite number.
-        cycle: Whether to start again behind each multiple of `decay_steps`.
-        name: A label for Keras; it changes no value.
+        initial_learning_rate: learning rate at step 0; a number, 0 or greater.
+        decay_steps: steps to the end value; a number greater than 0.
+        end_learning_rate: learning rate at the end; a number, 0 or greater.
+        power: exponent of the polynomial, 1 for a straight line; a finite number.
+        cycle: whether to start again after each multiple of `decay_steps`.
+        name: a label for Keras; it changes no value.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If a number is not finite or outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: a number is not finite or outside its range.
 
     Example:
         >>> schedule = PolynomialDecay(0.5, decay_steps=100, end_learning_rate=0.25, power=2)
         >>> schedule(0), schedule(50), schedule(1000)
         (0.5, 0.3125, 0.25)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.PolynomialDecay`` in the Keras 2 documentation.
     """
 
@@ -159,22 +159,22 @@ class InverseTimeDecay(Formula):
     decay_steps`` is rounded down, and the learning rate changes only at multiples of `decay_steps`.
 
     Args:
-        initial_learning_rate: Learning rate at step 0; a number, 0 or greater.
-        decay_steps: Steps that count as one unit of time; a number greater than 0.
-        decay_rate: How much the divisor grows per unit of time; a finite number.
-        staircase: Whether the learning rate changes in stairs.
-        name: A label for Keras; it changes no value.
+        initial_learning_rate: learning rate at step 0; a number, 0 or greater.
+        decay_steps: steps that count as one unit of time; a number greater than 0.
+        decay_rate: how much the divisor grows per unit of time; a finite number.
+        staircase: whether the learning rate changes in stairs.
+        name: a label for Keras; it changes no value.
 
     Raises:
-        TypeError: If an argument has the wrong type; a bool is not a number.
-        ValueError: If a number is not finite or outside its range.
+        TypeError: an argument has the wrong type; a bool is not a number.
+        ValueError: a number is not finite or outside its range.
 
     Example:
         >>> schedule = InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)
         >>> schedule(0), schedule(10), schedule(30)
         (0.1, 0.05, 0.025)
 
-    Source:
+    References:
         ``tf.keras.optimizers.schedules.InverseTimeDecay`` in the Keras 2 documentation.
     """
 

@@ -31,13 +31,13 @@ from rmsprop._core.tables import (
 )
 
 _DOUBLE = numpy.dtype(numpy.float64)
-_TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS, _TABLE, _GROUPS, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = (
-    columns(
-        HEAD, "tensors", "where", "partials", "squares", "scales", "members", "group_table", "groups", "given",
-        "iterations", "norm_jobs", "norms",
-    )
-)  # fmt: skip
-_TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW = columns(ROW, "tensor", "partial", "size", "layout", "row")
+_TENSORS, _WHERE, _PARTIALS, _SQUARES, _SCALES, _MEMBERS = columns(
+    HEAD, "tensors", "where", "partials", "squares", "scales", "members"
+)
+_GROUP_TABLE, _GROUP_COUNT, _GIVEN, _ITERATIONS, _NORM_JOBS, _NORMS = columns(
+    HEAD, "group_table", "groups", "given", "iterations", "norm_jobs", "norms"
+)
+_TENSOR, _PARTIAL, _SIZE, _LAYOUT, _ROW_SIZE = columns(ROW, "tensor", "partial", "size", "layout", "row_size")
 _ROWS, _ROW_TABLE = COUNTERS + JOB.index("rows"), COUNTERS + JOB.index("row_table")
 _ROW_BYTES, _JOB_BYTES, _GROUP_BYTES = 8 * len(ROW), 8 * JOB_WORDS, 8 * len(GROUP)
 _NORM, _LIMIT, _FREQUENCY, _FACTOR, _OVERWRITE = columns(GROUP, "norm", "limit", "frequency", "factor", "overwrite")
@@ -84,7 +84,7 @@ def make(key: Any) -> Any:
 
         def do(head, row, start, count, scratch):
             where = head + read(head, _WHERE) + 8 * read(row, _TENSOR)
-            stride, layout, length = read(head, _TENSORS), head + read(row, _LAYOUT), read(row, _ROW)
+            stride, layout, length = read(head, _TENSORS), head + read(row, _LAYOUT), read(row, _ROW_SIZE)
             lanes = pointer(scratch, _DOUBLE, _DOUBLE, "lanes")
             numbers = pointer(scratch + 8 * LANES, _DOUBLE, _DOUBLE, "gradient")
             address = read_column(where, _ADDRESS, stride)
@@ -132,18 +132,18 @@ def fold(head):
         job += _JOB_BYTES
 
 
-_clip_scale = part(scales.clip_scale)
+_clip_scale, _overwrites = part(scales.clip_scale), part(scales.overwrites)
 
 
 @jit
 def prepare(head):
     """Compute the scale of each gradient, and whether averages overwrite."""
-    done, groups = read(head, _ITERATIONS), head + read(head, _TABLE)
+    done, groups = read(head, _ITERATIONS), head + read(head, _GROUP_TABLE)
     group = groups
-    end = groups + _GROUP_BYTES * read(head, _GROUPS)
+    end = groups + _GROUP_BYTES * read(head, _GROUP_COUNT)
     while group < end:
         every = read_whole(group, _FREQUENCY)
-        write_float(group, _OVERWRITE, 1.0 if every > 0 and done % every == every - 1 else 0.0)
+        write_float(group, _OVERWRITE, 1.0 if every > 0 and _overwrites(done, every) else 0.0)
         group += _GROUP_BYTES
     if read(head, _GIVEN) == SCALES:
         return

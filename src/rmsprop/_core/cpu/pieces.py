@@ -12,7 +12,7 @@ from rmsprop._core.cpu.words import add_shared, greater, less, read
 from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, ROW, columns
 
 _NEXT, _FINISHED, _ARRIVED = 8 * NEXT, 8 * FINISHED, 8 * ARRIVED
-_PIECES, _BATCH, _LENGTH, _HEAD, _ROWS, _TABLE = (
+_PIECES, _BATCH, _LENGTH, _HEAD, _ROWS, _ROW_TABLE = (
     COUNTERS + number for number in columns(JOB, "pieces", "batch", "length", "head", "rows", "row_table")
 )
 _BEGIN, _SIZE = columns(ROW, "begin", "size")
@@ -40,7 +40,7 @@ def over_pieces(key: Any, do: Any) -> Any:
         if first < pieces:
             mode = compute_exactly()
             head = job + read(job, _HEAD)
-            table, rows = head + read(job, _TABLE), read(job, _ROWS)
+            table, rows = head + read(job, _ROW_TABLE), read(job, _ROWS)
             scratch = head + read(head, _SCRATCH) + add_shared(job + _ARRIVED, 1) * read(head, _BYTES)
             while first < pieces:
                 last = less(first + batch, pieces)

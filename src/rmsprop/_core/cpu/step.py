@@ -30,8 +30,8 @@ def _select(typing_context: Any, condition: Any, x: Any, y: Any) -> Any:
 
 update = jit(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
 
-_TENSORS, _WHERE, _GROUPS, _SCALES = columns(HEAD, "tensors", "where", "group_table", "scales")
-_TENSOR, _GROUP, _LAYOUT, _ROW = columns(ROW, "tensor", "group", "layout", "row")
+_TENSORS, _WHERE, _GROUP_TABLE, _SCALES = columns(HEAD, "tensors", "where", "group_table", "scales")
+_TENSOR, _GROUP, _LAYOUT, _ROW_SIZE = columns(ROW, "tensor", "group", "layout", "row_size")
 _GROUP_BYTES = 8 * len(GROUP)
 _ADDRESS, _NUMBERS, _COUNT, _HOME = columns(WHERE, "gradient", "row_numbers", "row_count", "variable")
 
@@ -56,7 +56,7 @@ def make(key: Any) -> Any:
             stride = read(head, _TENSORS)
             gradient = pointer(scratch, compute, compute, "gradient")
             values, numbers = read_column(where, _ADDRESS, stride), read_column(where, _NUMBERS, stride)
-            many, length = read_column(where, _COUNT, stride), read(row, _ROW)
+            many, length = read_column(where, _COUNT, stride), read(row, _ROW_SIZE)
             if not gather_rows(gradient, count, start, values, gradients, compute, many, length, numbers):
                 for i in range(count):
                     store(gradient, i, 0.0)
@@ -73,7 +73,7 @@ def make(key: Any) -> Any:
             stride, layout = read(head, _TENSORS), head + read(row, _LAYOUT)
             gradient = pointer(scratch, compute, compute, "gradient")
             variable = pointer(scratch + width * GATHERED, compute, compute, "variable")
-            home, length = read_column(where, _HOME, stride), read(row, _ROW)
+            home, length = read_column(where, _HOME, stride), read(row, _ROW_SIZE)
             move(variable, count, start, home, variables, compute, layout, VARIABLE, None)
             values = read_column(where, _ADDRESS, stride)
             if length < 0:
@@ -134,7 +134,7 @@ def _make_step(key: Any) -> Any:
     def step_part(head, row, start, count, gradient, variable, scratch):
         stride, tensor = read(head, _TENSORS), read(row, _TENSOR)
         where = head + read(head, _WHERE) + 8 * tensor
-        group = head + read(head, _GROUPS) + _GROUP_BYTES * read(row, _GROUP)
+        group = head + read(head, _GROUP_TABLE) + _GROUP_BYTES * read(row, _GROUP)
         scale = head + read(head, _SCALES) + 8 * tensor
         velocity = column_pointer(where, velocity_at, stride, start, slots, compute, "velocity")
         momentum = column_pointer(where, momentum_at, stride, start, slots, compute, "momentum")

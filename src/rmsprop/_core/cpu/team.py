@@ -41,7 +41,7 @@ MOST: Final = 255
 HELPERS, WAIT, POST, YIELD, BOXES = 0, 1, 2, 3, 16
 MAIL, ASLEEP, HANDLE, BOX = 0, 1, 2, 16
 
-#: What a mailbox holds besides the address of a job, which is even: nothing, or the word to end.
+#: What a mailbox holds besides the address of a job, which is even: nothing, or the request to end.
 EMPTY, END = 0, -1
 
 #: How often a helper looks for mail before it sleeps, about 50 microseconds: the next step of a loop is sooner.
@@ -71,7 +71,7 @@ def _pause(typing_context: Any) -> Any:
 
 
 def serve(box, team):
-    """Help with the jobs in a mailbox, until it has the word to end."""
+    """Help with the jobs in a mailbox, until END is in it."""
     looks = 0
     while True:
         mail = read_shared(box + 8 * MAIL)

@@ -17,12 +17,14 @@ from torch import Tensor
 from rmsprop._core import plan
 from rmsprop._core.cuda import norms as _triton_norms
 from rmsprop._core.cuda import step
-from rmsprop._core.cuda.tables import STEP_CHUNK, STEP_WARPS, Doubles, Integers, Tables, chunk_table
+from rmsprop._core.cuda.tables import GROUP_COLUMNS, STEP_PIECE, STEP_WARPS, Doubles, Integers, Tables, piece_table
 from rmsprop._core.tables import CHUNK
 
 _TYPES: Final = {"float16": tl.float16, "bfloat16": tl.bfloat16, "float32": tl.float32, "float64": tl.float64}
 
-#: Options of every launch. A warp does a chunk of a norm alone: 128 lanes are four a thread, one load of 128 bits.
+_LEARNING_RATE: Final = GROUP_COLUMNS.index("learning_rate")
+
+#: Options of every launch. A warp sums a norm chunk alone: 128 lanes are four a thread, one load of 128 bits.
 _STEP: Final = {"num_warps": STEP_WARPS, "enable_fp_fusion": False}
 _SMALL: Final = {"num_warps": 1, "enable_fp_fusion": False}
 
@@ -65,19 +67,19 @@ class Launches:
             self._members, self._norms = (self._there(table) for table in _norm_tables(tensors))
 
     def _step_launches(self, tensors: Sequence[plan.Tensor]) -> list[tuple[Tensor, tuple[Any, ...], bool]]:
-        """Return for each launch its chunk table, compile-time arguments, and whether gradients are scaled."""
+        """Return for each launch its piece table, compile-time arguments, and whether gradients are scaled."""
         found = []
         for kernel, places in plan.step_launches(tensors):
             flags = [name in kernel.on for name in step.FLAGS]
             types = [_TYPES[dtype.name] for dtype in kernel.storage]
-            chunks = chunk_table([(place, tensors[place].size) for place in places], STEP_CHUNK)
-            found.append((self._there(chunks), (*types, kernel.aligned, *flags), flags[0]))
+            pieces = piece_table([(place, tensors[place].size) for place in places], STEP_PIECE)
+            found.append((self._there(pieces), (*types, kernel.aligned, *flags), flags[0]))
         return found
 
     def _norm_launches(
         self, tensors: Sequence[plan.Tensor]
     ) -> tuple[list[tuple[Tensor, Tensor, Any, bool]], Tensor, Tensor]:
-        """Return for each launch of norms its chunk table, its part of the partial sums, its type and alignment.
+        """Return for each launch of norms its piece table, its part of the partial sums, its type and alignment.
 
         With the partial sums of all, and for each tensor its first partial sum and their number.
         """
@@ -85,7 +87,7 @@ class Launches:
         tables, begin = [], 0
         for kernel, places in plan.norm_launches(tensors):
             sizes = [(place, tensors[place].size) for place in places]
-            tables.append((chunk_table(sizes, CHUNK), begin, _TYPES[kernel.storage.gradient.name], kernel.aligned))
+            tables.append((piece_table(sizes, CHUNK), begin, _TYPES[kernel.storage.gradient.name], kernel.aligned))
             for place, size in sizes:
                 ranges[place] = begin, -(-size // CHUNK)
                 begin += -(-size // CHUNK)
@@ -122,7 +124,7 @@ class Launches:
         """
         tensor_table, group_table = self._tables.send(tensors, groups)
         for group, rate in rates:
-            group_table[group, 0].copy_(rate.reshape(()), non_blocking=True)
+            group_table[group, _LEARNING_RATE].copy_(rate.reshape(()), non_blocking=True)
         inverse = None if grad_scale is None else self._inverse
         switches = iterations, found_inf, grad_scale, group_table, self._groups, self._switches, self._inverse
         work: list[_Work] = [(_triton_norms.prepare, 1, switches, _SMALL)]
@@ -132,10 +134,10 @@ class Launches:
                 squares = self.squares
             norms = squares, self._members, self._norms, tensor_table, group_table, self._scales
             work.append((_triton_norms.clip, len(self._norms), norms, _SMALL))
-        for chunks, static, scaled in self._steps:
+        for pieces, static, scaled in self._steps:
             scales = self._scales if scaled else None
-            tables = chunks, tensor_table, group_table, scales, self._switches, inverse
-            work.append((step.step, len(chunks), (*tables, *static), _STEP))
+            tables = pieces, tensor_table, group_table, scales, self._switches, inverse
+            work.append((step.step, len(pieces), (*tables, *static), _STEP))
         self._launch(work, begin)
 
     def sum_squares(self, tensors: Integers, grad_scale: Tensor | None) -> Tensor:

@@ -9,9 +9,10 @@ import triton
 import triton.language as tl
 
 from rmsprop._core.cuda import tables
-from rmsprop._core.cuda.step import pointer, widen_gradient
+from rmsprop._core.cuda.step import GROUP_AT, GROUP_WIDTH, SIZE_AT, TENSOR_WIDTH, pointer, widen_gradient
 from rmsprop._core.tables import CHUNK as NORM_CHUNK
 from rmsprop._core.tables import LANES as NORM_LANES
+from rmsprop._core.tables import columns
 
 CHUNK = tl.constexpr(NORM_CHUNK)
 LANES = tl.constexpr(NORM_LANES)
@@ -19,12 +20,10 @@ LANES = tl.constexpr(NORM_LANES)
 UNROLL = tl.constexpr(8)
 #: Numbers that one program adds up in their order, loaded together for the same reason.
 SERIAL = tl.constexpr(32)
-TENSOR = tl.constexpr(tables.TENSOR_WIDTH)
-ROW_MAJOR = tl.constexpr(tables.ROW_MAJOR)
-GROUP = tl.constexpr(tables.GROUP_WIDTH)
-LIMIT = tl.constexpr(tables.LIMIT)
-FREQUENCY = tl.constexpr(tables.FREQUENCY)
-DIRECTION = tl.constexpr(tables.DIRECTION)
+ROW_MAJOR_AT = tl.constexpr(tables.TENSOR_COLUMNS.index("row_major"))
+LIMIT_AT, FREQUENCY_AT, DIRECTION_AT = map(
+    tl.constexpr, columns(tables.GROUP_COLUMNS, "limit", "frequency", "direction")
+)
 
 
 @triton.jit
@@ -38,7 +37,7 @@ def square_sums(chunks, tensors, inverse, partials, GRADIENT: tl.constexpr, ALIG
     """Sum the squares of one chunk of `NORM_CHUNK` numbers a program, in float64, element i in lane i % LANES.
 
     Args:
-        chunks: the chunk table of gradients that are stored alike.
+        chunks: the piece table of gradients that are stored alike; its pieces are norm chunks.
         tensors: the tensor table; the gradient is the one in row-major order.
         inverse: one over the loss scale, or None.
         partials: a float64 number a program, written.
@@ -46,10 +45,10 @@ def square_sums(chunks, tensors, inverse, partials, GRADIENT: tl.constexpr, ALIG
         ALIGNED: whether all of them begin at a multiple of 16 bytes.
     """
     chunk = chunks + 2 * tl.program_id(0)
-    tensor = tensors + tl.load(chunk).to(tl.int64) * TENSOR
+    tensor = tensors + tl.load(chunk).to(tl.int64) * TENSOR_WIDTH
     start = tl.load(chunk + 1).to(tl.int64) * CHUNK
-    count = tl.minimum(tl.load(tensor) - start, CHUNK).to(tl.int32)
-    gradients = pointer(tl.load(tensor + ROW_MAJOR), start, GRADIENT, ALIGNED)
+    count = tl.minimum(tl.load(tensor + SIZE_AT) - start, CHUNK).to(tl.int32)
+    gradients = pointer(tl.load(tensor + ROW_MAJOR_AT), start, GRADIENT, ALIGNED)
     unscale = None
     if inverse is not None:
         unscale = tl.load(inverse)
@@ -122,10 +121,10 @@ def clip(squares, members, norms, tensors, groups, scales):
     ruined = (tl.load(norm + 2) != 0) & (root - root != 0.0)
     for k in range(count):
         number = tl.load(first + k).to(tl.int64)
-        group = groups + tl.load(tensors + number * TENSOR + 1) * GROUP
-        limit = tl.load(group + LIMIT)
+        group = groups + tl.load(tensors + number * TENSOR_WIDTH + GROUP_AT) * GROUP_WIDTH
+        limit = tl.load(group + LIMIT_AT)
         scale = limit / tl.where(limit > root, limit, root)
-        tl.store(scales + number, tl.where(ruined, root - root, scale) * tl.load(group + DIRECTION))
+        tl.store(scales + number, tl.where(ruined, root - root, scale) * tl.load(group + DIRECTION_AT))
 
 
 @triton.jit(do_not_specialize=["group_count"], do_not_specialize_on_alignment=["iterations", "found_inf", "grad_scale"])
@@ -149,8 +148,9 @@ def prepare(iterations, found_inf, grad_scale, groups, group_count, switches, in
         scale = tl.load(grad_scale).to(tl.float64)
         tl.store(inverse, (tl.cast(1.0, tl.float64) / scale).to(tl.float32))
     for group in range(group_count):
-        frequency = tl.load(groups + group * GROUP + FREQUENCY).to(tl.int64)
-        turn = (frequency > 0) & ((done + 1) % tl.maximum(frequency, 1) == 0)
+        frequency = tl.load(groups + group * GROUP_WIDTH + FREQUENCY_AT).to(tl.int64)
+        # As `rmsprop._core.scales.overwrites`; no remainder of 0 is computed.
+        turn = (frequency > 0) & (done % tl.maximum(frequency, 1) == frequency - 1)
         tl.store(switches + 1 + group, turn.to(tl.int32))
     tl.store(switches, go)
     tl.store(iterations, done + go.to(tl.int64))

@@ -1,7 +1,7 @@
-"""The update on CUDA memory: load, `rmsprop._core.rule.update`, store, over the chunks of many tensors in one launch.
+"""The update on CUDA memory: load, `rmsprop._core.rule.update`, store, over the pieces of many tensors in one launch.
 
-A launch serves tensors with the same storage types and the same options on. A program does one chunk: the chunk table
-has the chunk's tensor and its part of it, the tensor table the addresses of operands, the group table the numbers of
+A launch serves tensors with the same storage types and the same options on. A program does one piece: the piece table
+has the piece's tensor and its part of it, the tensor table the addresses of operands, the group table the numbers of
 the options. Nothing that may differ from step to step is an argument of the launch, so a schedule, a skipped step or
 the replay of a CUDA graph needs no host.
 
@@ -18,14 +18,31 @@ import triton.language as tl
 
 from rmsprop._core import rule
 from rmsprop._core.cuda import tables
+from rmsprop._core.tables import columns
 
 #: Options that are on or off in a launch, in the order of the kernel's arguments.
 FLAGS = ("clip_scale", "clip_value", "weight_decay", "momentum", "average_gradient", "average", "overwrite")
 
-CHUNK = tl.constexpr(tables.STEP_CHUNK)
+PIECE = tl.constexpr(tables.STEP_PIECE)
 BLOCK = tl.constexpr(tables.STEP_BLOCK)
-TENSOR = tl.constexpr(tables.TENSOR_WIDTH)
-GROUP = tl.constexpr(tables.GROUP_WIDTH)
+TENSOR_WIDTH = tl.constexpr(tables.TENSOR_WIDTH)
+GROUP_WIDTH = tl.constexpr(tables.GROUP_WIDTH)
+
+#: Columns of the tensor table, and of the group table: a kernel reads globals of this type only.
+SIZE_AT, GROUP_AT, GRADIENT_AT, VARIABLE_AT, VELOCITY_AT, MOMENTUM_AT, MEAN_AT, AVERAGE_AT = map(
+    tl.constexpr,
+    columns(
+        tables.TENSOR_COLUMNS, "size", "group", "gradient", "variable", "velocity", "momentum", "average_gradient",
+        "average",
+    ),
+)  # fmt: skip
+RATE_AT, VALUE_AT, DECAY_AT, RHO_AT, RHO_C_AT, MU_AT, EPSILON_AT, EMA_AT, EMA_C_AT = map(
+    tl.constexpr,
+    columns(
+        tables.GROUP_COLUMNS, "learning_rate", "clip_value", "weight_decay", "rho", "rho_c", "mu", "epsilon",
+        "ema_momentum", "ema_momentum_c",
+    ),
+)  # fmt: skip
 
 
 @triton.jit
@@ -61,8 +78,8 @@ def pointer(address, start, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
 def _narrow(value, DTYPE: tl.constexpr):
     """Round once to the storage type."""
     if value.dtype == tl.float64 and DTYPE.primitive_bitwidth == 16:
-        # By way of float32, rounded to odd so that the second rounding is the only one (see `_half`): there is no
-        # conversion from float64 to bfloat16.
+        # By way of float32, rounded to odd so that the second rounding is the only one (see `_round_to_odd` in
+        # `rmsprop._core.cpu.half`): there is no conversion from float64 to bfloat16.
         single = value.to(tl.float32)
         back = single.to(tl.float64)
         bits = single.to(tl.int32, bitcast=True)
@@ -116,18 +133,18 @@ def _advance(
 
 @triton.jit
 def step(
-    chunks, tensors, groups, scales, switches, inverse, GRADIENT: tl.constexpr, VARIABLE: tl.constexpr,
+    pieces, tensors, groups, scales, switches, inverse, GRADIENT: tl.constexpr, VARIABLE: tl.constexpr,
     SLOTS: tl.constexpr, COMPUTE: tl.constexpr, ALIGNED: tl.constexpr, CLIP_SCALE: tl.constexpr,
     CLIP_VALUE: tl.constexpr, WEIGHT_DECAY: tl.constexpr, MOMENTUM: tl.constexpr, CENTERED: tl.constexpr,
     AVERAGE: tl.constexpr, OVERWRITE: tl.constexpr,
 ):  # fmt: skip
-    """Do one chunk a program; the tables are described in `rmsprop._core.cuda.tables`.
+    """Step one piece a program; the tables are described in `rmsprop._core.cuda.tables`.
 
     Args:
-        chunks: the launch's chunk table.
+        pieces: the launch's piece table.
         tensors: the tensor table.
         groups: the group table.
-        scales: the factor of each tensor's gradient, float64; None unless a norm clips.
+        scales: the factor of each tensor's gradient, float64; None unless a norm clips or a gradient is negated.
         switches: whether to step at all, then for each group whether the averages replace the variables: int32.
         inverse: one over the loss scale, float32; None without.
         GRADIENT, VARIABLE, SLOTS, COMPUTE: how numbers are stored, and what they are computed in.
@@ -135,45 +152,45 @@ def step(
         CLIP_SCALE, CLIP_VALUE, WEIGHT_DECAY, MOMENTUM, CENTERED, AVERAGE, OVERWRITE: which options are on.
     """
     if tl.load(switches) != 0:
-        chunk = chunks + 2 * tl.program_id(0)
-        number = tl.load(chunk).to(tl.int64)
-        start = tl.load(chunk + 1).to(tl.int64) * CHUNK
-        tensor = tensors + number * TENSOR
-        count = tl.minimum(tl.load(tensor) - start, CHUNK).to(tl.int32)
-        which = tl.load(tensor + 1)
-        group = groups + which * GROUP
+        piece = pieces + 2 * tl.program_id(0)
+        number = tl.load(piece).to(tl.int64)
+        start = tl.load(piece + 1).to(tl.int64) * PIECE
+        tensor = tensors + number * TENSOR_WIDTH
+        count = tl.minimum(tl.load(tensor + SIZE_AT) - start, PIECE).to(tl.int32)
+        which = tl.load(tensor + GROUP_AT)
+        group = groups + which * GROUP_WIDTH
 
-        gradients = pointer(tl.load(tensor + 2), start, GRADIENT, ALIGNED)
-        variables = pointer(tl.load(tensor + 3), start, VARIABLE, ALIGNED)
-        velocities = pointer(tl.load(tensor + 4), start, SLOTS, ALIGNED)
-        learning_rate = tl.load(group).to(COMPUTE)
-        rho = tl.load(group + 3).to(COMPUTE)
-        rho_c = tl.load(group + 4).to(COMPUTE)
-        epsilon = tl.load(group + 6).to(COMPUTE)
+        gradients = pointer(tl.load(tensor + GRADIENT_AT), start, GRADIENT, ALIGNED)
+        variables = pointer(tl.load(tensor + VARIABLE_AT), start, VARIABLE, ALIGNED)
+        velocities = pointer(tl.load(tensor + VELOCITY_AT), start, SLOTS, ALIGNED)
+        learning_rate = tl.load(group + RATE_AT).to(COMPUTE)
+        rho = tl.load(group + RHO_AT).to(COMPUTE)
+        rho_c = tl.load(group + RHO_C_AT).to(COMPUTE)
+        epsilon = tl.load(group + EPSILON_AT).to(COMPUTE)
         clip_scale = None
         if CLIP_SCALE:
             clip_scale = tl.load(scales + number).to(COMPUTE)
         clip_value = None
         if CLIP_VALUE:
-            clip_value = tl.load(group + 1).to(COMPUTE)
+            clip_value = tl.load(group + VALUE_AT).to(COMPUTE)
         weight_decay = None
         if WEIGHT_DECAY:
-            weight_decay = tl.load(group + 2).to(COMPUTE)
+            weight_decay = tl.load(group + DECAY_AT).to(COMPUTE)
         momentums = None
         mu = None
         if MOMENTUM:
-            momentums = pointer(tl.load(tensor + 5), start, SLOTS, ALIGNED)
-            mu = tl.load(group + 5).to(COMPUTE)
+            momentums = pointer(tl.load(tensor + MOMENTUM_AT), start, SLOTS, ALIGNED)
+            mu = tl.load(group + MU_AT).to(COMPUTE)
         means = None
         if CENTERED:
-            means = pointer(tl.load(tensor + 6), start, SLOTS, ALIGNED)
+            means = pointer(tl.load(tensor + MEAN_AT), start, SLOTS, ALIGNED)
         averages = None
         ema = None
         ema_c = None
         if AVERAGE:
-            averages = pointer(tl.load(tensor + 7), start, SLOTS, ALIGNED)
-            ema = tl.load(group + 7).to(COMPUTE)
-            ema_c = tl.load(group + 8).to(COMPUTE)
+            averages = pointer(tl.load(tensor + AVERAGE_AT), start, SLOTS, ALIGNED)
+            ema = tl.load(group + EMA_AT).to(COMPUTE)
+            ema_c = tl.load(group + EMA_C_AT).to(COMPUTE)
         overwrite = None
         if OVERWRITE:
             overwrite = tl.load(switches + 1 + which) != 0

@@ -1,6 +1,7 @@
 """The tables of the CUDA kernels: their columns, and how a step's tables reach the device.
 
-* A CHUNK table has a row a program: the number of a tensor, and the number of a chunk of that tensor; int32.
+* A PIECE table has a row a program: the number of a tensor, and the number of a piece of that tensor; int32. A piece
+  of a launch that sums squares is a norm chunk.
 * The TENSOR table has a row a tensor, int64: its size, the number of its group, then the addresses of gradient,
   variable and slots (0 where a slot is off) in the order of `rmsprop._core.tables.OPERANDS`, and of the gradient in
   row-major order.
@@ -19,22 +20,20 @@ from torch import Tensor
 from rmsprop._core.rule import SCALARS
 from rmsprop._core.tables import OPERANDS
 
-#: Numbers of a chunk of the update, and of a block, which a program loads at once. Chunks are small enough for an even
+#: Numbers of a piece of the update, and of a block, which a program loads at once. Pieces are small enough for an even
 #: share of each processor; a block is 8 numbers a thread: two loads of 128 bits in float32, one in half types.
-STEP_CHUNK: Final = 4096
+STEP_PIECE: Final = 4096
 STEP_BLOCK: Final = 1024
 STEP_WARPS: Final = 4
 
 TENSOR_COLUMNS: Final = ("size", "group", *OPERANDS, "row_major")
 TENSOR_WIDTH: Final = len(TENSOR_COLUMNS)
-ROW_MAJOR: Final = TENSOR_COLUMNS.index("row_major")
 
 #: A factor that limits a norm is a tensor's, and whether averages overwrite is a switch.
 GROUP_COLUMNS: Final = (
     *(name for name in SCALARS if name not in ("clip_scale", "overwrite")), "limit", "frequency", "direction",
 )  # fmt: skip
 GROUP_WIDTH: Final = len(GROUP_COLUMNS)
-LIMIT, FREQUENCY, DIRECTION = map(GROUP_COLUMNS.index, ("limit", "frequency", "direction"))
 
 #: Steps of one pattern of tensors that CUDA graphs can capture without a step outside of graphs between them.
 _SPARE: Final = 4
@@ -113,8 +112,8 @@ class Tables:
         return torch.empty(self._length, dtype=torch.int64, device="cpu", pin_memory=True)
 
 
-def chunk_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:
-    """Return the chunk table of tensors, each given by its number and its size."""
+def piece_table(sizes: Sequence[tuple[int, int]], length: int) -> NDArray[numpy.int32]:
+    """Return the piece table of tensors, each with its number and its size, in pieces of `length` numbers."""
     rows = [numpy.empty((0, 2), numpy.int32)]
     for number, size in sizes:
         parts = numpy.arange(-(-size // length), dtype=numpy.int32)
