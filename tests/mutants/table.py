@@ -107,7 +107,7 @@ _OPTIONS = [
     *(
         _mutant(
             f"options: averages overwrite a step late by operations of {library}", "_core/options.py",
-            "iterations % frequency == frequency - 1", "iterations % frequency == 0",
+            "return overwrites(iterations, frequency)", "return overwrites(iterations - 1, frequency)",
             test,
         )
         for library, test in (
