@@ -89,6 +89,5 @@ _CLASSES = {"jit": _Jitted, "transformation": _Transformation}
 def run(way, case):
     """Give the state after the steps."""
     switch = patch.dict(os.environ, {"RMSPROP_NATIVE": "0"} if way in _TRACED else {})
-    switch = patch.dict(os.environ, {"RMSPROP_NATIVE": "0"} if way in _TRACED else {})
     with precision("float64" if case.storage.is_double else "float32"), switch:
         return follow(_CLASSES.get(way, _Run)(way, case), case)

@@ -1,6 +1,6 @@
 """Show that the tests of `make test` notice errors: put one into a copy of the source, and see them fail.
 
-    python tests/mutants/run.py                    # all mutants, about an hour
+    python tests/mutants/run.py                    # all mutants, about half an hour
     python tests/mutants/run.py --only plan,"cpu:" # those whose names hold one of these texts
     python tests/mutants/run.py --check            # only whether each one's text is found
 
