@@ -2,8 +2,8 @@
 
 Frameworks get in each other's way: each takes memory and threads on import, registers CUDA libraries, and sets
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
-holds the tests of one framework, and `tests/core` those of none. Two folders run at a time, and each is shown when it
-is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
+holds the tests of one framework, and `tests/core` those of none. Three folders run at a time, one more than the cores that are
+counted on, because many tests wait for processes that they start; each is shown when it is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
 `make env` puts beside it. The benchmark's tests, in `benchmarks/tests`, are one process for those without a framework
 and one for each framework's module; Keras's runs on each backend. The last lines name the slowest tests of all.
 
@@ -149,7 +149,7 @@ def main() -> int:
     """Run all folders, the later ones also after a failure."""
     started, total, failed = time.monotonic(), Counter[str](), list[str]()
     slowest: list[tuple[float, str, str]] = []
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1) + 1) as pool:
         running = {pool.submit(do, one, sys.argv[1:]): str(one) for one in runs(sys.argv[1:])}
         for future in as_completed(running):
             done = future.result()
