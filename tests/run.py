@@ -2,10 +2,11 @@
 
 Frameworks get in each other's way: each takes memory and threads on import, registers CUDA libraries, and sets
 floating-point and logging state for the process; Triton's interpreter is chosen when Triton is imported. So a folder
-holds the tests of one framework, and `tests/core` those of none. Three folders run at a time, one more than the cores that are
-counted on, because many tests wait for processes that they start; each is shown when it is done. What Triton compiles is looked at twice, with the version of the environment and with an older one that
-`make env` puts beside it. The benchmark's tests, in `benchmarks/tests`, are one process for those without a framework
-and one for each framework's module; Keras's runs on each backend. The last lines name the slowest tests of all.
+holds the tests of one framework, and `tests/core` those of none. Three folders run at a time on two cores, because many
+tests wait for processes that they start; each folder is shown when it is done. What Triton compiles is looked at twice,
+with the version of the environment and with an older one that `make env` puts beside it. The benchmark's tests, in
+`benchmarks/tests`, are one process for those without a framework and one for each framework's module; Keras's runs on
+each backend. The last lines name the slowest tests of all.
 
 Arguments are handed to pytest: `make test` leaves out what is marked `slow`, `make test-all` runs that too. With
 `-m quick` only the folders of that selection are run, and a folder whose framework is not installed is left out: a line
