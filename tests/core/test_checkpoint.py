@@ -50,6 +50,7 @@ def same(one, other):
         numpy.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("dtype", [numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64])
 def test_a_run_goes_on_bit_exactly(tmp_path, dtype):
     optimizer, arrays = trained(7, dtype)

@@ -49,12 +49,12 @@ def left_out(code):
     return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
 
 
-def examples(translated=()):
-    """List the examples of all pages; `translated` are marks for those of the Chinese one."""
+def examples(others=()):
+    """List the examples of all pages; `others` are marks for those that are not on the README page."""
     return [
         pytest.param(
             code, output, id=f"{page.name}-{number}",
-            marks=[left_out(code), *(translated if page.name == "README.zh-CN.md" else ())],
+            marks=[left_out(code), *(others if page.name != "README.md" else ())],
         )
         for page in PAGES
         for number, (code, output) in enumerate(EXAMPLE.findall(page.read_text()))
@@ -116,7 +116,8 @@ def printed(request, tmp_path_factory):
     return printed_by
 
 
-# The Chinese page's examples are the English one's, with the same lines below them: a test below holds that.
+# Those of the README page in make test: the others start a process for each framework, too. The Chinese page's examples
+# are the English one's, with the same lines below them: a test below holds that.
 @pytest.mark.parametrize(("code", "output"), examples([pytest.mark.slow]))
 def test_an_example_prints_what_stands_below_it(code, output, printed):
     assert printed(code) == output.strip()

@@ -22,6 +22,7 @@ def expected():
     return run(STEPS)
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("other", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_FEATURES": ""}], ids=str)
 def test_the_bits_are_the_same(other, expected):
     """Without its instructions for float16, too: LLVM would call a library that is not there, and end the process."""

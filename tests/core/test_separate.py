@@ -98,6 +98,7 @@ print(len(found))
 """
 
 
+@pytest.mark.slow
 def test_no_loop_asks_whether_memory_overlaps():
     """It would find that the results overlap the operands, where they take their place, and go on number by number."""
     assert run(LOOPS, RMSPROP_CACHE_DIR="", PYTHONPATH=path(Path(__file__).parent)) == "9"

@@ -94,6 +94,7 @@ def _messages(front_end, backend):
     return dict(zip(changes, map(json.loads, printed.splitlines()), strict=True))
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("front_end", "backend", "package", "version", "named"), [installed(*one) for one in OLD], ids=str
 )

@@ -68,6 +68,7 @@ def test_without_numba(compiled):
     )
 
 
+@pytest.mark.slow
 def test_without_a_name():
     ways = [(f"take({', '.join(map(repr, names))})", "does not have what they need: ") for names in NAMES]
     fallbacks.check("compiled = False\n" + JAX, ways)

@@ -99,6 +99,7 @@ def unoptimized():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize(
     ("name", "compiled"), CALLS, ids=[f"{name}-{'jit' if jit else 'eager'}" for name, jit in CALLS]
 )

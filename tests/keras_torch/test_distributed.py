@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy
+import pytest
 from processes import path
 
 
 # Takes more than ten seconds: starts two processes that import torch
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     here = Path(__file__).parent
     started = []

@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
 
 
 # Takes more than ten seconds: starts two processes, of TensorFlow's and JAX's
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("torch", "tensorflow"), ("tensorflow", "jax"), ("jax", "torch")])
 def test_a_training_goes_on(folder, first, second):
     with numpy.load(folder / f"{first}-{second}.npz") as there, numpy.load(folder / f"{first}-{first}.npz") as here:

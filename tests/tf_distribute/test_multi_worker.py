@@ -6,6 +6,9 @@ import numpy
 import pytest
 import replicas
 
+# Two processes of TensorFlow's; test_mirrored.py steps copies of variables in make test.
+pytestmark = pytest.mark.slow
+
 # Measured: 2e-7; what two workers sum is summed in another order.
 BOUND = 1e-6
 

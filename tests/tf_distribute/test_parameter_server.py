@@ -6,6 +6,9 @@ import parameter_server_training
 import pytest
 import replicas
 
+# A cluster of four processes; test_mirrored.py steps copies of variables in make test.
+pytestmark = pytest.mark.slow
+
 # Measured: 2e-7, roundings.
 BOUND = 1e-6
 

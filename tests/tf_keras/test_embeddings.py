@@ -66,6 +66,7 @@ def fitted(model, optimizer, epochs=3, **arguments):
 UNCLIPPED = {name: value for name, value in EVERYTHING.items() if "clip" not in name} | PLAIN
 
 
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize(
     ("name", "options", "run_eagerly"),
     [

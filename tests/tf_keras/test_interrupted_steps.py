@@ -48,6 +48,7 @@ def test_an_eager_step(steps, every):
     assert interrupts.check_each_line(make, Run.step, Run.anew, Run.read, 10 * every, CALLED_BY_C) > 0
 
 
+@pytest.mark.slow
 def test_the_first_step_of_a_process():
     """Each try goes a bit further, and finds what the ones before have left."""
     source = """

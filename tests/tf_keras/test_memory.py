@@ -56,6 +56,7 @@ def measured(source):
     return [int(word) for word in run(dedent(PREPARED) + dedent(source), **environment).split()]
 
 
+@pytest.mark.slow
 @linux
 def test_a_step_needs_a_bucket_more_than_the_state():
     """Of 320 MiB of variables and state, cut into buckets of 16."""
@@ -73,6 +74,7 @@ def test_a_step_needs_a_bucket_more_than_the_state():
     assert peak <= 40  # measured 23; 62 if the buckets do not wait for each other, 565 in one bucket
 
 
+@pytest.mark.slow
 @linux
 def test_who_holds_old_values_pays_for_these_only_and_once():
     """50 old values of a variable of 4 MiB. When they are gone TensorFlow keeps the memory, and uses it again."""

@@ -42,6 +42,7 @@ def runs(tmp_path_factory):
     return {name: Run(make(), tmp_path_factory.mktemp("run")) for name, make in OPTIONS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_both_halves_of_a_run_change_everything(runs, name):
     """Else the tests here might compare what nobody changed."""

@@ -23,6 +23,7 @@ most = pytest.mark.parametrize(
 BOUND = 3e-6
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("style", "options"),
     [

@@ -59,6 +59,7 @@ def test_warns_when_a_pickle_is_read(tmp_path):
     assert "`import triton` before" in made(tmp_path, make=f"pickle.load(open({str(file)!r}, 'rb'))")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("circumstances", [{"tensorflow": False}, {"triton": True}, {"version": "3.6.0"}], ids=str)
 def test_says_nothing_where_nothing_ends(tmp_path, circumstances):
     assert made(tmp_path, **circumstances) == "made"

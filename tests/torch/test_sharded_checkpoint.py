@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def run(phase, count, folder):
     script = Path(__file__).with_name("sharded_checkpoint.py")
@@ -14,6 +16,7 @@ def run(phase, count, folder):
 
 
 # Takes more than ten seconds: starts seven processes that import torch
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path):
     run("save", 2, tmp_path)
     for count in (1, 4):
