@@ -7,6 +7,9 @@ import replicas
 import tensorflow as tf
 import tf_keras
 
+# test_mirrored.py and tests/keras_strategies step copies of variables in make test.
+pytestmark = pytest.mark.slow
+
 EVERYTHING = {
     "learning_rate": 2.0**-7, "momentum": 0.9, "centered": True, "weight_decay": 2.0**-8, "clipnorm": 1.0,
     "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5,

@@ -9,6 +9,9 @@ import tf_keras
 from tensorflow.experimental import dtensor
 from tensorflow.python.distribute.experimental import mirrored_strategy
 
+# test_dtensor.py and test_dtensor_training.py step variables on a mesh in make test.
+pytestmark = pytest.mark.slow
+
 EVERYTHING = {
     "learning_rate": 2.0**-7, "momentum": 0.9, "centered": True, "weight_decay": 2.0**-8, "global_clipnorm": 1.0,
     "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3,
