@@ -123,7 +123,8 @@ class Run:
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
         """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""
-        self.start_helpers()
+        if self._helpers:  # without a call: a small step has none
+            self.start_helpers()
         self._view[_ITERATIONS] = iterations
         self._view[_GIVEN] = given
         if self._execute is None:
