@@ -12,6 +12,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
+from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, write, write_float
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import xla_ffi
@@ -29,11 +30,11 @@ OPERAND: Final = ("dtype", "size", "kind", "to", "wrong_dtype", "wrong_size")
 #: Kinds of operands: the address of numbers; a number, read as a float64; the number of steps done, an int64.
 ADDRESS, FLOAT, WHOLE = 0, 1, 2
 
-#: The words of the process's table: how many places, the texts for a call without a plan or with an unknown one,
-#: functions of C, and the version and sizes of structures that XLA must state. Then the places: two words of a key, and
-#: the address of a step, 0 if empty.
+#: The words of the process's table: how many places, the texts for a call without a plan, with an unknown plan or with
+#: an unknown extension, functions of C, and the version and sizes of structures that XLA must state. Then the places:
+#: two words of a key, and the address of a step, 0 if empty.
 PROCESS: Final = (
-    "places", "no_plan", "unknown", "format", "malloc", "free", "major", "frame", "buffers", "attributes",
+    "places", "no_plan", "unknown", "extension", "format", "malloc", "free", "major", "frame", "buffers", "attributes",
 )  # fmt: skip
 PLACE: Final = ("key", "more_key", "step")
 
@@ -41,9 +42,10 @@ _TABLE, _OPERANDS, _RESULTS, _RATE, _WRONG_COUNT, _WRONG_PLACE, _WRONG_RATE, _NO
     len(TEMPLATE), len(STEP)
 )
 _DTYPE, _SIZE, _KIND, _TO, _WRONG_DTYPE, _WRONG_SIZE = range(len(OPERAND))
-_PLACES, _NO_PLAN, _UNKNOWN, _FORMAT, _MALLOC, _FREE, _MAJOR, _FRAME_BYTES, _BUFFERS_BYTES, _ATTRIBUTES_BYTES = range(
-    len(PROCESS)
-)
+(
+    _PLACES, _NO_PLAN, _UNKNOWN, _UNKNOWN_EXTENSION, _FORMAT, _MALLOC, _FREE, _MAJOR, _FRAME_BYTES, _BUFFERS_BYTES,
+    _ATTRIBUTES_BYTES,
+) = range(len(PROCESS))  # fmt: skip
 _ITERATIONS, _GIVEN = HEAD.index("iterations"), HEAD.index("given")
 
 _FRAME, _BUFFERS, _BUFFER = xla_ffi.Frame, xla_ffi.Buffers, xla_ffi.Buffer
@@ -51,7 +53,7 @@ _ARGUMENTS, _RETURNED, _ATTRIBUTES = _FRAME.arguments.offset, _FRAME.results.off
 _EXTENSION, _API = _FRAME.extension_start.offset, _FRAME.api.offset
 _COUNT, _POINTERS, _VALUES = _BUFFERS.size.offset, _BUFFERS.buffers.offset, xla_ffi.Attributes.values.offset
 _DATA, _TYPE, _RANK, _DIMS = (getattr(_BUFFER, name).offset for name in ("data", "dtype", "rank", "dims"))
-_METADATA = xla_ffi.Extension.metadata.offset
+_METADATA, _EXTENSION_TYPE = xla_ffi.Extension.metadata.offset, xla_ffi.Extension.type.offset
 _VERSION, _API_VERSION = xla_ffi.Metadata.api_version.offset, xla_ffi.Api.api_version.offset
 _MAJOR_AT, _MINOR_AT = xla_ffi.Version.major.offset, xla_ffi.Version.minor.offset
 _TRAITS, _ERROR_CREATE = xla_ffi.Metadata.traits.offset, xla_ffi.Api.error_create.offset
@@ -225,7 +227,7 @@ def _fill(frame, step, head):
 
 
 @jit
-def _run(frame, process, step):
+def _step(frame, process, step):
     head = borrow(step)
     if head == 0:
         return _fail(frame, process, RESOURCE_EXHAUSTED, read(step, _NO_MEMORY), 0.0)
@@ -242,6 +244,15 @@ def _run(frame, process, step):
     return error
 
 
+@jit
+def _run(frame, process, step):
+    # XLA's threads flush subnormal numbers, also those among the operands.
+    mode = compute_exactly()
+    error = _step(frame, process, step)
+    restore(mode)
+    return error
+
+
 def handle(frame):
     """Do the step of a call frame, and return an XLA_FFI_Error, or 0.
 
@@ -253,6 +264,8 @@ def handle(frame):
         return 0
     extension, process = read(frame + _EXTENSION, 0), read(cell, 0)
     if extension != 0:
+        if _read_int(extension + _EXTENSION_TYPE) != xla_ffi.METADATA:
+            return _fail(frame, process, INTERNAL, read(process, _UNKNOWN_EXTENSION), 0.0)
         _state_version(frame, process, read(extension + _METADATA, 0))
         return 0
     if read(frame + _ATTRIBUTES + _COUNT, 0) != 1:

@@ -13,17 +13,12 @@ from jaxlib import version
 
 from rmsprop._core.cpu.kernels import live_forever
 from rmsprop._core.fallback import Refused
-from rmsprop._jax.steps import Steps
+from rmsprop._jax.steps import HANDLE, Steps
 from rmsprop._jax.xla_ffi import (
     INTERNAL,
     INVALID_ARGUMENT,
-    MAJOR,
-    METADATA,
     RESOURCE_EXHAUSTED,
-    Attributes,
-    Buffers,
     Frame,
-    Metadata,
     NewError,
     Text,
 )
@@ -58,30 +53,13 @@ def _instantiate(address: int) -> int | None:
     frame = Frame.from_address(address)
     try:
         if frame.extension_start:
-            _state_version(frame)
-        elif frame.attributes.size == 1:  # without a plan, the execution is refused
+            return int(HANDLE(steps().address)(address)) or None  # it states the version of both stages
+        if frame.attributes.size == 1:  # without a plan, the execution is refused
             text = Text.from_address(frame.attributes.values[0])
             steps().add(ctypes.string_at(text.start, text.length).decode())
     except BaseException as error:
         return _fail(frame, error)
     return None
-
-
-def _state_version(frame: Frame) -> None:
-    """Write the version of XLA's interface that the handler follows; -1 if structures have other sizes."""
-    extension = frame.extension_start.contents
-    if extension.type != METADATA:
-        raise RuntimeError(f"XLA's FFI has an extension of type {extension.type}, which this does not know")
-    metadata = Metadata.from_address(extension.metadata)
-    version = frame.api.contents.api_version
-    known = (
-        version.major == MAJOR
-        and frame.struct_size >= ctypes.sizeof(Frame)
-        and frame.arguments.struct_size == frame.results.struct_size == ctypes.sizeof(Buffers)
-        and frame.attributes.struct_size == ctypes.sizeof(Attributes)
-    )
-    metadata.api_version.major, metadata.api_version.minor = (MAJOR, version.minor) if known else (-1, -1)
-    metadata.traits = 0
 
 
 def _fail(frame: Frame, error: BaseException) -> int | None:

@@ -2,11 +2,12 @@
 
 import ctypes
 import threading
-from typing import Any, Final, final
+from typing import Final, final
 
 import numpy
 
-from rmsprop._core.cpu.copies import Template
+from rmsprop._core.cpu import copies
+from rmsprop._core.cpu.copies import Template, library_function
 from rmsprop._core.cpu.kernels import c_function, live_forever
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run
@@ -16,7 +17,7 @@ from rmsprop._jax import entry, xla_ffi
 from rmsprop._jax.entry import ADDRESS, FLOAT, OPERAND, PLACE, PROCESS, STEP, WHOLE
 from rmsprop._jax.plan import KEY, CallPlan
 
-_HANDLE: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+HANDLE: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 
 #: The texts of errors; `%.17g` is the learning rate of a step.
 _TEXTS: Final = {
@@ -28,6 +29,7 @@ _TEXTS: Final = {
 _WRONG_DTYPE: Final = "argument {place} of a step holds numbers of another type than it was traced for"
 _WRONG_SIZE: Final = "argument {place} of a step holds more or fewer numbers than it was traced for"
 _NO_PLAN: Final = "rmsprop_step was called without a plan, which the steps of rmsprop.jax have as 'plan'"
+_EXTENSION: Final = "XLA's FFI has an extension that rmsprop_step does not know"
 _UNKNOWN: Final = "rmsprop_step was called with a plan that this process has not read"
 
 
@@ -42,7 +44,7 @@ class Steps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._steps: dict[str, int] = {}
-        self.address = c_function(entry.handle, "int64(int64)", entry, *_modules())
+        self.address = c_function(entry.handle, "int64(int64)", entry, copies, xla_ffi)
         self._grow(64)
 
     def add(self, text: str) -> None:
@@ -67,15 +69,21 @@ class Steps:
         # The old table stays: compiled code may be reading it.
         self._places = places
         self._table: Integers = numpy.zeros(len(PROCESS) + len(PLACE) * places, numpy.int64)
-        functions = {name: _function(name) for name in ("malloc", "free")} | {"format": _function("snprintf")}
-        head = {"places": places, "no_plan": _text(_NO_PLAN), "unknown": _text(_UNKNOWN), **functions}
+        functions = {"malloc": "malloc", "free": "free", "format": "snprintf"}
+        head = {
+            "places": places,
+            "no_plan": _text(_NO_PLAN),
+            "unknown": _text(_UNKNOWN),
+            "extension": _text(_EXTENSION),
+        }
+        head |= {name: library_function(function) for name, function in functions.items()}
         head |= {"major": xla_ffi.MAJOR, "frame": ctypes.sizeof(xla_ffi.Frame)}
         head |= {"buffers": ctypes.sizeof(xla_ffi.Buffers), "attributes": ctypes.sizeof(xla_ffi.Attributes)}
         self._table[: len(PROCESS)] = [head[name] for name in PROCESS]
         for key, step in self._steps.items():
             self._write(key, step)
         live_forever(self._table)
-        _HANDLE(self.address)(self._table.ctypes.data + 1)
+        HANDLE(self.address)(self._table.ctypes.data + 1)
 
     def _write(self, key: str, step: int) -> None:
         words = numpy.frombuffer(key.encode(), numpy.int64)
@@ -85,12 +93,6 @@ class Steps:
             number = (number + 1) & (self._places - 1)
         table[number, :2] = words
         table[number, PLACE.index("step")] = step  # last: it says that the place is taken
-
-
-def _modules() -> tuple[Any, ...]:
-    from rmsprop._core.cpu import copies
-
-    return copies, xla_ffi
 
 
 def _make(call: CallPlan) -> int:
@@ -129,7 +131,3 @@ def _text(text: str, place: int | None = None) -> int:
     buffer = ctypes.create_string_buffer((text if place is None else text.format(place=place)).encode())
     live_forever(buffer)
     return ctypes.addressof(buffer)
-
-
-def _function(name: str) -> int:
-    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0

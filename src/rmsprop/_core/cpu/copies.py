@@ -53,6 +53,12 @@ def execute(template, head):
     call(read(template, _EXECUTE), head)
 
 
+def library_function(name: str) -> int:
+    """Return the address of a function of C's library."""
+    library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
+    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+
+
 @final
 class Template:
     """A run as compiled code copies it; it is never freed, because a framework may call at the end of the process.
@@ -65,11 +71,10 @@ class Template:
     """
 
     def __init__(self, run: Run) -> None:
-        library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
-        malloc, free = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free"))
         count = int(run.plan.words.size)
         self.words: Integers = numpy.array(
-            [0, run.address, count, run.words.nbytes, entry("execute"), malloc, free], numpy.int64
+            [0, run.address, count, run.words.nbytes, entry("execute"), *map(library_function, ("malloc", "free"))],
+            numpy.int64,
         )
         live_forever(run.words)
 
