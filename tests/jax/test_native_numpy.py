@@ -93,13 +93,13 @@ def test_a_limit_that_is_computed_in_the_step(clip, limit, monkeypatch):
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
-def test_subnormal_operands_are_numbers(compiled, monkeypatch):
+@pytest.mark.parametrize("size", [3, 5_000_000])
+def test_subnormal_operands_are_numbers(size, compiled, monkeypatch):
     """The threads of XLA flush them; 20 MB are stepped on one of these threads, a few numbers on the caller's."""
-    for size in (3, 5_000_000):
-        jaxs, params = optimizer(monkeypatch, learning_rate=1e-40), jax.numpy.zeros(size)
-        ones, start, w = jax.numpy.ones(size), jaxs.init(params), numpy.zeros(size, numpy.float32)
-        step = jax.jit(lambda ones, params, state: jaxs.apply_gradients(ones + state.rate, params, state))
-        found = (step if compiled else jaxs.apply_gradients)(ones, params, start)[0]
-        rmsprop.RMSprop(1e-40).apply_gradients([(numpy.ones(size, numpy.float32), w)])
-        assert 0 < -w[0] < 2.0**-126
-        numpy.testing.assert_array_equal(numpy.asarray(found), w)
+    jaxs, params = optimizer(monkeypatch, learning_rate=1e-40), jax.numpy.zeros(size)
+    step = jax.jit(jaxs.apply_gradients) if compiled else jaxs.apply_gradients
+    found = step(jax.numpy.ones(size), params, jaxs.init(params))[0]
+    w = numpy.zeros(size, numpy.float32)
+    rmsprop.RMSprop(1e-40).apply_gradients([(numpy.ones(size, numpy.float32), w)])
+    assert 0 < -w[0] < 2.0**-126
+    numpy.testing.assert_array_equal(numpy.asarray(found), w)

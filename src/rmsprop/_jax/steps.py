@@ -70,12 +70,8 @@ class Steps:
         self._places = places
         self._table: Integers = numpy.zeros(len(PROCESS) + len(PLACE) * places, numpy.int64)
         functions = {"malloc": "malloc", "free": "free", "format": "snprintf"}
-        head = {
-            "places": places,
-            "no_plan": _text(_NO_PLAN),
-            "unknown": _text(_UNKNOWN),
-            "extension": _text(_EXTENSION),
-        }
+        texts = {"no_plan": _NO_PLAN, "unknown": _UNKNOWN, "extension": _EXTENSION}
+        head = {"places": places, **{name: _text(text) for name, text in texts.items()}}
         head |= {name: library_function(function) for name, function in functions.items()}
         head |= {"major": xla_ffi.MAJOR, "frame": ctypes.sizeof(xla_ffi.Frame)}
         head |= {"buffers": ctypes.sizeof(xla_ffi.Buffers), "attributes": ctypes.sizeof(xla_ffi.Attributes)}
