@@ -13,6 +13,7 @@ from jaxlib import version
 
 from rmsprop._core.cpu.kernels import live_forever
 from rmsprop._core.fallback import Refused
+from rmsprop._core.forks import compiling
 from rmsprop._jax.steps import HANDLE, Steps
 from rmsprop._jax.xla_ffi import (
     INTERNAL,
@@ -41,9 +42,14 @@ _CODES: Final[dict[type[BaseException], int]] = {
 _ERROR_CREATE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(NewError))
 
 
-@cache
 def steps() -> Steps:
-    """Return the native steps of this process."""
+    """Return the native steps of this process, which has one table of them whatever threads come first."""
+    with compiling():
+        return _steps()
+
+
+@cache
+def _steps() -> Steps:
     return Steps()
 
 
