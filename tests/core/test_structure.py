@@ -4,6 +4,7 @@ Everything here is read from the source, nothing is imported, so no framework is
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,10 @@ def test_files_and_functions_fit():
 @pytest.mark.parametrize("word", ["bucket"])
 def test_words_that_are_not_used(word):
     assert not ["/".join(parts) for path, parts, _ in MODULES if word in path.read_text().lower()]
+
+
+def test_files_that_the_guide_names_are_there():
+    guide = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`(_\w+/[\w/]+\.py)`", guide)
+    assert len(named) > 40
+    assert not [path for path in named if not (SOURCE / path).exists()]
