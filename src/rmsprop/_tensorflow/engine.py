@@ -69,7 +69,7 @@ class Engine:
         if not eager and (not compiled or within_xla() or self._is_native(items)):
             return self._trace(items, learning_rate, iterations)
         # Traced once: whether a step is native would take longer to find out than a small model's step.
-        key = (compiled, _is_async(), learning_rate.dtype, *map(_form, items))
+        key = (compiled, learning_rate.dtype, *map(_form, items))
         function = self._functions.get(key)
         if function is None:
             if eager and not self._may_trace(key):
@@ -144,9 +144,6 @@ class Engine:
         """
         if self._off:
             return self._off
-        if _is_async():
-            # A thread that waits for such an operation may hold the interpreter's lock, which our kernel needs.
-            return "operations are asynchronous: tf.config.experimental.set_synchronous_execution(True)"
         return _against(self._options, items) or (warn_once(problem()) if warns else problem())
 
     def __deepcopy__(self, memo: Any) -> "Engine":
@@ -184,10 +181,6 @@ def _with_gradient(item: Item, sparse: bool, flat: list[Any]) -> Item:
     return item._replace(gradient=gradient)
 
 
-def _is_async() -> bool:
-    return not tf.config.experimental.get_synchronous_execution()
-
-
 def _against(options: Options, items: Sequence[Item]) -> str:
     """Return why a step is not native: all tensors must be in this process on the CPU, of known shapes and types."""
     if tf.distribute.has_strategy():
@@ -207,9 +200,11 @@ def _against_item(options: Options, item: Item) -> str:
             return f"{whose} is on the device {owner.device}"
     if item.gradient.dtype.name not in FLOATS:
         return f"the gradient of {name} has the type {item.gradient.dtype.name}"
-    return (
-        f"the rows of {name} hold no number" if is_sparse(item.gradient) and not prod(item.variable.shape[1:]) else ""
-    )
+    if not is_sparse(item.gradient):
+        return ""
+    if item.gradient.indices.dtype not in (tf.int32, tf.int64):
+        return f"the row numbers of the gradient of {name} have the type {item.gradient.indices.dtype.name}"
+    return "" if prod(item.variable.shape[1:]) else f"the rows of {name} hold no number"
 
 
 def _on_cpu(device: str | None) -> bool:

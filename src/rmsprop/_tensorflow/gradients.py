@@ -1,30 +1,29 @@
-"""The gradients of a native step: their addresses in a run, and checks of rows whose numbers come with each step."""
+"""The gradients of a native step: their description for the planner, and where compiled code finds them."""
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy
-from numpy.typing import NDArray
 
-from rmsprop._core import arrays
-from rmsprop._core.inplace import set_rows
+from rmsprop._core.cpu.copies import library_function
+from rmsprop._core.cpu.kernels import entry, row_sums
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
-from rmsprop._core.plan import Integers, Tensor
-from rmsprop._core.rows import RowSparse
-from rmsprop._core.run import Run
+from rmsprop._core.plan import Tensor
+from rmsprop._core.rows import summed_in
 from rmsprop._core.scalars import names_on, storage_of
 from rmsprop._tensorflow.checks import is_sparse, numpy_dtype
-from rmsprop._tensorflow.tables import ANY, Operand
+from rmsprop._tensorflow.operands import ANY, Operand, Target
+from rmsprop._tensorflow.steps import Step
 
 
 def plan_tensor(options: Options, item: Item) -> Tensor:
     """Describe a variable for the planner."""
     shape, sparse = tuple(item.variable.shape), is_sparse(item.gradient)
     gradient = numpy_dtype(item.gradient.dtype)
-    if sparse and gradient.itemsize == 2:
-        gradient = numpy.dtype(numpy.float32)  # rows of half types are summed in it
+    if sparse:
+        gradient = numpy.dtype(summed_in(gradient.name))
     form: Literal["flat", "rows"] = "rows" if sparse else "flat"
     return Tensor(
         size=prod(shape),
@@ -52,10 +51,8 @@ class Gradients:
         self._shapes = [tuple(item.variable.shape) for item in items]
         self._names = [f"the gradient of variable {item.variable.name!r}" for item in items]
         self.inputs: list[Operand] = []
-        self._first: list[int] = []  # of each gradient, the number of its first input
         self._sparse: list[int] = []
         for place, (item, shape, name) in enumerate(zip(items, self._shapes, self._names, strict=True)):
-            self._first.append(len(self.inputs))
             dtype = item.gradient.dtype
             if is_sparse(item.gradient):
                 self._sparse.append(place)
@@ -64,41 +61,28 @@ class Gradients:
             else:
                 self.inputs.append(Operand(dtype, shape, name))
 
-    def locate(self, run: Run, inputs: Integers, lengths: Integers) -> list[RowSparse]:
-        """Write the addresses of gradients into a run, and return what must live until the run is done.
+    @property
+    def locals(self) -> int:
+        """Words of a copy that `place` asks for: address and length of values and row numbers."""
+        return 4 * len(self._sparse)
 
-        Args:
-            run: the run that steps them.
-            inputs: the address of each tensor.
-            lengths: the bytes of each tensor.
-
-        Raises:
-            ValueError: rows do not have the variable's shape, or a row number is out of range.
-        """
-        run.where["gradient"][:] = inputs[self._first]
-        found = self.rows(inputs, lengths)
-        for place, rows in found:
-            set_rows(run, place, rows)
-        return [rows for _, rows in found]
-
-    def rows(self, inputs: Integers, lengths: Integers) -> list[tuple[int, RowSparse]]:
-        """Return the sparse gradients by place, each row once and in order; for arguments and errors see `locate`."""
-        found = []
-        for place in self._sparse:
-            first, shape = self._first[place], self._shapes[place]
-            values, numbers = (
-                array_at(inputs[number], lengths[number], numpy_dtype(self.inputs[number].dtype))
-                for number in (first, first + 1)
-            )
-            try:
-                sparse = RowSparse(numbers, values.reshape(len(numbers), *shape[1:]), shape)
-            except ValueError as error:
-                raise ValueError(f"{self._names[place]}: {error}") from error
-            ordered, summed = sparse.coalesce()
-            found.append((place, RowSparse(numpy.ascontiguousarray(ordered), summed, shape)))
-        return found
-
-
-def array_at(address: int, nbytes: int, dtype: numpy.dtype[Any]) -> NDArray[Any]:
-    """Return memory as an array with one axis."""
-    return arrays.array_at(int(address), dtype, (int(nbytes) // dtype.itemsize,))
+    def place(self, step: Step) -> tuple[list[Target], list[dict[str, int]]]:
+        """Return where a copy has the address of each tensor, and the words of each sparse gradient."""
+        where, targets, rows = step.run.where, list[Target](), list[dict[str, int]]()
+        for place, (shape, name) in enumerate(zip(self._shapes, self._names, strict=True)):
+            if place not in self._sparse:
+                targets.append(Target(step.cell(where["gradient"][place:])))
+                continue
+            values, numbers = self.inputs[len(targets) : len(targets) + 2]
+            stored = numpy_dtype(values.dtype)
+            compute = numpy.dtype(summed_in(stored.name))
+            row = {"number_bytes": numbers.dtype.size, "limit": shape[0], "width": prod(shape[1:])}
+            row |= {"itemsize": compute.itemsize, "sum": row_sums(stored, compute), "always": stored != compute}
+            row |= {"malloc": library_function("malloc"), "coalesce": entry("coalesce"), "name": step.memory.text(name)}
+            row |= {"values_at": step.local(2), "numbers_at": step.local(2)}
+            row |= {
+                f"{column}_to": step.cell(where[column][place:]) for column in ("gradient", "row_numbers", "row_count")
+            }
+            targets += [Target(at, at + 8) for at in (row["values_at"], row["numbers_at"])]
+            rows.append(row)
+        return targets, rows

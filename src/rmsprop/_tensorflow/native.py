@@ -5,7 +5,6 @@ into parts, one operation each, one after the other: the old values of one part 
 the next. A norm that is limited, and a check of gradients that may fail, then come as operations before all parts.
 """
 
-import ctypes
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final, final
@@ -19,11 +18,12 @@ from rmsprop._core.plan import Plan
 from rmsprop._core.run import Run
 from rmsprop._core.scalars import fill_group
 from rmsprop._core.switches import default_threads
-from rmsprop._core.tables import NOTHING, OPERANDS, SCALES
+from rmsprop._core.tables import HEAD, NOTHING, OPERANDS, PREPARE, SCALES
 from rmsprop._tensorflow.checks import is_sparse, tensors
-from rmsprop._tensorflow.gradients import Gradients, array_at, plan_tensor
+from rmsprop._tensorflow.gradients import Gradients, plan_tensor
+from rmsprop._tensorflow.operands import Operand, Target
 from rmsprop._tensorflow.operation import Call
-from rmsprop._tensorflow.tables import Operand
+from rmsprop._tensorflow.steps import Step
 
 #: Bytes of new values in one part: the memory that a step needs for a while. Each part costs an operation.
 PART_BYTES: Final = 256 << 20
@@ -57,7 +57,7 @@ def step(options: Options, items: Sequence[Item], learning_rate: Any, iterations
         scalars += _add_norms(options, items).outputs
         operands.append(_scales_of(items))
     elif len(parts) > 1:
-        done = _add_check(items)
+        done = _add_check(options, items)
     streamed = sum(map(_nbytes, items)) >= STREAMED
     for places in parts:
         part = _Part(options, places, items, operands, streamed)
@@ -83,31 +83,34 @@ def _norms_plan(options: Options, items: Sequence[Item]) -> Plan:
 
 def _add_norms(options: Options, items: Sequence[Item]) -> Any:
     """Add an operation whose output is the scale of each gradient."""
-    run, gradients = _run(options, _norms_plan(options, items)), Gradients(items)
-
-    def work(call: Call) -> None:
-        held = gradients.locate(run, call.inputs, call.lengths)
-        array_at(call.outputs[0], 8 * len(items), numpy.dtype(numpy.float64))[:] = run.prepare()
-        del held
-
-    return Call(gradients.inputs, [_scales_of(items)], work)(tensors(items))
+    gradients = Gradients(items)
+    step = Step(_run(options, _norms_plan(options, items), given=PREPARE), gradients.locals + 1)
+    found, scales = step.local(), [_scales_of(items)]
+    targets, sparse = gradients.place(step)
+    words = step.finish((gradients.inputs, targets), (scales, [Target(found)]), sparse, executes=1, found_at=found)
+    return Call(gradients.inputs, scales, words)(tensors(items))
 
 
-def _run(options: Options, plan: Plan) -> Run:
+def _run(options: Options, plan: Plan, given: int = NOTHING) -> Run:
     run = Run(plan, default_threads())
     fill_group(run.groups, 0, options)
+    run.words[HEAD.index("given")] = given
     run.compile()
+    run.start_helpers()
     return run
 
 
-def _add_check(items: Sequence[Item]) -> list[Any]:
+def _add_check(options: Options, items: Sequence[Item]) -> list[Any]:
     """Add an operation that refuses wrong row numbers and shapes, if there may be any, before anything is assigned."""
     checked = [item for item in items if is_sparse(item.gradient)]
     checked += [item for item in items if not is_sparse(item.gradient) and not item.gradient.shape.is_fully_defined()]
     if not checked:
         return []
     gradients = Gradients(checked)
-    return [Call(gradients.inputs, [], lambda call: gradients.rows(call.inputs, call.lengths))(tensors(checked))]
+    step = Step(_run(options, _norms_plan(options, checked)), gradients.locals)
+    targets, sparse = gradients.place(step)
+    words = step.finish((gradients.inputs, targets), ([], []), sparse, executes=0)
+    return [Call(gradients.inputs, [], words)(tensors(checked))]
 
 
 @final
@@ -130,14 +133,13 @@ class _Part:
         scalars: Sequence[Operand],
         streamed: bool,
     ) -> None:
-        self._places, self._scalars = list(places), len(scalars)
         self._items = [items[place] for place in places]
-        self._gradients = Gradients(self._items)
+        gradients = Gradients(self._items)
         plan = Plan((plan_tensor(options, item) for item in self._items), out="streamed" if streamed else "targets")
-        self._run = _run(options, plan)
-        self._names = [name for name in OPERANDS[1:] if name in self._items[0].state()]
-        self._owners = [item.state()[name] for name in self._names for item in self._items]
-        self._state = len(scalars) + len(self._gradients.inputs)
+        given = len(scalars) > len(_SCALARS)
+        step = Step(_run(options, plan, SCALES if given else NOTHING), gradients.locals + 1)
+        names = [name for name in OPERANDS[1:] if name in self._items[0].state()]
+        self._owners = [item.state()[name] for name in names for item in self._items]
         # The plan is of the variables' sizes, and of the types that the options say.
         state = [
             Operand(
@@ -145,10 +147,23 @@ class _Part:
                 tuple(item.variable.shape),
                 f"variable {item.state()[name].name!r}",
             )
-            for name in self._names
+            for name in names
             for item, tensor in zip(self._items, plan.tensors, strict=True)
         ]
-        self.call = Call([*scalars, *self._gradients.inputs, *state], state, self._work)
+        rate, iterations = step.cell(step.run.groups["learning_rate"]), 8 * HEAD.index("iterations")
+        numbers, words = [Target(rate, is_number=True), Target(iterations, is_number=True)], {"executes": 1}
+        if given:
+            words |= {"given_at": step.local(), "places": step.memory.keep(numpy.array(places, numpy.int64))}
+            numbers.append(Target(words["given_at"]))
+        targets, sparse = gradients.place(step)
+        old, new = (
+            [Target(step.cell(step.run.where[one][place:])) for one in ones for place in range(len(places))]
+            for ones in (names, [f"new {name}" for name in names])
+        )
+        inputs = [*scalars, *gradients.inputs, *state]
+        self.call = Call(
+            inputs, state, step.finish((inputs, [*numbers, *targets, *old]), (state, new), sparse, **words)
+        )
 
     def step(self, scalars: Sequence[Any]) -> list[Any]:
         """Add this part of the step to the graph, and return the operations after which it is done.
@@ -161,22 +176,6 @@ class _Part:
             tf.raw_ops.AssignVariableOp(resource=owner.handle, value=value)
             for owner, value in zip(self._owners, operation.outputs, strict=True)
         ]
-
-    def _work(self, call: Call) -> None:
-        run, count = self._run, len(self._items)
-        held = self._gradients.locate(run, call.inputs[self._scalars : self._state], call.lengths[self._scalars :])
-        for number, name in enumerate(self._names):
-            mine = slice(number * count, (number + 1) * count)
-            run.where[name][:] = call.inputs[self._state :][mine]
-            run.where[f"new {name}"][:] = call.outputs[mine]
-        run.groups["learning_rate"][0] = ctypes.c_double.from_address(int(call.inputs[0])).value
-        done = ctypes.c_int64.from_address(int(call.inputs[1])).value
-        given = NOTHING
-        if self._scalars > len(_SCALARS):
-            scales = array_at(call.inputs[2], call.lengths[2], numpy.dtype(numpy.float64))
-            run.scales[:], given = scales[self._places], SCALES
-        run.execute(done, given)
-        del held
 
 
 def _parts(items: Sequence[Item]) -> list[list[int]]:

@@ -7,6 +7,7 @@ returns it for the next call. Nothing here calls Python, and no address is a con
 
 import ctypes
 import sys
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import numpy
@@ -18,7 +19,7 @@ from rmsprop._core.run import Run
 from rmsprop._core.tables import LINE
 
 #: The words of a template: a copy that no call uses, or 0; the memory to copy, and how many words; the bytes of a copy,
-#: with scratch memory; the functions that execute a run, allocate, and free.
+#: with scratch memory and what is behind; the functions that execute a run, allocate, and free.
 TEMPLATE: Final = ("idle", "words", "count", "bytes", "execute", "malloc", "free")
 _IDLE, _WORDS, _COUNT, _BYTES, _EXECUTE, _MALLOC, _FREE = range(len(TEMPLATE))
 
@@ -59,24 +60,31 @@ def library_function(name: str) -> int:
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 
+def forever(words: Integers) -> int:
+    """Keep words as long as the process lives: a framework may call at its end. Return their address."""
+    live_forever(words)
+    return int(words.ctypes.data)
+
+
 @final
 class Template:
-    """A run as compiled code copies it; it is never freed, because a framework may call at the end of the process.
+    """A run as compiled code copies it.
 
     Args:
         run: a compiled run; the numbers of its groups that are known are written.
+        keep: keeps words for as long as calls may come, and returns their address.
+        more: bytes of a copy behind its run.
 
     Attributes:
         words: the words of `TEMPLATE`.
+        behind: the distance of those bytes from the head.
     """
 
-    def __init__(self, run: Run) -> None:
-        count = int(run.plan.words.size)
-        self.words: Integers = numpy.array(
-            [0, run.address, count, run.words.nbytes, entry("execute"), *map(library_function, ("malloc", "free"))],
-            numpy.int64,
-        )
-        live_forever(run.words)
+    def __init__(self, run: Run, keep: Callable[[Integers], int] = forever, more: int = 0) -> None:
+        words = run.words[: run.plan.words.size]
+        self.behind = run.words.nbytes
+        functions = entry("execute"), library_function("malloc"), library_function("free")
+        self.words: Integers = numpy.array([0, keep(words), words.size, self.behind + more, *functions], numpy.int64)
 
     @staticmethod
     def offset(run: Run, cell: Any) -> int:

@@ -8,20 +8,23 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy
 from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import execute, gather, norms, pieces, step, team
+from rmsprop._core.cpu import c_interface, coalesce, execute, gather, norms, pieces, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.forks import compiling
 
 _WORD: Final = "void(int64)"
+_RETURNS_WORD: Final = "int64(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
 
 #: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
     "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, team)),
+    "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce, c_interface)),
     "serve": (team.serve, _TWO_WORDS, (team,)),
     "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
 }
@@ -65,6 +68,12 @@ def kernel(key: Any) -> int:
         pieces.name_of(key),
         lambda: (pieces.over_pieces(key, module.make(key)), _WORD, (module, gather, pieces)),
     )
+
+
+def row_sums(stored: numpy.dtype[Any], compute: numpy.dtype[Any]) -> int:
+    """Return the address of the function that sums rows of a type; see `rmsprop._core.cpu.coalesce`."""
+    name = f"sum_rows_{stored.name}"
+    return _address(name, name, lambda: (coalesce.make(stored, compute), _RETURNS_WORD, (coalesce, c_interface)))
 
 
 def _address(key: Any, name: str, make: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:

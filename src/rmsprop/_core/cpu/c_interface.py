@@ -1,0 +1,108 @@
+"""What compiled code needs of C interfaces: functions of several arguments, 32-bit numbers, texts, a word to keep."""
+
+from typing import Any, Final
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from rmsprop._core.cpu.words import jit, place
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+#: 64-bit words of `room`.
+ROOM: Final = 4
+
+
+def _half_word(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, _I32.as_pointer())
+
+
+@intrinsic
+def read_int(typing_context: Any, address: Any) -> Any:
+    """Read the 32 bits at an address."""
+    return types.int64(types.int64), lambda c, b, s, given: b.sext(b.load(_half_word(b, given[0])), _I64)
+
+
+@intrinsic
+def as_int(typing_context: Any, word: Any) -> Any:
+    """Return what a C function has returned as an `int`: the other half of the word may hold anything."""
+    return types.int64(types.int64), lambda c, b, s, given: b.sext(b.trunc(given[0], _I32), _I64)
+
+
+@intrinsic
+def room(typing_context: Any) -> Any:
+    """Return the address of `ROOM` words, which are there until the function that asks for them returns."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(_I64, ROOM)), _I64)
+
+    return types.int64(), generate
+
+
+@intrinsic
+def own_word(typing_context: Any) -> Any:
+    """Return the address of a word that belongs to the compiled code, 0 until somebody writes to it."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        word = ir.GlobalVariable(builder.module, _I64, "rmsprop_own_word")
+        word.linkage, word.initializer = "internal", _I64(0)
+        return builder.ptrtoint(word, _I64)
+
+    return types.int64(), generate
+
+
+def _call(builder: Any, function: Any, arguments: Any, **options: Any) -> Any:
+    kind = ir.FunctionType(_I64, [one.type for one in arguments], **options)
+    return builder.call(builder.inttoptr(function, kind.as_pointer()), arguments)
+
+
+@intrinsic
+def invoke(typing_context: Any, table: Any, word: Any, a: Any, b: Any, c: Any) -> Any:
+    """Call a C function of up to three words, whose address is a word of a table.
+
+    One with fewer arguments does not see the others.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return _call(builder, builder.load(place(builder, given[0], given[1])), given[2:])
+
+    return types.int64(*[types.int64] * 5), generate
+
+
+@intrinsic
+def call_seven(
+    typing_context: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any
+) -> Any:  # fmt: skip
+    """Call a C function of up to seven words, by its address; one with fewer does not see the others."""
+    return types.int64(*[types.int64] * 8), lambda context, builder, s, given: _call(builder, given[0], given[1:])
+
+
+@intrinsic
+def _format(typing_context: Any, function: Any, to: Any, size: Any, text: Any, value: Any) -> Any:
+    """Call `snprintf` with one word."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        function, to, size, text, value = given
+        kind = ir.FunctionType(_I32, [_I64] * 3, var_arg=True)
+        called = builder.call(builder.inttoptr(function, kind.as_pointer()), [to, size, text, value])
+        return builder.sext(called, _I64)
+
+    return types.int64(*[types.int64] * 5), generate
+
+
+@jit
+def append(function: int, to: int, end: int, text: int, value: int) -> int:
+    """Write a text, in which a word takes the place of a format, and return where the next one begins.
+
+    Args:
+        function: the address of `snprintf`.
+        to: where the text begins.
+        end: where its memory ends; what does not fit is left out.
+        text: address of the text.
+        value: the word: a number, or the address of a text.
+    """
+    if to >= end - 1:
+        return to
+    to += _format(function, to, end - to, text, value)
+    return to if to < end else end - 1
