@@ -98,7 +98,7 @@ class Counted:
 
         def counted_execute(run, *arguments, **keywords):
             # A kernel that is called takes pieces, even where there are none: that moves its job's first counter.
-            counters = [*_first_counters(run, "norms"), *_first_counters(run, "steps")]
+            counters = [*first_counters(run, "norms"), *first_counters(run, "steps")]
             run.words[counters] = 0
             execute(run, *arguments, **keywords)
             self.launches += int(numpy.count_nonzero(run.words[counters]))
@@ -107,7 +107,7 @@ class Counted:
         monkeypatch.setattr(Run, "execute", counted_execute)
 
 
-def _first_counters(run, jobs):
+def first_counters(run, jobs):
     """Give the words at which the jobs of a run begin."""
     from rmsprop._core.tables import JOB_WORDS
 

@@ -496,8 +496,38 @@ _FRONT_ENDS = [
     ),
     _mutant(
         "tensorflow: native slots that are read from the wrong places", "_tensorflow/native.py",
-        "mine = slice(number * count, (number + 1) * count)", "mine = slice(0, count)",
+        "[f\"new {name}\" for name in names])", "[f\"new {name}\" for name in names[::-1]])",
         "tf_keras/test_single_steps.py",
+    ),
+    _mutant(
+        "tensorflow: lengths of inputs are not compared", "_tensorflow/entry.py",
+        "if length >= 0 and invoke(process, _LENGTH, tensor, axis, 0) != length:", "if length < -1:",
+        "tf_keras/test_other_sizes.py",
+    ),
+    _mutant(
+        "tensorflow: a step lives on without users", "_tensorflow/entry.py",
+        "add_shared(slot + 8 * _USERS, -1) == 1", "add_shared(slot + 8 * _USERS, 0) == 1",
+        "tf_keras/test_memory.py",
+    ),
+    _mutant(
+        "tensorflow: scales of other gradients in a part", "_tensorflow/work.py",
+        "read(given, read(places, number))", "read(given, number)",
+        "tf_keras/test_steps.py",
+    ),
+    _mutant(
+        "rows: a row that is one too far", "_core/cpu/coalesce.py",
+        "key < 0 or key >= read(request, _LIMIT)", "key < 0 or key > read(request, _LIMIT)",
+        "tf_keras/test_sparse_refusals.py",
+    ),
+    _mutant(
+        "rows: digits are not sorted from the lowest", "_core/cpu/coalesce.py",
+        "shift += _BITS", "shift += 2 * _BITS",
+        "core/test_coalesce.py",
+    ),
+    _mutant(
+        "rows: rest summed in another order", "_core/cpu/coalesce.py",
+        "half = count // 2 - count // 2 % 8", "half = count // 2",
+        "core/test_coalesce.py",
     ),
     _mutant(
         "tf_keras: norms in the order of the pairs", "tf_keras.py",

@@ -8,8 +8,8 @@ import tensorflow as tf
 from rmsprop import schedules
 from rmsprop.tf_keras import RMSprop
 
-#: What TensorFlow calls while a step runs: an exception there does not come through as it was raised.
-CALLED_BY_TENSORFLOW = ("_create", "_compute", "call")
+#: Of TensorFlow's own: an exception there does not come through as it was raised.
+CALLED_BY_TENSORFLOW = ("call",)
 
 OPTIONS = {
     "plain": {"learning_rate": 0.1},

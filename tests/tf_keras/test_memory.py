@@ -1,5 +1,6 @@
 """How much memory a step needs for a while, what those who hold old values pay, and that it all comes back."""
 
+import ctypes
 import gc
 import sys
 from textwrap import dedent
@@ -10,7 +11,8 @@ import runs
 import tensorflow as tf
 from processes import run
 
-from rmsprop._tensorflow import operation
+from rmsprop._tensorflow import steps
+from rmsprop._tensorflow.words import SLOT
 from rmsprop.tf_keras import RMSprop
 
 #: Sizes in MiB are those of the whole process, as Linux counts them.
@@ -132,20 +134,31 @@ def test_steps_leave_nothing_whether_they_fail_or_not():
     assert more <= 24  # measured 0 to 1; one step's new values in each hundred would make 64
 
 
-def test_an_optimizer_that_is_gone_has_left_no_call():
-    """What an operation calls lives as long as a graph that holds it."""
+@pytest.mark.parametrize("way", ["eager", "function"])
+def test_an_optimizer_that_is_gone_has_left_no_step(way, monkeypatch):
+    """A step lives as long as a graph that holds it, and as TensorFlow's kernels."""
+    slots, add = [], steps.Process.add
+
+    def noted(process, step):
+        found = add(process, step)
+        slots.append(found[0])
+        return found
+
+    monkeypatch.setattr(steps.Process, "add", noted)
+
+    def users():
+        return [ctypes.c_int64.from_address(slot + 8 * SLOT.index("users")).value for slot in slots]
+
+    def while_stepping():
+        optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
+        step = runs.WAYS[way](lambda: optimizer.apply_gradients([(tf.ones(10), w)]))
+        for _ in range(3):
+            step()
+        return users()
+
+    assert max(while_stepping()) == 2  # the graph, and the kernel that TensorFlow has made of its operation
     gc.collect()
-    before = len(operation._calls)
-    for way in runs.WAYS["eager"], runs.WAYS["function"]:
-        assert _calls_while_stepping(way) > before
-        gc.collect()
-        assert len(operation._calls) <= before  # fewer if what other tests left is gone by now
-
-
-def _calls_while_stepping(way):
-    optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))
-    way(lambda: optimizer.apply_gradients([(tf.ones(10), w)]))()
-    return len(operation._calls)
+    assert not any(users())
 
 
 def test_a_function_steps_on_without_the_name_of_its_optimizer():
