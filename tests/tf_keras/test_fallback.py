@@ -24,7 +24,6 @@ def step(native):
 """
 
 WAYS = [
-    ("take('tensorflow.python.eager.context', 'async_wait')", "does not have what they need: ImportError: "),
     ("take('tensorflow.python.framework.op_def_registry')", "does not have what they need: "),
     ("take('tensorflow.python.framework.op_def_registry', 'get')", "does not have what they need: AttributeError: "),
     ("take('tensorflow.python.framework.kernels', 'get_registered_kernels_for_op')", "they need: ImportError: "),
@@ -37,7 +36,8 @@ WAYS = [
         """
 def refuse(name, builder, status):
     from rmsprop._tensorflow import interface
-    interface.functions()["TF_SetStatus"](status, 3, b"no kernels any more")
+    import ctypes
+    interface.library().TF_SetStatus(ctypes.c_void_p(status), 3, b"no kernels any more")
 instead("TF_RegisterKernelBuilder", refuse)
 """,
         "TensorFlow does not take our operation: no kernels any more",

@@ -67,6 +67,7 @@ def table(memory: CMemory, operands: Sequence[Operand], targets: Sequence[Target
     for one, target in zip(operands, targets, strict=True):
         row = {"dtype": one.dtype.as_datatype_enum, "axes": len(one.shape)}
         row |= {"shape": memory.keep(numpy.array(one.shape, numpy.int64)), "nbytes": one.dtype.size * prod(one.shape)}
-        row |= {"name": memory.text(one.name), "wanted": memory.text(one.wanted()), **target._asdict()}
+        row |= {"to": target.to, "length_to": target.length_to, "is_number": target.is_number}
+        row |= {"name": memory.text(one.name), "wanted": memory.text(one.wanted())}
         rows.append(row)
     return memory.rows(OPERAND, rows)
