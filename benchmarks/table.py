@@ -23,6 +23,8 @@ PEERS = {
     "tf_keras": "tf_keras, `tf.function`",
     "optax": "optax, jitted and donated",
     "keras": "keras",
+    "floor-jax": "ours without its work",
+    "floor-tf_keras": "ours without its work",
 }
 
 VARIANTS = ("plain", "momentum", "centered+momentum", "everything")

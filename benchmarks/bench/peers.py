@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from bench.contenders import Contender, jax, keras, tf_keras, torch
+from bench.contenders import Contender, floor, jax, keras, tf_keras, torch
 from bench.contenders.numpy import Ours
 from bench.devices import CPU, DEVICES
 from bench.frameworks import load, quietly
@@ -110,6 +110,9 @@ PEERS: Final[dict[str, Peer]] = {
     "tf_keras": Peer("tf_keras.optimizers.RMSprop", ("tensorflow", "tf_keras"), tf_keras.ORIGINAL),
     "keras": Peer("keras.optimizers.RMSprop", ("keras",), keras.ORIGINAL),
     "optax": Peer("optax.rmsprop, jitted and donated", ("jax", "optax"), {"step": jax.Optax}),
+    # No modules: what a process of theirs costs is not measured.
+    "floor-jax": Peer("rmsprop.jax.RMSprop without its work", (), {"step": floor.InJax}),
+    "floor-tf_keras": Peer("rmsprop.tf_keras.RMSprop without its work", (), {"step": floor.InTensorFlow}),
 }
 
 #: What the benchmark measures.
@@ -125,7 +128,7 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         Peer("rmsprop.tf_keras.RMSprop", ("tensorflow", "tf_keras", "rmsprop.tf_keras"), tf_keras.OURS),
         module="rmsprop.tf_keras",
         after="tf_keras",
-        peers=("tf_keras",),
+        peers=("tf_keras", "floor-tf_keras"),
         parts=("steps", "eager", "fit", "embedding", "startup", "memory"),
         bucket=tf_keras.bucket,
     ),
@@ -140,7 +143,7 @@ FRONTENDS: Final[dict[str, FrontEnd]] = {
         Peer("rmsprop.jax.RMSprop", ("jax", "optax", "rmsprop.jax"), {"step": jax.Ours}),
         module="rmsprop.jax",
         after="JAX and optax",
-        peers=("optax",),
+        peers=("optax", "floor-jax"),
         parts=("steps", "limit", "compilation", "startup", "allocation"),
     ),
     "keras": FrontEnd(

@@ -14,7 +14,7 @@ from rmsprop.cli import CommandError
 _COLORS: Final = {
     OURS: "#2a6fbb", "torch": "#e0762c", "torch-foreach": "#f0b27a", "torch-fused": "#b85c1e",
     "torch-compiled": "#7a3b10", "timm": "#5a9367", "bitsandbytes": "#a05fa6", "tf_keras": "#8a8a8a",
-    "optax": "#c9a227", "keras": "#c0392b",
+    "optax": "#c9a227", "keras": "#c0392b", "floor-jax": "#9fc2e8", "floor-tf_keras": "#9fc2e8",
 }  # fmt: skip
 _LABELS: Final = {OURS: "rmsprop", **{name: peer.label for name, peer in PEERS.items()}}
 _GREY: Final = "#666666"

@@ -10,7 +10,7 @@ import table
 from bench.contenders import jax as contenders
 from bench.contenders import numpy as numpys
 from bench.models import MODELS, VARIANTS, make_task
-from bench.peers import OURS, choose_peers
+from bench.peers import OURS, PEERS, choose_peers
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,15 @@ class TestContenders:
         # Measured: 0.2 kB, of scalars. A tensor has 16 kB.
         assert contender._function.memory_analysis().temp_size_in_bytes < 4096
 
+    def test_the_floor_leaves_everything_as_it_is(self):
+        task = make_task(SHAPES, VARIANTS["everything"])
+        floor, ours = PEERS["floor-jax"].make(task), contenders.Ours(task)
+        for contender in (floor, ours):
+            contender.step()
+        for one, moved, start in zip(floor.weights(), ours.weights(), task.variables, strict=True):
+            assert (one == start).all()
+            assert (moved != start).any()
+
     def test_optax_is_there(self):
         usable, left_out = choose_peers(["optax"])
         assert (list(usable), left_out) == (["optax"], {})
@@ -95,7 +104,7 @@ class TestARun:
     def test_rows_have_what_they_should(self, figures):
         assert_rows(figures, KINDS)
         work = [(row["model"], row["peer"]) for row in figures.rows if row["kind"] == "step"]
-        assert work == [(model, peer) for model in ("mlp", "flat25m") for peer in (OURS, "optax")]
+        assert work == [(model, peer) for model in ("mlp", "flat25m") for peer in (OURS, "optax", "floor-jax")]
         work = [(row["model"], row["peer"]) for row in figures.rows if row["kind"] == "compilation"]
         assert work == [("mlp", OURS), ("mlp", "optax")]
 

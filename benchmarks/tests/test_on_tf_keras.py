@@ -36,6 +36,12 @@ KINDS["memory"] = {"frontend", "model", "variant", "peer", "largest_tensor_bytes
 KINDS["memory"] |= {"first_bytes", "later_bytes", "kept_bytes"}
 
 
+def native_operations(contender):
+    """How many operations of ours its graph has."""
+    operations = contender._function.get_concrete_function().graph.get_operations()
+    return [operation.type for operation in operations].count("RmspropCall")
+
+
 def start_of(task):
     if hasattr(task, "variables"):
         return task.variables
@@ -94,6 +100,16 @@ class TestContenders:
         assert contender._function.experimental_get_tracing_count() == 1
         assert contender._optimizer.iterations.numpy() == 2
 
+    def test_the_floor_runs_no_kernel(self):
+        """It assigns memory as it is; ours, made after it, steps."""
+        task = SMALL["steps"].make_task(LAYERS, {})
+        floor, ours = PEERS["floor-tf_keras"].make(task), contenders.OURS["step"](task)
+        assert native_operations(floor) == native_operations(ours) == 1
+        for contender in (floor, ours):
+            contender.step()
+        assert all((moved != start).any() for moved, start in zip(ours.weights(), task.variables, strict=True))
+        assert floor._optimizer.iterations.numpy() == 1
+
     def test_an_epoch_does_the_steps_that_its_time_is_divided_by(self):
         task = SMALL["fit"].make_task(LAYERS, {})
         contender = contenders.OURS["fit"](task)
@@ -128,7 +144,10 @@ class TestARun:
         assert_rows(figures, KINDS)
         work = [(row["kind"], row["model"], row["peer"]) for row in figures.rows if "ratio" in row]
         models = {"step": "dqn", "eager": "dqn", "fit": "classifier", "embedding": "table"}
-        assert work == [(kind, model, peer) for kind, model in models.items() for peer in (OURS, "tf_keras")]
+        peers = {"step": (OURS, "tf_keras", "floor-tf_keras")}
+        assert work == [
+            (kind, model, peer) for kind, model in models.items() for peer in peers.get(kind, (OURS, "tf_keras"))
+        ]
 
     def test_names_versions(self, figures):
         versions = figures.entries["machine"]["versions"]

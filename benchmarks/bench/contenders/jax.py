@@ -59,7 +59,6 @@ class _Jitted:
         return [load("numpy").array(one) for one in self._params]
 
 
-@final
 class Ours(_Jitted):
     """`rmsprop.jax.RMSprop.apply_gradients`."""
 

@@ -104,5 +104,5 @@ def append(function: int, to: int, end: int, text: int, value: int) -> int:
     """
     if to >= end - 1:
         return to
-    to += _format(function, to, end - to, text, value)
+    to += _format(function, to, end - to, text, value)  # type: ignore[call-arg]
     return to if to < end else end - 1
