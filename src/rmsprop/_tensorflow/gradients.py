@@ -51,11 +51,11 @@ class Gradients:
         self._shapes = [tuple(item.variable.shape) for item in items]
         self._names = [f"the gradient of variable {item.variable.name!r}" for item in items]
         self.inputs: list[Operand] = []
-        self._sparse: list[int] = []
+        self._sparse: set[int] = set()
         for place, (item, shape, name) in enumerate(zip(items, self._shapes, self._names, strict=True)):
             dtype = item.gradient.dtype
             if is_sparse(item.gradient):
-                self._sparse.append(place)
+                self._sparse.add(place)
                 numbers = Operand(item.gradient.indices.dtype, (ANY,), f"the row numbers in {name}")
                 self.inputs += [Operand(dtype, (ANY, *shape[1:]), name), numbers]
             else:

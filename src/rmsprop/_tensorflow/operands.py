@@ -64,9 +64,10 @@ class Target(NamedTuple):
 def table(memory: CMemory, operands: Sequence[Operand], targets: Sequence[Target]) -> int:
     """Write the words of each tensor as a table for compiled code, and return its address."""
     rows = []
+    shapes = {shape: memory.keep(numpy.array(shape, numpy.int64)) for shape in {one.shape for one in operands}}
     for one, target in zip(operands, targets, strict=True):
-        row = {"dtype": one.dtype.as_datatype_enum, "axes": len(one.shape)}
-        row |= {"shape": memory.keep(numpy.array(one.shape, numpy.int64)), "nbytes": one.dtype.size * prod(one.shape)}
+        row = {"dtype": one.dtype.as_datatype_enum, "axes": len(one.shape), "shape": shapes[one.shape]}
+        row["nbytes"] = one.dtype.size * prod(one.shape)
         row |= {"to": target.to, "length_to": target.length_to, "is_number": target.is_number}
         row |= {"name": memory.text(one.name), "wanted": memory.text(one.wanted())}
         rows.append(row)

@@ -25,15 +25,18 @@ class CMemory:
 
     def __init__(self) -> None:
         self.last = 0
+        self._texts: dict[str, int] = {}
 
     def keep(self, words: Integers) -> int:
         """Copy words into a new block, and return their address."""
         return self._block(words.ctypes.data, words.nbytes)
 
     def text(self, text: str) -> int:
-        """Copy a text, with a zero at its end, and return its address."""
-        content = numpy.frombuffer(text.encode() + b"\0", numpy.uint8)
-        return self._block(content.ctypes.data, content.nbytes)
+        """Copy a text, with a zero at its end, unless it is there, and return its address."""
+        if text not in self._texts:
+            content = text.encode() + b"\0"
+            self._texts[text] = self._block(content, len(content))
+        return self._texts[text]
 
     def rows(self, table: tuple[str, ...], rows: list[dict[str, int]]) -> int:
         """Copy rows, words by the names of their columns, and return their address; what is not named is 0."""
@@ -41,7 +44,7 @@ class CMemory:
         assert all(name in table for row in rows for name in row)
         return self.keep(numpy.array(words, numpy.int64).reshape(-1))
 
-    def _block(self, content: int, size: int) -> int:
+    def _block(self, content: bytes | int, size: int) -> int:
         start = _malloc()(8 + size)
         if not start:
             raise MemoryError(f"there is no memory for {size} bytes of tables")
