@@ -21,7 +21,7 @@ _BATCHES: Final = 16
 #: The largest float32.
 _LARGEST: Final = float(numpy.finfo(numpy.float32).max)
 
-_GIVEN, _ITERATIONS, _SCRATCH, _TEAM, _BYTES = columns(HEAD, "given", "iterations", "scratch", "team", "scratch_bytes")
+_GIVEN, _ITERATIONS, _SCRATCH, _POOL, _BYTES = columns(HEAD, "given", "iterations", "scratch", "pool", "scratch_bytes")
 _PIECES, _BATCH, _THREADS, _KERNEL = (
     COUNTERS + number for number in columns(JOB, "pieces", "batch", "threads", "kernel")
 )
@@ -72,8 +72,11 @@ class Run:
         begin = self.plan.begin(name)
         return self.words[begin : begin + size]
 
-    def compile(self) -> None:
-        """Find the kernels, and compile those that are missing, in seconds that Ctrl-C may interrupt."""
+    def compile(self, pool: int = 0) -> None:
+        """Find the kernels, and compile those that are missing, in seconds that Ctrl-C may interrupt.
+
+        `pool` is the address of a framework's pool, see `rmsprop._core.cpu.pools`; 0: this package's threads help.
+        """
         if self._execute is not None or not self.compiled:
             return
         # Numba is imported when the first step needs it, so that `import rmsprop` takes no time.
@@ -91,8 +94,9 @@ class Run:
                     job[_BATCH] = max(1, pieces // (threads * _BATCHES))
                 job[_THREADS] = threads
                 job[_KERNEL] = kernel(launch.kernel)
-        self.words[_TEAM] = THE_TEAM.address
-        self._team, self._helpers = THE_TEAM, helpers
+        if helpers:
+            self.words[_POOL] = pool or THE_TEAM.pool()
+            self._team, self._helpers = THE_TEAM, 0 if pool else helpers
         self._execute = _EXECUTE(entry("execute"))
 
     def set_rate_and_factor(self, group: int, rate: float, factor: float = 1.0) -> None:

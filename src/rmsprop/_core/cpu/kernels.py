@@ -12,18 +12,25 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import execute, gather, norms, pieces, step, team
+from rmsprop._core.cpu import execute, gather, norms, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
+from rmsprop._core.cpu.system import library_function, yields
 from rmsprop._core.forks import compiling
 
 _WORD: Final = "void(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
 
+#: What a pool has in `ask` and `take_back`.
+TO_A_POOL: Final = "int64(int64, int64, int64)"
+
 #: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
-    "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, team)),
-    "serve": (team.serve, _TWO_WORDS, (team,)),
-    "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
+    "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, pools)),
+    "help_with": (pools.help_with, _WORD, (pools,)),
+    "serve": (team.serve, _TWO_WORDS, (team, pools)),
+    "ask": (team.ask, TO_A_POOL, (team, pools)),
+    "take_back": (team.take_back, TO_A_POOL, (team, pools)),
+    "dismiss": (team.dismiss, _TWO_WORDS, (team, pools)),
 }
 
 #: `_nrt`: no objects that are counted, whose functions Numba would have to load.
@@ -55,6 +62,12 @@ def c_function(function: Callable[..., Any], signature: str, *modules: Any) -> i
 def entry(name: str) -> int:
     """Return the address of a function of every step, one of `_ENTRIES`."""
     return _address(name, name, lambda: _ENTRIES[name])
+
+
+def pool_words(ask: int, take_back: int = 0) -> list[int]:
+    """Return the words of `rmsprop._core.cpu.pools.POOL`; the functions that a pool has of its own are given."""
+    own = {"ask": ask, "take_back": take_back, "help_with": entry("help_with"), "yields": yields()}
+    return [own[name] if name in own else library_function(name) for name in pools.POOL]
 
 
 def kernel(key: Any) -> int:

@@ -109,6 +109,11 @@ call = _operation("call", _VOID(_WORD, _WORD), lambda b, *function: _call(b, ir.
 #: call_word(function, argument): call a function of one int64 by its address, and return the int64 that it returns.
 call_word = _operation("call_word", _WORD(_WORD, _WORD), lambda b, *function: _call(b, _I64, *function))
 
+#: call_with_three(function, first, second, third): call a function of three int64 by its address, and return its int64.
+call_with_three = _operation(
+    "call_with_three", _WORD(_WORD, _WORD, _WORD, _WORD), lambda b, *function: _call(b, _I64, *function)
+)
+
 #: ask(function, subject, answer): call a C function that writes its answer to an address, and return its status.
 ask = _operation("ask", _WORD(_WORD, _WORD, _WORD), lambda b, *function: b.sext(_call(b, _I32, *function), _I64))
 
