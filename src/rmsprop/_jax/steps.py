@@ -41,7 +41,7 @@ class Steps:
 
     Attributes:
         address: of the compiled handler.
-        has_pool: whether XLA has threads for others' work; else those of this package help. Known before the first step.
+        has_pool: whether XLA has threads for jobs of others; else those of this package help. Known before a step.
     """
 
     def __init__(self) -> None:
