@@ -259,7 +259,7 @@ def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypa
 def assert_helps(team):
     """The helper that is there comes."""
     closed = Counting(100, 2, is_open=False)
-    closed.run.words[HEAD.index("pool")] = team.pool()
+    closed.run.words[HEAD.index("pool")] = team.words_at()
     leader = leading(closed)
     closed.wait_for(2)
     closed.open()

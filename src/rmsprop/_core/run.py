@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Mapping
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import numpy
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ _PIECES, _BATCH, _THREADS, _KERNEL = (
 )
 
 _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+
+
+class Pool(Protocol):
+    """Threads that help with jobs; see `rmsprop._core.cpu.pools`."""
+
+    def words_at(self) -> int:
+        """Return the address of the pool's words, which is valid until the process ends."""
+
+    def have(self, helpers: int) -> None:
+        """Start so many threads, if it is this package that starts them."""
 
 
 @final
@@ -72,10 +82,10 @@ class Run:
         begin = self.plan.begin(name)
         return self.words[begin : begin + size]
 
-    def compile(self, pool: int = 0) -> None:
+    def compile(self, pool: Pool | None = None) -> None:
         """Find the kernels, and compile those that are missing, in seconds that Ctrl-C may interrupt.
 
-        `pool` is the address of a framework's pool, see `rmsprop._core.cpu.pools`; 0: this package's threads help.
+        `pool` has the threads that help; None: this package's own.
         """
         if self._execute is not None or not self.compiled:
             return
@@ -95,8 +105,9 @@ class Run:
                 job[_THREADS] = threads
                 job[_KERNEL] = kernel(launch.kernel)
         if helpers:
-            self.words[_POOL] = pool or THE_TEAM.pool()
-            self._team, self._helpers = THE_TEAM, 0 if pool else helpers
+            self._pool: Pool = pool or THE_TEAM
+            self.words[_POOL] = self._pool.words_at()
+            self._helpers = helpers
         self._execute = _EXECUTE(entry("execute"))
 
     def set_rate_and_factor(self, group: int, rate: float, factor: float = 1.0) -> None:
@@ -123,7 +134,7 @@ class Run:
     def start_helpers(self) -> None:
         """Start the threads that may help, unless they are there."""
         if self._helpers:
-            self._team.have(self._helpers)
+            self._pool.have(self._helpers)
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
         """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""

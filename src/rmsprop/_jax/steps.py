@@ -12,7 +12,7 @@ from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import TO_A_POOL, c_function, live_forever, pool_words
 from rmsprop._core.cpu.system import library_function
 from rmsprop._core.plan import Integers
-from rmsprop._core.run import Run
+from rmsprop._core.run import Pool, Run
 from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import entry, pool, xla_ffi
@@ -59,7 +59,7 @@ class Steps:
         if text[:KEY] in self._steps:
             CallPlan.read(text)
             return
-        step = _make(CallPlan.read(text), _pool() if self.has_pool else 0)
+        step = _make(CallPlan.read(text), _xlas_pool() if self.has_pool else None)
         with self._lock:
             if text[:KEY] in self._steps:
                 return
@@ -94,15 +94,26 @@ class Steps:
         table[number, PLACE.index("step")] = step  # last: it says that the place is taken
 
 
-@cache
-def _pool() -> int:
-    """Return the address of the words of XLA's pool, which live for ever."""
-    words: Integers = numpy.array(pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi)), numpy.int64)
-    live_forever(words)
-    return int(words.ctypes.data)
+@final
+class _XlasPool:
+    """XLA's own threads, which it has started."""
+
+    def __init__(self) -> None:
+        found = pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi))
+        self._words: Integers = numpy.array(found, numpy.int64)
+        live_forever(self._words)
+
+    def words_at(self) -> int:
+        return int(self._words.ctypes.data)
+
+    def have(self, helpers: int) -> None:
+        pass
 
 
-def _make(call: CallPlan, helpers: int) -> int:
+_xlas_pool = cache(_XlasPool)
+
+
+def _make(call: CallPlan, helpers: Pool | None) -> int:
     """Make the words of a step, which live for ever, and return their address."""
     run = Run(call.plan(), default_threads())
     for name, number in call.known:

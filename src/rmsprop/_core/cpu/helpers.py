@@ -47,10 +47,10 @@ class _Team:
         self._again = 0.0  # when to try the next thread, after the system has refused one
         self._ended = False
 
-    def pool(self) -> int:
+    def words_at(self) -> int:
         """Return the address of the team as a pool, whose functions are compiled or loaded."""
         if not self._words[0]:
-            self._words[: len(POOL)] = pool_words(entry("ask"), entry("take_back"))
+            self._words[: len(POOL)] = pool_words(entry("ask"), entry("take_back"), self.address)
         return self.address
 
     def have(self, helpers: int) -> None:

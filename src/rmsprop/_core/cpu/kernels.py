@@ -12,7 +12,7 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import execute, gather, norms, pieces, pools, step, team
+from rmsprop._core.cpu import execute, gather, norms, openmp, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.system import library_function, yields
 from rmsprop._core.forks import compiling
@@ -30,6 +30,9 @@ _ENTRIES: Final = {
     "serve": (team.serve, _TWO_WORDS, (team, pools)),
     "ask": (team.ask, TO_A_POOL, (team, pools)),
     "take_back": (team.take_back, TO_A_POOL, (team, pools)),
+    "ask_openmp": (openmp.ask, TO_A_POOL, (openmp, pools)),
+    "take_part": (openmp.take_part, _WORD, (openmp, pools)),
+    "come": (openmp.come, _WORD, (openmp, pools)),
     "dismiss": (team.dismiss, _TWO_WORDS, (team, pools)),
 }
 
@@ -64,10 +67,10 @@ def entry(name: str) -> int:
     return _address(name, name, lambda: _ENTRIES[name])
 
 
-def pool_words(ask: int, take_back: int = 0) -> list[int]:
-    """Return the words of `rmsprop._core.cpu.pools.POOL`; the functions that a pool has of its own are given."""
-    own = {"ask": ask, "take_back": take_back, "help_with": entry("help_with"), "yields": yields()}
-    return [own[name] if name in own else library_function(name) for name in pools.POOL]
+def pool_words(ask: int, take_back: int = 0, own: int = 0) -> list[int]:
+    """Return the words of `rmsprop._core.cpu.pools.POOL`; what a pool has of its own is given."""
+    found = {"ask": ask, "take_back": take_back, "help_with": entry("help_with"), "yields": yields(), "own": own}
+    return [found[name] if name in found else library_function(name) for name in pools.POOL]
 
 
 def kernel(key: Any) -> int:

@@ -33,12 +33,12 @@ from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, LINE, N
 #:
 #: * ask(head, ticket, wanted) has `help_with(ticket)` called up to `wanted` times, and returns how often it may be;
 #: * take_back(head, ticket) returns how many of these calls will not come after all; 0 in a pool that cannot know;
-#: * help_with; and C's and the system's functions.
-POOL: Final = ("ask", "take_back", "help_with", "malloc", "free", "yields")
-ASK, TAKE_BACK, HELP_WITH, _MALLOC, _FREE, YIELD = range(len(POOL))
+#: * help_with; C's and the system's functions; and the address of words that only the pool's functions know.
+POOL: Final = ("ask", "take_back", "help_with", "malloc", "free", "yields", "own")
+ASK, TAKE_BACK, HELP_WITH, _MALLOC, _FREE, YIELD, OWN = range(len(POOL))
 
 #: The words of a ticket: how many know of it, the gate, the job, the pool; and words for the pool's own use in `ask`.
-_KNOWN, GATE, _JOB, _HOME, SPARE = 0, 1, 2, 3, 8
+_KNOWN, GATE, JOB_OF, POOL_OF, SPARE = 0, 1, 2, 3, 8
 _TICKET_BYTES: Final = 8 * SPARE + LINE
 
 #: The gate is closed: its other bits count the threads that are still inside.
@@ -57,20 +57,26 @@ _POOL = HEAD.index("pool")
 def _forget(ticket, many):
     """Note that `many` of those who knew of a ticket do not any more; the last frees it."""
     if add_shared(ticket + 8 * _KNOWN, -many) == many:
-        call(read(read(ticket, _HOME), _FREE), ticket)
+        call(read(read(ticket, POOL_OF), _FREE), ticket)
 
 
-def help_with(ticket):
+@jit
+def help_now(ticket):
     """Do pieces of a ticket's job, unless its leader has closed it."""
     gate = ticket + 8 * GATE
     inside = read_shared(gate)
     while inside >= 0:
         if replace_shared(gate, inside, inside + 1):
-            job = read(ticket, _JOB)
+            job = read(ticket, JOB_OF)
             call(read(job, _KERNEL), job)
             add_shared(gate, -1)
             break
         inside = read_shared(gate)
+
+
+def help_with(ticket):
+    """Do what a call of a pool has to do, once for each that was asked for."""
+    help_now(ticket)
     _forget(ticket, 1)
 
 
@@ -79,8 +85,8 @@ def _issue(pool, job, wanted):
     """Return a ticket for a job, which so many calls and the leader know; 0 if there is no memory."""
     ticket = call_word(read(pool, _MALLOC), _TICKET_BYTES)
     if ticket != 0:
-        write(ticket, _JOB, job)
-        write(ticket, _HOME, pool)
+        write(ticket, JOB_OF, job)
+        write(ticket, POOL_OF, pool)
         write_shared(ticket + 8 * GATE, 0)
         write_shared(ticket + 8 * _KNOWN, 1 + wanted)
     return ticket

@@ -13,7 +13,7 @@ that are free.
 from typing import Final
 
 from rmsprop._core.cpu.modes import pause
-from rmsprop._core.cpu.pools import HELP_WITH, POOL, YIELD
+from rmsprop._core.cpu.pools import HELP_WITH, OWN, POOL, YIELD
 from rmsprop._core.cpu.words import call, call_system, exchange_shared, read, read_shared, replace_shared, write_shared
 from rmsprop._core.tables import HEAD
 
@@ -60,7 +60,7 @@ def serve(box, team):
 
 def ask(head, ticket, wanted):
     """Put a ticket into so many empty mailboxes, and return into how many."""
-    team, asked = read(head, _POOL), 0
+    team, asked = read(read(head, _POOL), OWN), 0
     box = team + 8 * BOXES
     end = box + 8 * BOX * read_shared(team + 8 * HELPERS)
     while box < end and asked < wanted:
@@ -74,7 +74,7 @@ def ask(head, ticket, wanted):
 
 def take_back(head, ticket, unused):
     """Take a ticket out of the mailboxes whose helpers have not read it, and return out of how many."""
-    team, found = read(head, _POOL), 0
+    team, found = read(read(head, _POOL), OWN), 0
     box = team + 8 * BOXES
     end = box + 8 * BOX * read_shared(team + 8 * HELPERS)
     while box < end:
