@@ -88,7 +88,7 @@ def threads_and_pool() -> tuple[int, Pool | None]:
 @cache
 def team() -> OpenMP | None:
     """Return torch's team; None if there is none that is known."""
-    library = None if _is_forked() or not torch.backends.openmp.is_available() else _library()
+    library = None if _is_forked() else _library()
     if library is None or library.omp_in_parallel() or library.omp_get_max_threads() != torch.get_num_threads():
         return None
     with loading():
@@ -110,7 +110,7 @@ def _library() -> Any:
         for one in (name, torch._C.__file__):
             library = ctypes.CDLL(one, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
             if all(hasattr(library, function) for function in (*_FUNCTIONS, "omp_get_max_threads")):
-                return library
+                return library if torch.backends.openmp.is_available() else None  # type: ignore[no-untyped-call]
     except (OSError, AttributeError):  # a system without these, or a torch that is built otherwise
         pass
     return None
