@@ -338,3 +338,12 @@ def test_workers_of_a_data_loader_step():
         print([bool(found) for found in loader])
     """
     assert run(source) == "[True, True, True, True]"
+
+
+@pytest.mark.parametrize(("pieces", "threads"), [(3, 1), (4, 3), (8, 3)])
+def test_small_jobs_are_the_leader_s_own(pieces, threads):
+    runtime = Runtime()
+    counting = made(runtime, pieces=pieces)
+    counting.run.execute()
+    assert runtime.regions == [threads] * (threads > 1)
+    assert (counting.done == 1).all()

@@ -12,7 +12,7 @@ from rmsprop._core.forks import loading
 from rmsprop._core.plan import Integers, Plan
 from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, MEASURE, NOTHING, PREPARE, WHERE, columns
 
-#: Pieces of a launch from which another thread saves more than its waking costs.
+#: Pieces of a launch from which another thread saves more than its waking costs, where a pool does not know better.
 SMALL: Final = 8
 
 #: Batches of pieces that a thread claims: enough that others do the work of one that the system stops.
@@ -30,7 +30,13 @@ _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 
 
 class Pool(Protocol):
-    """Threads that help with jobs; see `rmsprop._core.cpu.pools`."""
+    """Threads that help with jobs; see `rmsprop._core.cpu.pools`.
+
+    Attributes:
+        least: pieces of a launch from which another thread saves more than it costs.
+    """
+
+    least: int
 
     def words_at(self) -> int:
         """Return the address of the pool's words, which is valid until the process ends."""
@@ -94,12 +100,12 @@ class Run:
             from rmsprop._core.cpu.helpers import THE_TEAM
             from rmsprop._core.cpu.kernels import entry, kernel
 
-        helpers = 0
+        helpers, least = 0, SMALL if pool is None else pool.least
         for jobs, launches in (("norms", self.plan.norms), ("steps", self.plan.steps)):
             table = self._table(jobs, JOB_WORDS * len(launches)).reshape(-1, JOB_WORDS)
             for job, launch in zip(table, launches, strict=True):
                 pieces, threads = int(job[_PIECES]), 1
-                if pieces >= SMALL:
+                if pieces >= least:
                     threads, helpers = self._threads, self._threads - 1
                     job[_BATCH] = max(1, pieces // (threads * _BATCHES))
                 job[_THREADS] = threads

@@ -12,7 +12,7 @@ from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import TO_A_POOL, c_function, live_forever, pool_words
 from rmsprop._core.cpu.system import library_function
 from rmsprop._core.plan import Integers
-from rmsprop._core.run import Pool, Run
+from rmsprop._core.run import SMALL, Pool, Run
 from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import entry, pool, xla_ffi
@@ -97,6 +97,8 @@ class Steps:
 @final
 class _XlasPool:
     """XLA's own threads, which it has started."""
+
+    least = SMALL
 
     def __init__(self) -> None:
         found = pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi))

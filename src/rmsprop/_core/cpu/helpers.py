@@ -15,6 +15,7 @@ from rmsprop._core.cpu import team
 from rmsprop._core.cpu.kernels import entry, pool_words
 from rmsprop._core.cpu.pools import POOL
 from rmsprop._core.cpu.system import System, system
+from rmsprop._core.run import SMALL
 
 _TWO_WORDS: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
@@ -35,6 +36,8 @@ class _Team:
     Attributes:
         address: of the team's words, the same until the process ends, and in its forked children.
     """
+
+    least = SMALL
 
     def __init__(self) -> None:
         words = team.BOXES + team.MOST * team.BOX
