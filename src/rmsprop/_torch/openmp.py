@@ -22,7 +22,7 @@ from rmsprop._core.switches import default_threads
 _FUNCTIONS: Final = ("GOMP_parallel", "omp_in_parallel", "omp_get_wtime")
 
 #: Pieces of a launch from which a region is worth it: 1.3 MB that are moved, in a plain step. Two threads then took 0.7
-#: of one's time where the team spun, and 0.95 where it slept; with half as many 0.8, and 1.15 (2 cores of an Intel Xeon).
+#: of one's time where the team spun, and 0.95 where it slept; with half as many 0.8, and 1.15 (Intel Xeon, 2 cores).
 _LEAST: Final = 4
 
 #: Linux's flag of a process that was forked and has not become another program since.
