@@ -47,7 +47,7 @@ def test_limits_of_control_groups(groups, limits, allowed, tmp_path):
 
 
 def test_a_system_without_control_groups(tmp_path):
-    assert allowed_by_groups(tmp_path) == sys.maxsize
+    assert allowed_by_groups(tmp_path / "nothing") == sys.maxsize
     files(tmp_path, "nonsense\n:\n\n", pod="100000 100000")
     assert allowed_by_groups(tmp_path) == sys.maxsize
 

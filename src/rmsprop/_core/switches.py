@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,8 +52,12 @@ def processors() -> int:
     return max(1, min(count, allowed_by_groups()))
 
 
+@cache
 def allowed_by_groups(files: Path = Path("/")) -> int:
-    """Return how many processors' time Linux's control groups allow, rounded up; `files` is the root of the system."""
+    """Return how many processors' time Linux's control groups allow, rounded up, as it was when this was first called.
+
+    `files` is the root of the system.
+    """
     allowed = sys.maxsize
     try:
         groups = (files / "proc/self/cgroup").read_text().splitlines()
