@@ -43,6 +43,7 @@ class Counting:
         pieces: how many there are.
         threads: how many may share them.
         is_open: whether the gate is open.
+        pool: whose threads help; None: those of this package.
 
     Attributes:
         done: how often each piece was done.
@@ -50,11 +51,11 @@ class Counting:
         job: the words of its job.
     """
 
-    def __init__(self, pieces, threads=1, is_open=True):
+    def __init__(self, pieces, threads=1, is_open=True, pool=None):
         single = numpy.dtype(numpy.float32)
         on = ("variable", "velocity", "learning_rate", "rho", "rho_c", "epsilon")
         self.run = Run(Plan([Tensor(pieces * CHUNK, Storage(single, single, single, single), on)]), threads)
-        self.run.compile()
+        self.run.compile(pool)
         self.done, self._gate = numpy.zeros(pieces, numpy.int64), numpy.array([is_open, 0], numpy.int64)
         self.run.where["gradient"][0], self.run.where["variable"][0] = self.done.ctypes.data, self._gate.ctypes.data
         self.job = self.run.words[self.run.plan.begin("steps") :]

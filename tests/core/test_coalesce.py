@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rmsprop import RowSparse
 from rmsprop._core.cpu.coalesce import FOUND, NO_MEMORY, NO_ROW, REQUEST
-from rmsprop._core.cpu.copies import library_function
 from rmsprop._core.cpu.kernels import entry, row_sums
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.rows import summed_in
 
 WORD = ctypes.c_int64

@@ -11,7 +11,7 @@ from processes import path, run
 
 from rmsprop import RMSprop
 from rmsprop._core.cpu import helpers
-from rmsprop._core.cpu.team import ASLEEP, BOX, BOXES, EMPTY, END, HELPERS, MAIL, YIELD
+from rmsprop._core.cpu.team import ASLEEP, BOX, BOXES, END, HELPERS, MAIL
 from rmsprop._core.run import SMALL
 from rmsprop._core.tables import ARRIVED, FINISHED, HEAD
 
@@ -167,26 +167,6 @@ def test_a_mailbox_that_nobody_reads_does_no_harm(team):
     assert team._words[BOXES + MAIL] == END
 
 
-def test_a_leader_waits_for_a_helper_that_has_begun(team):
-    """The memory that it works on may be gone later; this test stands for the helper."""
-    counting = Counting(100, 2, is_open=False)
-    team.have = lambda helpers: None
-    team._words[HELPERS] = 1
-    team._words[YIELD] = helpers._system().yields
-    leader = leading(counting)
-    counting.wait_for(1)
-    assert team._words[BOXES + MAIL] == counting.address
-    team._words[BOXES + MAIL] += 1  # read
-    counting.open()
-    wait_until(lambda: counting.job[FINISHED] == 100)
-    leader.join(0.2)
-    assert leader.is_alive()
-    team._words[BOXES + MAIL] = EMPTY
-    leader.join(20)
-    assert not leader.is_alive()
-    assert (counting.done == 1).all()
-
-
 def test_a_helper_works_on_only_while_the_leader_waits(team):
     """When a run is done, its memory may be another's: what a helper still wrote would be seen."""
     for number in range(300):
@@ -279,7 +259,7 @@ def test_when_no_thread_can_start_the_caller_does_it_all_and_asks_again(monkeypa
 def assert_helps(team):
     """The helper that is there comes."""
     closed = Counting(100, 2, is_open=False)
-    closed.run.words[HEAD.index("team")] = team.address
+    closed.run.words[HEAD.index("pool")] = team.words_at()
     leader = leading(closed)
     closed.wait_for(2)
     closed.open()
@@ -288,7 +268,7 @@ def assert_helps(team):
 
 
 def test_when_the_system_has_no_semaphores_the_caller_does_it_all(monkeypatch, team):
-    monkeypatch.setattr(helpers, "_system", lambda: None)
+    monkeypatch.setattr(helpers, "system", lambda: None)
     counting = Counting(100, 4)
     counting.run.execute()
     assert (counting.done == 1).all()

@@ -313,9 +313,24 @@ _CPU = [
         "core/test_against_oracle.py",
     ),
     _mutant(
-        "cpu: a leader that does not wait for its helpers", "_core/cpu/team.py",
-        "if read_shared(first + 8 * MAIL) != job + 1:", "if read_shared(first + 8 * MAIL) != job:",
-        "core/test_concurrency.py::test_a_leader_waits_for_a_helper_that_has_begun",
+        "cpu: a leader that does not wait for its helpers", "_core/cpu/pools.py",
+        "while read_shared(gate) != _CLOSED:", "while read_shared(gate) >= 0:",
+        "core/test_pools.py::test_a_leader_waits_for_a_call_that_has_begun",
+    ),
+    _mutant(
+        "cpu: a late OpenMP team is asked again at once", "_core/cpu/openmp.py",
+        "write_shared(pool + 8 * WITHOUT, rest)", "write_shared(pool + 8 * WITHOUT, 0)",
+        "torch/test_openmp.py::test_a_team_that_was_late_is_not_asked_for_a_while",
+    ),
+    _mutant(
+        "torch: a forked child asks a team that it has not", "_torch/openmp.py",
+        "        one.leave()", "        pass",
+        "torch/test_openmp.py::test_a_forked_child_steps",
+    ),
+    _mutant(
+        "cpu: a ticket is freed although a call may still come", "_core/cpu/pools.py",
+        "write_shared(ticket + 8 * _KNOWN, 1 + wanted)", "write_shared(ticket + 8 * _KNOWN, wanted)",
+        "core/test_pools.py::test_the_last_that_knows_of_a_ticket_frees_it",
     ),
 ]  # fmt: skip
 

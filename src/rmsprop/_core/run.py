@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Mapping
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import numpy
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from rmsprop._core.forks import loading
 from rmsprop._core.plan import Integers, Plan
 from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, MEASURE, NOTHING, PREPARE, WHERE, columns
 
-#: Pieces of a launch from which another thread saves more than its waking costs.
+#: Pieces of a launch from which another thread saves more than its waking costs, where a pool does not know better.
 SMALL: Final = 8
 
 #: Batches of pieces that a thread claims: enough that others do the work of one that the system stops.
@@ -21,12 +21,28 @@ _BATCHES: Final = 16
 #: The largest float32.
 _LARGEST: Final = float(numpy.finfo(numpy.float32).max)
 
-_GIVEN, _ITERATIONS, _SCRATCH, _TEAM, _BYTES = columns(HEAD, "given", "iterations", "scratch", "team", "scratch_bytes")
+_GIVEN, _ITERATIONS, _SCRATCH, _POOL, _BYTES = columns(HEAD, "given", "iterations", "scratch", "pool", "scratch_bytes")
 _PIECES, _BATCH, _THREADS, _KERNEL = (
     COUNTERS + number for number in columns(JOB, "pieces", "batch", "threads", "kernel")
 )
 
 _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+
+
+class Pool(Protocol):
+    """Threads that help with jobs; see `rmsprop._core.cpu.pools`.
+
+    Attributes:
+        least: pieces of a launch from which another thread saves more than it costs.
+    """
+
+    least: int
+
+    def words_at(self) -> int:
+        """Return the address of the pool's words, which is valid until the process ends."""
+
+    def have(self, helpers: int) -> None:
+        """Start so many threads, if it is this package that starts them."""
 
 
 @final
@@ -72,8 +88,11 @@ class Run:
         begin = self.plan.begin(name)
         return self.words[begin : begin + size]
 
-    def compile(self) -> None:
-        """Find the kernels, and compile those that are missing, in seconds that Ctrl-C may interrupt."""
+    def compile(self, pool: Pool | None = None) -> None:
+        """Find the kernels, and compile those that are missing, in seconds that Ctrl-C may interrupt.
+
+        `pool` has the threads that help; None: this package's own.
+        """
         if self._execute is not None or not self.compiled:
             return
         # Numba is imported when the first step needs it, so that `import rmsprop` takes no time.
@@ -81,18 +100,20 @@ class Run:
             from rmsprop._core.cpu.helpers import THE_TEAM
             from rmsprop._core.cpu.kernels import entry, kernel
 
-        helpers = 0
+        helpers, least = 0, SMALL if pool is None else pool.least
         for jobs, launches in (("norms", self.plan.norms), ("steps", self.plan.steps)):
             table = self._table(jobs, JOB_WORDS * len(launches)).reshape(-1, JOB_WORDS)
             for job, launch in zip(table, launches, strict=True):
                 pieces, threads = int(job[_PIECES]), 1
-                if pieces >= SMALL:
+                if pieces >= least:
                     threads, helpers = self._threads, self._threads - 1
                     job[_BATCH] = max(1, pieces // (threads * _BATCHES))
                 job[_THREADS] = threads
                 job[_KERNEL] = kernel(launch.kernel)
-        self.words[_TEAM] = THE_TEAM.address
-        self._team, self._helpers = THE_TEAM, helpers
+        if helpers:
+            self._pool: Pool = pool or THE_TEAM
+            self.words[_POOL] = self._pool.words_at()
+            self._helpers = helpers
         self._execute = _EXECUTE(entry("execute"))
 
     def set_rate_and_factor(self, group: int, rate: float, factor: float = 1.0) -> None:
@@ -119,7 +140,7 @@ class Run:
     def start_helpers(self) -> None:
         """Start the threads that may help, unless they are there."""
         if self._helpers:
-            self._team.have(self._helpers)
+            self._pool.have(self._helpers)
 
     def execute(self, iterations: int = 0, given: int = NOTHING) -> None:
         """Do the step, after `compile`; `given` is what is known or wanted of it: see `rmsprop._core.tables`."""

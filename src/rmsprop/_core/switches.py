@@ -1,6 +1,9 @@
 """Switches of the user: the argument `native`, and the environment variables for native steps and for threads."""
 
 import os
+import sys
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 #: The environment variable that turns native steps off in the whole process, with the value 0.
@@ -29,11 +32,57 @@ def against_native(native: bool | None) -> str:
     return "" if native else "native=False"
 
 
-def default_threads() -> int:
-    """Return the threads of a step: ``RMSPROP_NUM_THREADS``, else the processors that this process may use."""
+def default_threads(of_framework: int | None = None) -> int:
+    """Return the threads of a step.
+
+    That is ``RMSPROP_NUM_THREADS``, taken as it is; else the framework's own number, if it has one, but not more than
+    the processors that this process may use.
+    """
     named = os.environ.get("RMSPROP_NUM_THREADS")
     if named is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors() if of_framework is None else max(1, min(of_framework, processors()))
     if not named.isascii() or not named.isdecimal() or int(named) < 1:
         raise ValueError(f"RMSPROP_NUM_THREADS={named!r} is not a whole number of at least 1")
     return int(named)
+
+
+def processors() -> int:
+    """Return how many processors this process may use: those of its affinity, and what its control groups allow."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, allowed_by_groups()))
+
+
+@cache
+def allowed_by_groups(files: Path = Path("/")) -> int:
+    """Return how many processors' time Linux's control groups allow, rounded up, as it was when this was first called.
+
+    `files` is the root of the system.
+    """
+    allowed = sys.maxsize
+    try:
+        groups = (files / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        return allowed
+    for line in groups:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        is_old = "cpu" in controllers.split(",")
+        if not is_old and controllers:
+            continue
+        top = files / "sys/fs/cgroup" / ("cpu" if is_old else "")
+        group = top / path.strip("/")
+        # A group is limited by those that hold it. In a container the path may be that of the system outside.
+        for one in (group, *group.parents):
+            if one == top or top in one.parents:
+                allowed = min(allowed, _allowed_by(one, is_old))
+    return allowed
+
+
+def _allowed_by(group: Path, is_old: bool) -> int:
+    try:
+        if is_old:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        else:
+            quota, period = (group / "cpu.max").read_text().split()
+        return -(-int(quota) // int(period)) if int(quota) > 0 and int(period) > 0 else sys.maxsize
+    except (OSError, ValueError):  # there is no such file, or "max"
+        return sys.maxsize

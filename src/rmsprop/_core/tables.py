@@ -33,7 +33,8 @@ HEAD: Final = (
     "iterations",  # steps done before
     "scratch",  # scratch memory, first that of the first thread
     "scratch_bytes",  # bytes of it for each thread
-    "team",  # address of the threads that help, 0 for none: see `rmsprop._core.cpu.team`
+    "pool",  # address of the pool whose threads help, 0 for none: see `rmsprop._core.cpu.pools`
+    "call",  # address of the call of a framework that does the step, for the framework's pool
     "where",  # the table WHERE
     "members",  # the group of each tensor
     "group_table",  # the table GROUP
@@ -87,7 +88,7 @@ NONE, OWN, JOINT = 0, 1, 2
 MEASURE, PREPARE, NOTHING, SQUARES, SCALES = -2, -1, 0, 1, 2
 
 #: Of these tables, and of the text within a compiled step.
-VERSION: Final = 2
+VERSION: Final = 3
 
 #: Numbers of a norm chunk, and of a piece unless it is gathered: the operands of one fit a core's second-level cache.
 CHUNK: Final = 16384

@@ -46,7 +46,7 @@ _DTYPE, _SIZE, _KIND, _TO, _WRONG_DTYPE, _WRONG_SIZE = range(len(OPERAND))
     _PLACES, _NO_PLAN, _UNKNOWN, _UNKNOWN_EXTENSION, _FORMAT, _MALLOC, _FREE, _MAJOR, _FRAME_BYTES, _BUFFERS_BYTES,
     _ATTRIBUTES_BYTES,
 ) = range(len(PROCESS))  # fmt: skip
-_ITERATIONS, _GIVEN = HEAD.index("iterations"), HEAD.index("given")
+_CALL = HEAD.index("call")
 
 _FRAME, _BUFFERS, _BUFFER = xla_ffi.Frame, xla_ffi.Buffers, xla_ffi.Buffer
 _ARGUMENTS, _RETURNED, _ATTRIBUTES = _FRAME.arguments.offset, _FRAME.results.offset, _FRAME.attributes.offset
@@ -237,6 +237,7 @@ def _step(frame, process, step):
         text, code = read(step, _WRONG_RATE), INVALID_ARGUMENT
     error = 0
     if text == 0:
+        write(head, _CALL, frame)
         execute(step, head)
     give_back(step, head)
     if text != 0:

@@ -19,6 +19,7 @@ from rmsprop._jax.xla_ffi import (
     INTERNAL,
     INVALID_ARGUMENT,
     RESOURCE_EXHAUSTED,
+    Api,
     Frame,
     NewError,
     Text,
@@ -59,6 +60,7 @@ def _instantiate(address: int) -> int | None:
     frame = Frame.from_address(address)
     try:
         if frame.extension_start:
+            steps().has_pool = frame.api.contents.struct_size >= ctypes.sizeof(Api)
             return int(HANDLE(steps().address)(address)) or None  # it states the version of both stages
         if frame.attributes.size == 1:  # without a plan, the execution is refused
             text = Text.from_address(frame.attributes.values[0])

@@ -2,18 +2,20 @@
 
 import ctypes
 import threading
+from functools import cache
 from typing import Final, final
 
 import numpy
 
-from rmsprop._core.cpu import copies
-from rmsprop._core.cpu.copies import Template, library_function
-from rmsprop._core.cpu.kernels import c_function, live_forever
+from rmsprop._core.cpu import copies, pools
+from rmsprop._core.cpu.copies import Template
+from rmsprop._core.cpu.kernels import TO_A_POOL, c_function, live_forever, pool_words
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.plan import Integers
-from rmsprop._core.run import Run
+from rmsprop._core.run import SMALL, Pool, Run
 from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import HEAD
-from rmsprop._jax import entry, xla_ffi
+from rmsprop._jax import entry, pool, xla_ffi
 from rmsprop._jax.entry import ADDRESS, FLOAT, OPERAND, PLACE, PROCESS, STEP, WHOLE
 from rmsprop._jax.plan import KEY, CallPlan
 
@@ -39,10 +41,11 @@ class Steps:
 
     Attributes:
         address: of the compiled handler.
+        has_pool: whether XLA has threads for jobs of others; else those of this package help. Known before a step.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self.has_pool = threading.Lock(), False
         self._steps: dict[str, int] = {}
         self.address = c_function(entry.handle, "int64(int64)", entry, copies, xla_ffi)
         self._grow(64)
@@ -56,7 +59,7 @@ class Steps:
         if text[:KEY] in self._steps:
             CallPlan.read(text)
             return
-        step = _make(CallPlan.read(text))
+        step = _make(CallPlan.read(text), _xlas_pool() if self.has_pool else None)
         with self._lock:
             if text[:KEY] in self._steps:
                 return
@@ -91,12 +94,33 @@ class Steps:
         table[number, PLACE.index("step")] = step  # last: it says that the place is taken
 
 
-def _make(call: CallPlan) -> int:
+@final
+class _XlasPool:
+    """XLA's own threads, which it has started."""
+
+    least = SMALL
+
+    def __init__(self) -> None:
+        found = pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi))
+        self._words: Integers = numpy.array(found, numpy.int64)
+        live_forever(self._words)
+
+    def words_at(self) -> int:
+        return int(self._words.ctypes.data)
+
+    def have(self, helpers: int) -> None:
+        pass
+
+
+_xlas_pool = cache(_XlasPool)
+
+
+def _make(call: CallPlan, helpers: Pool | None) -> int:
     """Make the words of a step, which live for ever, and return their address."""
     run = Run(call.plan(), default_threads())
     for name, number in call.known:
         run.groups[name][:] = number
-    run.compile()
+    run.compile(helpers)
     run.start_helpers()
     template, count = Template(run), len(call.tensors)
     targets = [

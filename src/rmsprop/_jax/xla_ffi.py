@@ -20,7 +20,18 @@ def _structure(name: str, **fields: Any) -> Any:
 Version = _structure("Api_Version", extension_start=_pointer, major=_int, minor=_int)
 Metadata = _structure("Metadata", api_version=Version, traits=ctypes.c_uint32)
 Extension = _structure("Metadata_Extension", type=_int, next=_pointer, metadata=_pointer)
-Api = _structure("Api", extension_start=_pointer, api_version=Version, internal_api=_pointer, error_create=_pointer)
+Api = _structure(
+    "Api",
+    extension_start=_pointer,
+    api_version=Version,
+    internal_api=_pointer,
+    error_create=_pointer,
+    error_get_message=_pointer,
+    error_destroy=_pointer,
+    others=_pointer * 8,
+    schedule=_pointer,  # of XLA's pool of threads
+    threads=_pointer,
+)
 NewError = _structure("Error_Create_Args", extension_start=_pointer, message=ctypes.c_char_p, code=_int)
 #: Arguments, and results.
 Buffers = _structure("Args", extension_start=_pointer, size=_long, types=_pointer, buffers=_pointer)

@@ -9,7 +9,6 @@ from rmsprop._core import slots as _slots
 from rmsprop._core.explain import Choice, Explanation, describe, summarize
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
-from rmsprop._core.switches import default_threads
 from rmsprop._tensorflow import replicas
 from rmsprop._tensorflow.available import within_xla
 from rmsprop._tensorflow.checks import dtype_of, numpy_dtype
@@ -69,13 +68,13 @@ def explain(
         shape, dtype = item.variable.shape, numpy_dtype(dtype_of(item.variable)).name
         lengths = [length or 0 for length in shape] if shape.rank is not None else []
         described.append((name, describe(lengths, dtype, slots, choice, clips_by_norm=options.clips_by_norm)))
-    launches = 0
+    launches = helping = 0
     if choice.way == "native":
         # Numba is there.
-        from rmsprop._tensorflow.native import count_launches
+        from rmsprop._tensorflow.native import count_launches, threads
 
-        launches = count_launches(options, items)
-    return summarize(front_end, described, launches, default_threads())
+        launches, helping = count_launches(options, items), threads()
+    return summarize(front_end, described, launches, helping)
 
 
 def _choose(items: Sequence[Item], engine: Engine, compiled: bool, elsewhere: str) -> Choice:

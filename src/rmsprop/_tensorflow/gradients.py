@@ -6,8 +6,8 @@ from typing import Literal, final
 
 import numpy
 
-from rmsprop._core.cpu.copies import library_function
 from rmsprop._core.cpu.kernels import entry, row_sums
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.items import Item
 from rmsprop._core.options import Options
 from rmsprop._core.plan import Tensor

@@ -73,6 +73,11 @@ def count_launches(options: Options, items: Sequence[Item]) -> int:
     return sum(map(len, steps)) + len(_norms_plan(options, items).norms)
 
 
+def threads() -> int:
+    """Return the threads of a step; for TensorFlow's own number, 0 leaves it to the system."""
+    return default_threads(tf.config.threading.get_intra_op_parallelism_threads() or None)
+
+
 def _scales_of(items: Sequence[Item]) -> Operand:
     return Operand(tf.float64, (len(items),), "what gradients are multiplied by")
 
@@ -92,7 +97,7 @@ def _add_norms(options: Options, items: Sequence[Item]) -> Any:
 
 
 def _run(options: Options, plan: Plan, given: int = NOTHING) -> Run:
-    run = Run(plan, default_threads())
+    run = Run(plan, threads())
     fill_group(run.groups, 0, options)
     run.words[HEAD.index("given")] = given
     run.compile()

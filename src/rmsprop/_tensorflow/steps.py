@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from rmsprop._core.cpu import c_interface, coalesce, copies
 from rmsprop._core.cpu.c_memory import CMemory
-from rmsprop._core.cpu.copies import Template, library_function
+from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import c_function
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.forks import compiling
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run

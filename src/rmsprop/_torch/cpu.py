@@ -26,6 +26,7 @@ from rmsprop._core.tables import NOTHING, SCALES
 from rmsprop._torch.arrays import as_array, gradient_array, is_whole
 from rmsprop._torch.interface import Group, States
 from rmsprop._torch.looks import Looks
+from rmsprop._torch.openmp import threads_and_pool
 from rmsprop._torch.short_way import ShortWay, is_open
 
 #: The public function is in Python and first looks whether it was given one tensor.
@@ -43,8 +44,9 @@ class Native:
         short: what the next step must be like to take the short way; None: it cannot.
     """
 
-    def __init__(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool, threads: int, off: str) -> None:
-        self._parameters, self._threads = [item.variable for item in items], threads
+    def __init__(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool, off: str) -> None:
+        self._parameters, self._own_threads = [item.variable for item in items], torch.get_num_threads()
+        threads, self._pool = threads_and_pool()
         self._slots = [tensor for item in items for tensor in item.slots.values()]
         self._written = [*self._parameters, *self._slots]
         self._starts, self._looks = [*map(Tensor.data_ptr, self._written)], Looks(self._written)
@@ -72,7 +74,7 @@ class Native:
             and all(map(is_, [*(item.variable for item in items), *slots], self._written))
             and [*map(Tensor.data_ptr, self._written)] == self._starts
             and self._looks.are_of(self._written)
-            and torch.get_num_threads() == self._threads
+            and torch.get_num_threads() == self._own_threads
         )
 
     def set_options(self, items: Sequence[Item], groups: Sequence[Group], unscales: bool) -> None:
@@ -94,7 +96,7 @@ class Native:
             arrays.append(usable)
         run = self._runs.find(tuple(kinds))
         set_gradients(run, kinds, arrays)
-        run.compile()
+        run.compile(self._pool)
         self._run, self._kinds, self._is_repeated = run, kinds, run is self._last
         return arrays
 

@@ -189,7 +189,7 @@ class Engine:
             native.set_options(items, groups, unscales)
         else:
             self._make_room(groups, is_moved=native is not None)
-            native = Native(items, groups, unscales, torch.get_num_threads(), self._off)
+            native = Native(items, groups, unscales, self._off)
         self._natives[key] = native
         return native
 

@@ -10,7 +10,7 @@ from rmsprop._core.explaining import choose_kernels
 from rmsprop._core.forms import kind_of_variable
 from rmsprop._core.inplace import Member, count_launches
 from rmsprop._core.items import Item
-from rmsprop._core.switches import against_native
+from rmsprop._core.switches import against_native, default_threads
 from rmsprop._torch import engine
 from rmsprop._torch.arrays import as_array, is_whole, type_name
 from rmsprop._torch.cpu import member_settings, turns_of
@@ -48,7 +48,7 @@ def explain(
         for compiler in ("numba", "triton")
     )
     launches = _count_here(here, groups, scaled) + (_count_there(there) if there else 0)
-    return summarize(front_end, described, launches, torch.get_num_threads())
+    return summarize(front_end, described, launches, default_threads(torch.get_num_threads()))
 
 
 def _choose(item: Item, off: str) -> Choice:

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy
 
-from rmsprop._core.cpu.copies import library_function
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.plan import Integers
 
 

@@ -5,14 +5,13 @@ copy of the template, whose kernels are found and whose group's numbers are writ
 returns it for the next call. Nothing here calls Python, and no address is a constant of the code.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable
 from typing import Any, Final, final
 
 import numpy
 
 from rmsprop._core.cpu.kernels import entry, live_forever
+from rmsprop._core.cpu.system import library_function
 from rmsprop._core.cpu.words import call, call_word, exchange_shared, jit, read, replace_shared, write
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run
@@ -52,12 +51,6 @@ def give_back(template, head):
 def execute(template, head):
     """Do the step of a copy whose tables are filled."""
     call(read(template, _EXECUTE), head)
-
-
-def library_function(name: str) -> int:
-    """Return the address of a function of C's library."""
-    library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
-    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 
 def forever(words: Integers) -> int:

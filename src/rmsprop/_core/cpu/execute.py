@@ -1,6 +1,6 @@
 """A whole step in compiled code: its phases one after the other."""
 
-from rmsprop._core.cpu import norms, team
+from rmsprop._core.cpu import norms, pools
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import part, read
 from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING, columns
@@ -14,7 +14,7 @@ def _lead_all(head, jobs, count):
     job = head + jobs
     end = job + _JOB_BYTES * count
     while job < end:
-        team.lead(job)
+        pools.lead(job)
         job += _JOB_BYTES
 
 

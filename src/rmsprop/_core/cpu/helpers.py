@@ -3,7 +3,6 @@
 import atexit
 import ctypes
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,68 +12,15 @@ from typing import Any, Final, final
 import numpy
 
 from rmsprop._core.cpu import team
-from rmsprop._core.cpu.kernels import entry
+from rmsprop._core.cpu.kernels import entry, pool_words
+from rmsprop._core.cpu.pools import POOL
+from rmsprop._core.cpu.system import System, system
+from rmsprop._core.run import SMALL
 
 _TWO_WORDS: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
 #: Seconds between a thread that the system refuses and the next attempt, and limit of the wait for one that starts.
 _PAUSE: Final = 1.0
-
-#: Bytes for a semaphore: more than any system needs.
-_SEMAPHORE: Final = 128
-
-
-@final
-class _System:
-    """The system's semaphores: the addresses of functions for `rmsprop._core.cpu.words.call_system`.
-
-    Attributes:
-        wait: sleeps until a post; its arguments are a handle and -1, on Windows and macOS a wait without end.
-        post: wakes one sleeper; its arguments are a handle and 1, on Windows the number of posts.
-        yields: lets other threads run.
-    """
-
-    def __init__(self) -> None:
-        if sys.platform == "win32":
-            library = ctypes.WinDLL("kernel32")
-            names = "WaitForSingleObject", "ReleaseSemaphore", "SwitchToThread"
-        else:
-            library = ctypes.CDLL(None)
-            names = ("sem_wait", "sem_post", "sched_yield")
-            if sys.platform == "darwin":  # which has no unnamed semaphores of POSIX's
-                names = "dispatch_semaphore_wait", "dispatch_semaphore_signal", "sched_yield"
-        self._library = library
-        self.wait, self.post, self.yields = (_address(getattr(library, name)) for name in names)
-
-    def semaphore(self) -> tuple[int, Any]:
-        """Make a semaphore; return its handle, and what must live as long as it."""
-        library, memory = self._library, None
-        if sys.platform == "win32":
-            library.CreateSemaphoreW.restype = ctypes.c_void_p
-            handle = library.CreateSemaphoreW(None, 0, 0x7FFFFFFF, None)
-        elif sys.platform == "darwin":
-            library.dispatch_semaphore_create.restype = ctypes.c_void_p
-            library.dispatch_semaphore_create.argtypes = [ctypes.c_long]
-            handle = library.dispatch_semaphore_create(0)
-        else:
-            memory = ctypes.create_string_buffer(_SEMAPHORE)
-            handle = 0 if library.sem_init(memory, 0, 0) else ctypes.addressof(memory)
-        if not handle:
-            raise OSError("no semaphore")
-        return handle, memory
-
-
-def _address(function: Any) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-@cache
-def _system() -> _System | None:
-    """Return the system's semaphores; None if it has no known ones: then the leader of a job does all of it."""
-    try:
-        return _System()
-    except (OSError, AttributeError):
-        return None
 
 
 @cache
@@ -91,6 +37,8 @@ class _Team:
         address: of the team's words, the same until the process ends, and in its forked children.
     """
 
+    least = SMALL
+
     def __init__(self) -> None:
         words = team.BOXES + team.MOST * team.BOX
         memory = numpy.zeros(words + 8, numpy.int64)
@@ -102,21 +50,27 @@ class _Team:
         self._again = 0.0  # when to try the next thread, after the system has refused one
         self._ended = False
 
+    def words_at(self) -> int:
+        """Return the address of the team as a pool, whose functions are compiled or loaded."""
+        if not self._words[0]:
+            self._words[: len(POOL)] = pool_words(entry("ask"), entry("take_back"), self.address)
+        return self.address
+
     def have(self, helpers: int) -> None:
         """Start threads until there are so many, or the system refuses one."""
         if len(self._threads) >= min(helpers, team.MOST) or self._ended or time.monotonic() < self._again:
             return
-        system = _system()
-        if system is None:
+        found = system()
+        if found is None:
             return
         with self._starting:
-            self._words[[team.WAIT, team.POST, team.YIELD]] = system.wait, system.post, system.yields
+            self._words[[team.WAIT, team.POST]] = found.wait, found.post
             while len(self._threads) < min(helpers, team.MOST) and not self._ended:
-                if not self._start(system):
+                if not self._start(found):
                     self._again = time.monotonic() + _PAUSE
                     break
 
-    def _start(self, system: _System) -> bool:
+    def _start(self, found: System) -> bool:
         number = int(self._words[team.HELPERS])
         if number == team.MOST:
             return False
@@ -124,7 +78,7 @@ class _Team:
         thread = None
         try:
             if self._words[box + team.HANDLE] == 0:
-                handle, held = system.semaphore()
+                handle, held = found.semaphore()
                 self._held.append(held)
                 self._words[box + team.HANDLE] = handle
             # A daemon is not waited for at the end of the interpreter, which may begin meanwhile.
@@ -163,7 +117,7 @@ class _Team:
 
     def renew(self) -> None:
         """Start again in a forked child, which has none of the threads."""
-        self._words[:] = 0
+        self._words[team.HELPERS :] = 0
         self._threads, self._held, self._starting = {}, [], threading.Lock()
 
 

@@ -13,20 +13,30 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import c_interface, coalesce, execute, gather, norms, pieces, step, team
+from rmsprop._core.cpu import c_interface, coalesce, execute, gather, norms, openmp, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
+from rmsprop._core.cpu.system import library_function, yields
 from rmsprop._core.forks import compiling
 
 _WORD: Final = "void(int64)"
 _RETURNS_WORD: Final = "int64(int64)"
 _TWO_WORDS: Final = "void(int64, int64)"
 
+#: What a pool has in `ask` and `take_back`.
+TO_A_POOL: Final = "int64(int64, int64, int64)"
+
 #: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
-    "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, team)),
+    "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, pools)),
     "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce, c_interface)),
-    "serve": (team.serve, _TWO_WORDS, (team,)),
-    "dismiss": (team.dismiss, _TWO_WORDS, (team,)),
+    "help_with": (pools.help_with, _WORD, (pools,)),
+    "serve": (team.serve, _TWO_WORDS, (team, pools)),
+    "ask": (team.ask, TO_A_POOL, (team, pools)),
+    "take_back": (team.take_back, TO_A_POOL, (team, pools)),
+    "ask_openmp": (openmp.ask, TO_A_POOL, (openmp, pools)),
+    "take_part": (openmp.take_part, _WORD, (openmp, pools)),
+    "come": (openmp.come, _WORD, (openmp, pools)),
+    "dismiss": (team.dismiss, _TWO_WORDS, (team, pools)),
 }
 
 #: `_nrt`: no objects that are counted, whose functions Numba would have to load.
@@ -58,6 +68,12 @@ def c_function(function: Callable[..., Any], signature: str, *modules: Any) -> i
 def entry(name: str) -> int:
     """Return the address of a function of every step, one of `_ENTRIES`."""
     return _address(name, name, lambda: _ENTRIES[name])
+
+
+def pool_words(ask: int, take_back: int = 0, own: int = 0) -> list[int]:
+    """Return the words of `rmsprop._core.cpu.pools.POOL`; what a pool has of its own is given."""
+    found = {"ask": ask, "take_back": take_back, "help_with": entry("help_with"), "yields": yields(), "own": own}
+    return [found[name] if name in found else library_function(name) for name in pools.POOL]
 
 
 def kernel(key: Any) -> int:

@@ -59,6 +59,20 @@ def restore(typing_context: Any, mode: Any) -> Any:
     return types.none(types.int64), generate
 
 
+@intrinsic
+def pause(typing_context: Any) -> Any:
+    """Hint to the processor that this thread waits for a word to change."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if IS_X86 or IS_ARM:
+            name, given = ("llvm.x86.sse2.pause", []) if IS_X86 else ("llvm.aarch64.hint", [_I32(1)])
+            kind = ir.FunctionType(ir.VoidType(), [one.type for one in given])
+            builder.call(_tools.get_or_insert_function(builder.module, kind, name), given)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 def _read(builder: Any) -> Any:
     if IS_X86:
         place = _tools.alloca_once(builder, _I32)

@@ -109,6 +109,21 @@ call = _operation("call", _VOID(_WORD, _WORD), lambda b, *function: _call(b, ir.
 #: call_word(function, argument): call a function of one int64 by its address, and return the int64 that it returns.
 call_word = _operation("call_word", _WORD(_WORD, _WORD), lambda b, *function: _call(b, _I64, *function))
 
+#: call_with_three(function, first, second, third): call a function of three int64 by its address, and return its int64.
+call_with_three = _operation(
+    "call_with_three", _WORD(_WORD, _WORD, _WORD, _WORD), lambda b, *function: _call(b, _I64, *function)
+)
+
+#: call_with_four(function, first, second, third, fourth): call a C function with four words that returns nothing.
+call_with_four = _operation(
+    "call_with_four", _VOID(_WORD, _WORD, _WORD, _WORD, _WORD), lambda b, *function: _call(b, ir.VoidType(), *function)
+)
+
+#: nanoseconds(function): call a C function of nothing that returns seconds, a double.
+nanoseconds = _operation(
+    "nanoseconds", _WORD(_WORD), lambda b, function: b.fptosi(b.fmul(_call(b, _DOUBLE, function), _DOUBLE(1e9)), _I64)
+)
+
 #: ask(function, subject, answer): call a C function that writes its answer to an address, and return its status.
 ask = _operation("ask", _WORD(_WORD, _WORD, _WORD), lambda b, *function: b.sext(_call(b, _I32, *function), _I64))
 
