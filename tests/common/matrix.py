@@ -14,7 +14,7 @@ from zlib import crc32
 import pytest
 
 #: Rows of each test in `make test`, unless its marker says how many: ``matrix(4)``.
-ROWS = 10
+ROWS = 8
 
 
 def mark_the_rest(items):

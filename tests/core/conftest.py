@@ -1,0 +1,21 @@
+"""A process that has loaded what a step needs besides its kernel: tests that start processes fork that one."""
+
+import pytest
+from processes import Loaded
+
+# The functions of every step come from the cache of the suite; then the process forgets which folder that was.
+LOADED = """
+import numpy, rmsprop.numpy
+from rmsprop._core import plan, run
+from rmsprop._core.cpu import cache, kernels
+for name in kernels._ENTRIES:
+    kernels.entry(name)
+cache.cache_folder.cache_clear()
+"""
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """A function that runs a piece of Python as `processes.run` does, in a child of that process."""
+    with Loaded(LOADED) as loaded:
+        yield loaded.run
