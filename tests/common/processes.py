@@ -67,7 +67,12 @@ class Loaded:
     Args:
         source: loads it, and starts no threads.
         environment: variables, besides those of this process.
+
+    Attributes:
+        errors: what the last child wrote to its standard error.
     """
+
+    errors = ""
 
     def __init__(self, source, **environment):
         self._folder = tempfile.TemporaryDirectory()
@@ -89,11 +94,15 @@ class Loaded:
         printed = Path(self._folder.name) / "printed"
         self._say([textwrap.dedent(source), [*map(str, arguments)], environment, str(printed)])
         status = self._process.stdout.readline().strip()
-        written = [file.read_text() for file in (printed, printed.with_name("printed.errors")) if file.exists()]
-        for file in printed.parent.iterdir():
-            file.unlink()
-        assert status == "0", f"exit status {status}\n{''.join(written)}"
-        return written[0].strip()
+        found, self.errors = (self._taken(file) for file in (printed, printed.with_name("printed.errors")))
+        assert status == "0", f"exit status {status}\n{found}\n{self.errors}"
+        return found.strip()
+
+    @staticmethod
+    def _taken(file):
+        written = file.read_text()
+        file.unlink()
+        return written
 
     def __enter__(self):
         return self

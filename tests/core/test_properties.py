@@ -63,8 +63,14 @@ def views(draw, shape, dtype):
 
 #: Options that need the fewest arrays, and all of them: each compiles kernels, and numbers lie where they lie.
 FEW_OR_ALL = st.sampled_from(
-    [{}, {"momentum": 0.9, "centered": True, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 1.0, "use_ema": True}]
-)
+    [
+        {},
+        {
+            "momentum": 0.9, "centered": True, "epsilon": 1e-3, "weight_decay": 0.1, "global_clipnorm": 1.0,
+            "use_ema": True, "ema_overwrite_frequency": 2,
+        },
+    ]
+)  # fmt: skip
 
 shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7)
 
