@@ -101,7 +101,15 @@ H5 = Format("model.h5", _save, _load_weights, whole=True)
 #: A file that says what the optimizer is cannot be read as another class.
 PAIRS = [(way, form) for way, form in itertools.product(WAYS, FORMATS) if way == "ours" or not form.whole]
 PAIRS.append(("ours", H5))
-quick = pytest.mark.parametrize(("way", "form"), [one for one in PAIRS if one[0] in ("ours", "both")], ids=str)
+quick = pytest.mark.parametrize(
+    ("way", "form"),
+    [
+        # Both classes write and read a file of weights alike, whatever its format: one is for `make test`.
+        pytest.param(way, form, marks=[pytest.mark.slow] * (way == "both" and form.name != "model.weights.h5"))
+        for way, form in PAIRS if way in ("ours", "both")
+    ],
+    ids=str,
+)  # fmt: skip
 
 
 def step(model, begin, end):

@@ -19,6 +19,16 @@ FORMS = {
 }  # fmt: skip
 OUTS = ("place", "targets", "streamed")
 
+#: Sets of options that tests step by: each compiles kernels for each form and each place of the results.
+OPTIONS = {
+    "plain": {},
+    "clipnorm": {"momentum": 0.9, "clipnorm": 0.5},
+    "everything": {
+        "momentum": 0.9, "centered": True, "weight_decay": 0.01, "global_clipnorm": 1.0, "use_ema": True,
+        "ema_overwrite_frequency": 2,
+    },
+}  # fmt: skip
+
 
 def aligned(values):
     """Copy an array so that it begins a cache line, as TensorFlow's tensors do."""

@@ -30,7 +30,7 @@ STEP = """
 """
 
 
-def step(folder, **environment):
+def step(folder, run=run, **environment):
     value, hits, misses = run(STEP, RMSPROP_CACHE_DIR=str(folder), **environment).split()
     return float(value), int(hits), int(misses)
 
@@ -89,31 +89,31 @@ def test_an_edit_of_what_a_kernel_is_made_of_compiles_it_anew_and_no_other_edit_
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
+def filled(forked, tmp_path_factory):
     """A cache with the kernels of a step."""
     cache = tmp_path_factory.mktemp("filled")
-    step(cache)
+    step(cache, forked)
     return cache
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
-def test_a_damaged_file_is_compiled_again(filled, tmp_path, damage):
+def test_a_damaged_file_is_compiled_again(filled, forked, tmp_path, damage):
     cache = shutil.copytree(filled, tmp_path / "cache")
     (file,) = cache.rglob("step_*")
     file.write_bytes(damage(file.read_bytes()))
-    assert step(cache) == (-1.0, 0, 1)
-    assert step(cache) == (-1.0, 1, 0)
+    assert step(cache, forked) == (-1.0, 0, 1)
+    assert step(cache, forked) == (-1.0, 1, 0)
 
 
-def test_a_folder_in_the_way_is_no_error(tmp_path):
+def test_a_folder_in_the_way_is_no_error(forked, tmp_path):
     """Whoever runs the tests may be allowed to write anywhere, so the cache is a file, where no folder can be made."""
     (tmp_path / "file").write_text("not a folder")
-    assert step(tmp_path / "file") == (-1.0, 0, 1)
+    assert step(tmp_path / "file", forked) == (-1.0, 0, 1)
 
 
-def test_an_unwritable_folder_is_no_error(tmp_path):
+def test_an_unwritable_folder_is_no_error(forked, tmp_path):
     folder = Path("/proc/nowhere") if Path("/proc").is_dir() else tmp_path / "missing" / "\0"
-    assert step(folder) == (-1.0, 0, 1)
+    assert step(folder, forked) == (-1.0, 0, 1)
 
 
 def test_an_empty_name_turns_the_cache_off(tmp_path):
@@ -133,11 +133,16 @@ def test_the_folder_is_the_users_cache_by_default(tmp_path):
     assert found.parent.name == "rmsprop"
 
 
-def test_many_processes_may_start_at_once(tmp_path):
+def test_many_processes_may_start_at_once(forked, tmp_path):
     source = """
-        import subprocess, sys
-        processes = [subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE) for _ in range(4)]
-        print(*{process.communicate()[0].split()[0].decode() for process in processes})
+        import os, sys
+        for _ in range(4):
+            if os.fork() == 0:
+                exec(sys.argv[1])
+                break
+        else:
+            print(*{os.wait()[1] for _ in range(4)})
     """
-    assert run(source, textwrap.dedent(STEP), RMSPROP_CACHE_DIR=str(tmp_path)) == "-1.0"
+    printed = forked(source, textwrap.dedent(STEP), RMSPROP_CACHE_DIR=str(tmp_path)).splitlines()
+    assert [line.split()[0] for line in printed] == ["-1.0"] * 4 + ["0"]
     assert not [file.name for file in tmp_path.rglob("tmp*")]

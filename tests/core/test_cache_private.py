@@ -38,13 +38,18 @@ class Planted:
         return os.mkdir, (self.mark,)
 
 
-def step(cache, umask="022"):
-    """Do a step in a process, and give the warnings that there were."""
-    return run(STEP, umask, RMSPROP_CACHE_DIR=str(cache), timeout=120).splitlines()
+@pytest.fixture(scope="module")
+def step(forked):
+    """A function that does a step in a process, and gives the warnings that there were."""
+
+    def done(cache, umask="022"):
+        return forked(STEP, umask, RMSPROP_CACHE_DIR=str(cache)).splitlines()
+
+    return done
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
+def filled(step, tmp_path_factory):
     """A cache with the kernels of a step."""
     cache = tmp_path_factory.mktemp("filled") / "cache"
     assert step(cache) == []
@@ -68,18 +73,24 @@ def snapshot(cache):
     return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in cache.rglob("*")}
 
 
-def refused(cache, mark):
-    """Steps warn once at the user's line, run nothing of what is there, and write nothing."""
-    before = snapshot(cache)
-    (warning,) = step(cache)  # though reading is refused, and then writing
-    assert warning.startswith("<string> UserWarning the cache of compiled kernels in ")
-    assert str(cache) in warning
-    assert "chmod go-w" in warning
-    assert not mark.exists()
-    assert snapshot(cache) == before
+@pytest.fixture
+def refused(step, tmp_path):
+    """A function that asserts: steps warn once at the user's line, run nothing of what is there, and write nothing."""
+
+    def check():
+        cache = tmp_path / "cache"
+        before = snapshot(cache)
+        (warning,) = step(cache)  # though reading is refused, and then writing
+        assert warning.startswith("<string> UserWarning the cache of compiled kernels in ")
+        assert str(cache) in warning
+        assert "chmod go-w" in warning
+        assert not (tmp_path / "mark").exists()
+        assert snapshot(cache) == before
+
+    return check
 
 
-def test_planted_code_would_run(planted, tmp_path):
+def test_planted_code_would_run(planted, step, tmp_path):
     """What the tests below plant does run where the cache is the user's own."""
     assert step(tmp_path / "cache") == []
     assert (tmp_path / "mark").exists()
@@ -94,27 +105,27 @@ def test_planted_code_would_run(planted, tmp_path):
         )),
     ],
 )  # fmt: skip
-def test_a_folder_that_others_may_write_to_is_refused(planted, tmp_path, place, mode):
+def test_a_folder_that_others_may_write_to_is_refused(planted, refused, tmp_path, place, mode):
     os.chmod(tmp_path / "cache" if place == "parent" else planted[0].parent, mode)
-    refused(tmp_path / "cache", tmp_path / "mark")
+    refused()
 
 
 @pytest.mark.parametrize("mode", [0o666, pytest.param(0o620, marks=pytest.mark.slow)])
-def test_a_file_that_others_may_write_to_is_refused(planted, tmp_path, mode):
+def test_a_file_that_others_may_write_to_is_refused(planted, refused, mode):
     for file in planted:
         os.chmod(file, mode)
-    refused(tmp_path / "cache", tmp_path / "mark")
+    refused()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
 @pytest.mark.parametrize("place", ["parent", "folder", "file"])
-def test_what_belongs_to_another_user_is_refused(planted, tmp_path, place):
+def test_what_belongs_to_another_user_is_refused(planted, refused, tmp_path, place):
     for path in {"parent": [tmp_path / "cache"], "folder": [planted[0].parent], "file": planted}[place]:
         os.chown(path, 65534, 65534)
-    refused(tmp_path / "cache", tmp_path / "mark")
+    refused()
 
 
-def test_a_cache_that_others_may_read_is_used(planted, tmp_path):
+def test_a_cache_that_others_may_read_is_used(planted, step, tmp_path):
     """As folders are that were made under the usual umask."""
     for path in (tmp_path / "cache", planted[0].parent):
         os.chmod(path, 0o755)
@@ -125,7 +136,7 @@ def test_a_cache_that_others_may_read_is_used(planted, tmp_path):
 
 
 @pytest.mark.parametrize("thing", ["fifo", "link", pytest.param("folder", marks=pytest.mark.slow)])
-def test_only_regular_files_are_read(planted, tmp_path, thing):
+def test_only_regular_files_are_read(planted, step, tmp_path, thing):
     """A fifo would be waited for, and a link may lead to what has no end, or to what was planted."""
     for number, file in enumerate(planted):
         if thing == "fifo":
@@ -144,7 +155,7 @@ def test_only_regular_files_are_read(planted, tmp_path, thing):
 @pytest.mark.slow
 @pytest.mark.parametrize("thing", ["fifo", "link"])
 @pytest.mark.parametrize("place", ["parent", "folder"])
-def test_what_is_no_folder_is_passed_over(planted, tmp_path, place, thing):
+def test_what_is_no_folder_is_passed_over(planted, step, tmp_path, place, thing):
     path = tmp_path / "cache" if place == "parent" else planted[0].parent
     path.rename(tmp_path / "elsewhere")
     if thing == "fifo":
@@ -156,7 +167,7 @@ def test_what_is_no_folder_is_passed_over(planted, tmp_path, place, thing):
 
 
 @pytest.mark.parametrize("umask", ["000", pytest.param("077", marks=pytest.mark.slow)])
-def test_folders_are_made_for_the_user_alone(tmp_path, umask):
+def test_folders_are_made_for_the_user_alone(step, tmp_path, umask):
     cache = tmp_path / "some" / "where"
     assert step(cache, umask) == []
     made = [tmp_path / "some", *(tmp_path / "some").rglob("*")]
@@ -165,9 +176,9 @@ def test_folders_are_made_for_the_user_alone(tmp_path, umask):
     assert step(cache, umask) == []  # and are read again
 
 
-def test_the_default_folder_is_made_for_the_user_alone(tmp_path):
+def test_the_default_folder_is_made_for_the_user_alone(forked, tmp_path):
     source = "import os\nos.environ.pop('RMSPROP_CACHE_DIR')\n" + textwrap.dedent(STEP)
-    assert run(source, "000", RMSPROP_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path)) == ""
+    assert forked(source, "000", RMSPROP_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path)) == ""
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
     assert any(path.name.startswith("kernels-") for path in folders)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}

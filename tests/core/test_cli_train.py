@@ -9,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from missing import Missing
+from processes import Loaded
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -40,12 +41,33 @@ def start(*arguments: str | Path) -> "subprocess.Popen[str]":
         signal.signal(signal.SIGINT, before)
 
 
-def train(*arguments: str | Path) -> str:
-    """Run ``rmsprop train`` to its end and give what it printed."""
-    process = start(*arguments)
-    printed, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (0, "")
-    return printed
+Train = Callable[..., str]
+
+# Everything is loaded once and then forked. A process with threads should not be.
+LOADED = """
+import matplotlib.figure
+from rmsprop._core.cpu import kernels
+from rmsprop.cli import _digits, _network, _report, train
+"""
+
+TRAIN = """
+import sys
+from rmsprop.cli import main
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def train() -> Iterator[Train]:
+    """A function that runs ``rmsprop train`` to its end, with warnings as errors, and gives what it printed."""
+    with Loaded(LOADED, OPENBLAS_NUM_THREADS="1") as loaded:
+
+        def run(*arguments: str | Path) -> str:
+            printed: str = loaded.run(TRAIN, *arguments)
+            assert loaded.errors == ""
+            return printed
+
+        yield run
 
 
 def checkpoint(folder: Path) -> Path:
@@ -69,7 +91,7 @@ def write_as_earlier(folder: Path, **settings: str | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def three_epochs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def three_epochs(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of three epochs that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     train(*SMALL, "--epochs", "3", "--out", folder)
@@ -77,7 +99,7 @@ def three_epochs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _one_epoch(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one_epoch")
     train(*SMALL, "--epochs", "1", "--out", folder)
     return folder
@@ -90,13 +112,13 @@ def one_epoch(_one_epoch: Path, tmp_path: Path) -> Path:
 
 
 class TestARun:
-    def test_reaches_97_percent(self, tmp_path: Path) -> None:
+    def test_reaches_97_percent(self, train: Train, tmp_path: Path) -> None:
         train("--out", tmp_path, "--json", tmp_path / "figures.json")
         figures = json.loads((tmp_path / "figures.json").read_text())
         assert figures["test_accuracy"] >= 0.97
         assert figures["steps"] == 60 * math.ceil(1437 / 64)
 
-    def test_tells_its_figures_and_files(self, tmp_path: Path) -> None:
+    def test_tells_its_figures_and_files(self, train: Train, tmp_path: Path) -> None:
         figures_path = tmp_path / "made" / "figures.json"
         printed = train(*SMALL, "--epochs", "2", "--seed", "5", "--out", tmp_path, "--json", figures_path)
         figures = json.loads(figures_path.read_text())
@@ -132,7 +154,7 @@ class TestARun:
 
 
 class TestResume:
-    def test_gives_the_same_bits(self, three_epochs: Path, one_epoch: Path) -> None:
+    def test_gives_the_same_bits(self, train: Train, three_epochs: Path, one_epoch: Path) -> None:
         # Settings that are not given come from the checkpoint.
         train("--resume", "--epochs", "3", "--out", one_epoch)
         assert contents(one_epoch) == contents(three_epochs)
@@ -202,7 +224,7 @@ class TestResume:
         assert error.count("\n") == 1
         assert "layer1/weights is missing" in error
 
-    def test_goes_on_where_an_earlier_version_stopped(self, three_epochs: Path, one_epoch: Path) -> None:
+    def test_goes_on_where_an_earlier_version_stopped(self, train: Train, three_epochs: Path, one_epoch: Path) -> None:
         """Whose records named a backend and a network."""
         write_as_earlier(one_epoch, backend="numpy", network="dense", keras_backend=None)
         train("--resume", "--epochs", "3", "--out", one_epoch)
@@ -229,7 +251,7 @@ class TestResume:
 
 @posix
 class TestInterruption:
-    def test_by_ctrl_c_is_undone_by_resume(self, three_epochs: Path, tmp_path: Path) -> None:
+    def test_by_ctrl_c_is_undone_by_resume(self, train: Train, three_epochs: Path, tmp_path: Path) -> None:
         process = start(*SMALL, "--epochs", "3", "--out", tmp_path)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("epoch 1/3")

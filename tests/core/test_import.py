@@ -20,10 +20,10 @@ def installed(front_end):
     return not quick.missing(EXTRAS[front_end])
 
 
-def needing(front_end, *rest):
+def needing(front_end, *rest, marks=()):
     """A row that is for environments which have the front end's packages."""
     reason = f"{' and '.join(quick.missing(EXTRAS[front_end]))} not installed"
-    return pytest.param(front_end, *rest, marks=pytest.mark.skipif(not installed(front_end), reason=reason))
+    return pytest.param(front_end, *rest, marks=[pytest.mark.skipif(not installed(front_end), reason=reason), *marks])
 
 
 def test_import_loads_numpy_and_nothing_heavier():
@@ -109,7 +109,13 @@ def test_a_star_import_loads_no_framework():
 
 @pytest.mark.parametrize(
     ("front_end", "package"),
-    [needing(name, package) for name in FRONT_ENDS for package in EXTRAS[name] if package != "jaxlib"],
+    [
+        # Where the second package is missing, TensorFlow is loaded, and JAX without Optax is such a row.
+        needing(name, package, marks=[pytest.mark.slow] * (package == "tf_keras"))
+        for name in FRONT_ENDS
+        for package in EXTRAS[name]
+        if package != "jaxlib"
+    ],
 )
 def test_a_front_end_without_its_framework_names_the_extra(front_end, package):
     source = f"""

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy
 import planned
 import pytest
-from planned import FORMS, OUTS, Planned, bits
+from planned import FORMS, OPTIONS, OUTS, Planned, bits
 
 from rmsprop._core.plan import Plan, Tensor
 from rmsprop._core.run import Run
@@ -162,14 +162,6 @@ def test_pieces_that_are_gathered_are_longer():
 
 # Bits -----------------------------------------------------------------------------------------------------------------
 
-OPTIONS = {
-    "plain": {},
-    "clipnorm": {"momentum": 0.9, "clipnorm": 0.5},
-    "everything": {
-        "momentum": 0.9, "centered": True, "weight_decay": 0.01, "global_clipnorm": 1.0, "use_ema": True,
-        "ema_overwrite_frequency": 2,
-    },
-}  # fmt: skip
 #: One after the other in a piece, and larger than a piece.
 SHAPES = [(3, 5), (1, 1), (GATHERED // 8 + 3, 9), (7, 2), (40, 30)]
 

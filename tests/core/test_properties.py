@@ -14,10 +14,15 @@ from rmsprop import RMSprop, RowSparse
 from rmsprop._core.arrays import MemoryMap, merge_axes, overlaps_itself, span
 from rmsprop._core.options import Options
 
-# Few examples of many steps compile few kernels; deadlines would measure the machine.
+# Deadlines would measure the machine.
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
-TYPES = st.sampled_from([numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64])
+TYPES = [numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64]
+
+#: Kernels of two types in `make test`, where each takes most of a second to compile; `test_kernels.py` has the others.
+some_types = pytest.mark.parametrize(
+    "types", [TYPES[::2], pytest.param(TYPES, marks=pytest.mark.slow)], ids=["two", "all"]
+)
 
 
 @st.composite
@@ -58,15 +63,23 @@ def views(draw, shape, dtype):
 
 #: Options that need the fewest arrays, and all of them: each compiles kernels, and numbers lie where they lie.
 FEW_OR_ALL = st.sampled_from(
-    [{}, {"momentum": 0.9, "centered": True, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 1.0, "use_ema": True}]
-)
+    [
+        {},
+        {
+            "momentum": 0.9, "centered": True, "epsilon": 1e-3, "weight_decay": 0.1, "global_clipnorm": 1.0,
+            "use_ema": True, "ema_overwrite_frequency": 2,
+        },
+    ]
+)  # fmt: skip
 
 shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7)
 
 
+@some_types
 @QUICK
-@given(data=st.data(), dtype=TYPES, chosen=FEW_OR_ALL)
-def test_any_view_gives_the_bits_of_a_plain_array(data, dtype, chosen):
+@given(data=st.data(), chosen=FEW_OR_ALL)
+def test_any_view_gives_the_bits_of_a_plain_array(types, data, chosen):
+    dtype = data.draw(st.sampled_from(types))
     several = data.draw(st.lists(shapes, min_size=1, max_size=3))
     types = st.sampled_from([dtype, numpy.float32])
     laid = [data.draw(views(shape, dtype)) for shape in several]
@@ -90,13 +103,15 @@ def test_any_view_gives_the_bits_of_a_plain_array(data, dtype, chosen):
         numpy.testing.assert_array_equal(array, second.variables[name], err_msg=name)
 
 
+# Each set of options has a kernel of its own, with the bits of NumPy's operations: `test_golden.py` compares them.
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @QUICK
 @given(chosen=options(), seed=st.integers(0, 99))
-def test_any_options_follow_the_oracle(chosen, seed):
+def test_any_options_follow_the_oracle(compiled, chosen, seed):
     random = numpy.random.default_rng(seed)
     start = random.normal(size=30)
     w = start.copy()
-    ours, theirs = RMSprop(**chosen), reference.Reference({"w": start}, **chosen)
+    ours, theirs = RMSprop(**chosen, jit_compile=compiled), reference.Reference({"w": start}, **chosen)
     for _ in range(10):
         gradient = random.normal(size=30)
         ours.apply_gradients([(gradient, w)])
@@ -106,9 +121,11 @@ def test_any_options_follow_the_oracle(chosen, seed):
     assert abs(w - expected).max() <= 1e-12 * max(1.0, abs(expected).max())
 
 
+@some_types
 @QUICK
-@given(data=st.data(), dtype=TYPES, momentum=st.sampled_from([0.0, 0.9]))
-def test_rows_are_the_dense_gradient(data, dtype, momentum):
+@given(data=st.data())
+def test_rows_are_the_dense_gradient(types, data):
+    dtype = data.draw(st.sampled_from(types))
     shape = data.draw(arrays.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9))
     rows = data.draw(st.lists(st.integers(0, shape[0] - 1), max_size=12))
     random = numpy.random.default_rng(0)
@@ -116,7 +133,7 @@ def test_rows_are_the_dense_gradient(data, dtype, momentum):
     laid = data.draw(views(shape, dtype))
     laid[...] = 1
     for w, one in ((laid, gradient), (plain := numpy.ones(shape, dtype), gradient.to_dense())):
-        RMSprop(momentum=momentum, clipnorm=1.0).apply_gradients([(one, w)])
+        RMSprop(momentum=0.9, clipnorm=1.0).apply_gradients([(one, w)])
     numpy.testing.assert_array_equal(laid, plain)
 
 

@@ -6,17 +6,12 @@ import ml_dtypes
 import numpy
 import planned
 import pytest
-from planned import Planned, bits
+from planned import OPTIONS, Planned, bits
 from processes import path, run
 
 from rmsprop._core.tables import CHUNK, GATHERED, PART
 
 TYPES = [numpy.dtype(t) for t in (numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64)]
-OPTIONS = {
-    "plain": {},
-    "momentum": {"momentum": 0.9},
-    "everything": {"momentum": 0.9, "centered": True, "weight_decay": 0.01, "clipvalue": 1.0, "use_ema": True},
-}
 #: Around the ends of cache lines, of parts and of chunks.
 SHAPES = [(size,) for size in (0, 1, 15, 16, 17, PART - 1, PART, PART + 9, CHUNK, 2 * CHUNK + PART + 3)]
 ELSEWHERE = ("targets", "streamed")
@@ -82,8 +77,8 @@ def test_gradients_of_few_rows_and_numbers_that_are_gathered(options, form, out)
 
 
 LOOPS = """
-from test_separate import OPTIONS, SHAPES
-from planned import OUTS, Planned
+from test_separate import SHAPES
+from planned import OPTIONS, OUTS, Planned
 from rmsprop._core.cpu import kernels
 for options in OPTIONS.values():
     for out in OUTS:

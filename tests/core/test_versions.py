@@ -39,11 +39,15 @@ LOST = [
 ]
 
 
+#: Front ends and backends of Keras in `make test`: each pair takes a process some seconds, and `check` is the same.
+TRIED_QUICKLY = [("numpy", ""), ("torch", ""), ("keras", "jax")]
+
+
 def installed(front_end, backend, *rest):
     missing = quick.missing({front_end, *filter(None, [backend]), *rest[:1]})
-    return pytest.param(
-        front_end, backend, *rest, marks=pytest.mark.skipif(bool(missing), reason=f"{missing} not installed")
-    )
+    marks = [pytest.mark.skipif(bool(missing), reason=f"{missing} not installed")]
+    marks += [pytest.mark.slow] * ((front_end, backend) not in TRIED_QUICKLY)
+    return pytest.param(front_end, backend, *rest, marks=marks)
 
 
 def _make_older(package, version):
@@ -94,7 +98,6 @@ def _messages(front_end, backend):
     return dict(zip(changes, map(json.loads, printed.splitlines()), strict=True))
 
 
-@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("front_end", "backend", "package", "version", "named"), [installed(*one) for one in OLD], ids=str
 )

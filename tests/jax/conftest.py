@@ -2,9 +2,12 @@
 
 import logging
 
+import compiled_once
 import jax
 import oldest
 import pytest
+
+compiled_once.keep()
 
 #: Modules of tests of native steps in which others are told apart by their names.
 SOME = {
@@ -20,6 +23,8 @@ def needs_native_steps(item):
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings(f"ignore:{compiled_once.WARNING}:UserWarning"))
     if oldest.jax_is_traced():
         for item in filter(needs_native_steps, items):
             item.add_marker(pytest.mark.skip(reason="native steps need jaxlib 0.9"))

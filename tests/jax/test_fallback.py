@@ -57,7 +57,7 @@ xla_ffi.Buffers = type("Buffers", (xla_ffi.Buffers,), {"_fields_": [("more", cty
 ]
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), True], ids=["eager", "jit"])
 def test_without_numba(compiled):
     fallbacks.check(
         f"compiled = {compiled}\n{JAX}",

@@ -146,6 +146,7 @@ def updated(transformation, steps=3):
 
 @pytest.mark.parametrize("make", TRANSFORMATIONS.values(), ids=TRANSFORMATIONS)
 @pytest.mark.parametrize("options", [{}, EVERYTHING, {"global_clipnorm": 1.0}], ids=["plain", "everything", "clip"])
+@pytest.mark.matrix(6)
 def test_a_transformation_by_our_kernels(options, make, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", "0")
     native = make(**options, native=True)
@@ -155,6 +156,7 @@ def test_a_transformation_by_our_kernels(options, make, monkeypatch):
 
 @pytest.mark.parametrize("native", [None, False])
 @pytest.mark.parametrize("make", TRANSFORMATIONS.values(), ids=TRANSFORMATIONS)
+@pytest.mark.matrix(4)
 def test_a_transformation_is_traced_unless_our_kernels_are_wanted(make, native):
     given = make(momentum=0.5, native=native)
     assert CALL not in lowered(given)

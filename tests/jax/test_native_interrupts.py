@@ -43,7 +43,11 @@ print("well")
 """
 
 
-@pytest.mark.parametrize("options", ["{}", "{'global_clipnorm': 3.0, 'use_ema': True}"], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param("{}", marks=pytest.mark.slow), "{'global_clipnorm': 3.0, 'use_ema': True}"],
+    ids=["plain", "everything"],
+)
 def test_every_interrupt_is_what_the_handler_raises(options):
     """The process does not crash, no other exception comes, and no result is wrong.
 

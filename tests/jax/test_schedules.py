@@ -51,6 +51,7 @@ def test_jit_and_vmap_against_the_python_value(schedule, bound):
 
 
 @rows
+@pytest.mark.matrix
 def test_a_changed_step_compiles_nothing(schedule, bound):
     traces = []
 
@@ -66,6 +67,7 @@ def test_a_changed_step_compiles_nothing(schedule, bound):
 
 
 @rows
+@pytest.mark.matrix
 def test_a_step_carried_through_scan(schedule, bound):
     def body(step, _):
         return step + 1, schedule(step)
@@ -109,6 +111,7 @@ def test_stairs_are_exact_wherever_float32_holds_the_step(length):
 
 
 @rows
+@pytest.mark.matrix
 def test_large_steps(schedule, bound):
     steps = jnp.array([2**24 + 1, 10**9, 2**31 - 1])
     assert np.all(np.isfinite(jax.jit(schedule)(steps)))
@@ -123,6 +126,7 @@ def test_arguments_beyond_int32():
 
 
 @rows
+@pytest.mark.matrix
 def test_x64(schedule, bound):
     with jax.enable_x64(True):
         rates = jax.jit(schedule)(jnp.asarray(STEPS))

@@ -19,6 +19,7 @@ ways = pytest.mark.parametrize("way", WAYS)
 
 @ways
 @pytest.mark.parametrize("slot_dtype", [None, "float16", "bfloat16", "float32", "float64"])
+@pytest.mark.matrix(6)
 def test_everything_keeps_its_type(way, slot_dtype):
     """Variables of each type, with gradients of another."""
     types = {numpy.dtype(dtype).name: numpy.dtype(dtype) for dtype in TYPES}

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from cases import ERRORS
-from processes import run
 
 from rmsprop.tf_keras import RMSprop
 
@@ -89,7 +88,7 @@ def test_a_step_of_one_variable_is_refused():
         RMSprop().update_step(tf.ones(1), tf.Variable([1.0]))
 
 
-def test_no_numba_without_a_native_step():
+def test_no_numba_without_a_native_step(loaded):
     """Importing the front end, and stepping by TensorFlow's operations, compiles nothing of ours."""
     source = """
         import sys, warnings
@@ -105,4 +104,4 @@ def test_no_numba_without_a_native_step():
         RMSprop().apply_gradients([(w, w)])
         print("numba" in sys.modules)
     """
-    assert run(source, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3").split() == ["False", "True"]
+    assert loaded.run(source).split() == ["False", "True"]

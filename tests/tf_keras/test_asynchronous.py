@@ -3,7 +3,6 @@
 from textwrap import dedent
 
 import pytest
-from processes import run
 
 PREPARED = """
     import threading, time, warnings
@@ -42,6 +41,6 @@ PROGRAMS = {
 @pytest.mark.parametrize(
     "program", [next(iter(PROGRAMS)), *(pytest.param(one, marks=pytest.mark.slow) for one in [*PROGRAMS][1:])]
 )
-def test_it_ends(program):
+def test_it_ends(program, loaded):
     source = dedent(PROGRAMS[program]) + "\nprint('done')"
-    assert run(source, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3") == "done"
+    assert loaded.run(source) == "done"

@@ -3,8 +3,6 @@
 import json
 from textwrap import dedent
 
-from processes import run
-
 #: What each process has loaded. No operation of TensorFlow's has run, as its threads would be lost in a child.
 PREPARED = """
     import gc, json, os, sys, threading, warnings
@@ -79,11 +77,9 @@ CHILDREN = """
 """
 
 
-def test_a_process_ends_cleanly():
+def test_a_process_ends_cleanly(loaded):
     """Whatever it has left, in each of `ENDINGS`."""
-    printed = run(
-        dedent(PREPARED) + dedent(CHILDREN), json.dumps([dedent(one) for one in ENDINGS.values()]),
-        CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3",
-    )  # fmt: skip
+    programs = json.dumps([dedent(one) for one in ENDINGS.values()])
+    printed = loaded.run(dedent(PREPARED) + dedent(CHILDREN), programs)
     expected = [[f"{6 if 'module' in ending else 3} done", "0"] for ending in ENDINGS]
     assert printed.splitlines() == [line for lines in expected for line in lines]

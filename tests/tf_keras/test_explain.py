@@ -44,6 +44,7 @@ def explained_and_traced(optimizer, given, **options):
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, {"slot_dtype": "float32"}], ids=str)
+@pytest.mark.matrix
 def test_what_a_graph_holds(options, dtype, native):
     optimizer, given = RMSprop(**options, native=native), [tf.Variable(tf.ones((3, 2), dtype), name="w")]
     told, operations = explained_and_traced(optimizer, given)

@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy
 import pytest
 import tensorflow as tf
-from processes import run
 
 from rmsprop.tf_keras import RMSprop
-
-QUIET = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Trainer(tf.Module):
@@ -85,7 +82,7 @@ ELSEWHERE = """
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
+def elsewhere(loaded, tmp_path_factory):
     """What was expected of the exported ones, and what another process found."""
     folder = tmp_path_factory.mktemp("exported")
     expected = {"traced": exported(folder / "traced", native=False)}
@@ -96,7 +93,7 @@ def elsewhere(tmp_path_factory):
         steps(trainer, 2)
         tf.saved_model.save(Predictor(trainer), str(folder / f"predictor, {name}"))
         expected[f"predictions, {name}"] = X @ trainer.w.numpy()
-    return expected, json.loads(run(ELSEWHERE, folder, X.tolist(), Y.tolist(), **QUIET).splitlines()[-1])
+    return expected, json.loads(loaded.run(ELSEWHERE, folder, X.tolist(), Y.tolist()).splitlines()[-1])
 
 
 def test_an_exported_step_goes_on_without_us(elsewhere):

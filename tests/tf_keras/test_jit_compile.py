@@ -50,6 +50,7 @@ def test_without_a_gpu_nothing_is_compiled(native, compiled):
 
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("case", [cases.PAIRWISE[1], cases.PAIRWISE[3], cases.PAIRWISE[6]], ids=str)
+@pytest.mark.matrix(3)
 def test_forced_it_gives_the_numbers_of_tf_keras(case, way):
     gradients = cases.gradients(60, "float32")
     found = runs.follow(*forced(case.options, cases.variables("float32")), gradients, way)
@@ -103,6 +104,7 @@ def test_forced_with_few_rows(way):
 @pytest.mark.parametrize(
     "rate", [schedules.ExponentialDecay(0.5, 1, 0.5), lambda step: 0.5 * 0.5**step], ids=["schedule", "function"]
 )
+@pytest.mark.matrix(2)
 def test_forced_with_a_learning_rate_that_changes(rate, way):
     """It is found outside of what XLA compiles, so that a function of Python will do."""
     optimizer, variables = forced({"learning_rate": rate, "rho": 1.0, "epsilon": 1.0}, {"w": numpy.zeros(3)})

@@ -58,6 +58,7 @@ def assert_alike(found, others):
 
 @pytest.mark.parametrize("kind", GRADIENTS)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.matrix(3)
 def test_the_bits_after_options_changed_are_those_of_functions(options, kind):
     """The first steps after that are not traced."""
     found, others = made(options, "float32"), made(options, "float32")
@@ -75,6 +76,7 @@ def test_the_bits_after_options_changed_are_those_of_functions(options, kind):
 @pytest.mark.parametrize("kind", GRADIENTS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.matrix(4)
 def test_the_bits_of_all_sets_are_those_of_functions(options, dtype, kind):
     found, others = made(options, dtype), made(options, dtype)
     for place in range(1, SETS):

@@ -44,6 +44,7 @@ def _use(policy):
 
 @policies
 @options
+@pytest.mark.matrix(2)
 def test_training_is_the_original_s(policy, options):
     _use(policy)
     ours, theirs = (compiled(kind(**options)) for kind in (RMSprop, Original))
@@ -89,6 +90,7 @@ def test_compile_wraps_ours():
 
 @pytest.mark.parametrize("wrap", [lambda step: step, tf.function], ids=["eager", "function"])
 @pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.matrix(2)
 def test_a_loop_with_scaled_losses(wrap, dynamic):
     """The powers of two by which it scales change nothing."""
     optimizer, expected = RMSprop(**EVERYTHING), RMSprop(**EVERYTHING)
@@ -218,6 +220,7 @@ def test_h5_files_come_back_with_the_original_inside(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.matrix(2)
 def test_state_in_float32(dtype, run_eagerly):
     """It is what it is beside a float32 variable of the same gradients, whatever the variable is rounded to."""
     start = numpy.linspace(-2, 2, 9)

@@ -68,6 +68,7 @@ def test_a_gradient_of_another_shape(told, options, shape):
 
 @shapes
 @pytest.mark.parametrize("place", [0, 2, 4, 6], ids=["variable", "average", "velocity", "momentum"])
+@pytest.mark.matrix
 def test_a_variable_or_slot_that_has_got_another_shape(place, shape):
     """Before and after a function that knows it is traced."""
     optimizer, (w, b) = made()
@@ -155,6 +156,7 @@ def test_rows_that_do_not_fit_their_numbers(values, rows, options):
 @pytest.mark.parametrize("native", [None, False])
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("dtype", [tf.int8, tf.int16, tf.int32, tf.uint8, tf.int64], ids=lambda dtype: dtype.name)
+@pytest.mark.matrix
 def test_counts_of_any_integer_type(dtype, way, native):
     """A step counter of one's own. It decides when averages overwrite."""
     found = []

@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from pathlib import Path
 
 import h5py
 import keras_saving
@@ -12,7 +11,6 @@ import tensorflow as tf
 import tf_keras
 from keras_models import BATCHES, OPTIONS, X, Y, assert_ours, assert_same, compiled, mlp, state, train
 from keras_saving import FORMATS
-from processes import path, run
 
 from rmsprop.tf_keras import RMSprop
 
@@ -67,7 +65,7 @@ def test_a_run_goes_on_bit_exactly(runs, name, form):
 
 FRESH = """
 import sys
-import conftest, numpy, tf_keras
+import numpy, tf_keras
 folder, data = sys.argv[1], numpy.load(sys.argv[2])
 try:
     tf_keras.models.load_model(folder + "/model.h5")
@@ -88,11 +86,11 @@ for name, model in models.items():
 """
 
 
-def test_another_process_goes_on_bit_exactly(runs, tmp_path):
+def test_another_process_goes_on_bit_exactly(runs, loaded, tmp_path):
     """A `.keras` file finds our class by itself; the older formats, for which it must be imported, say so."""
     one = runs["everything"]
     numpy.savez(tmp_path / "data.npz", x=X[HALF:], y=Y[HALF:])
-    run(FRESH, one.folder, tmp_path / "data.npz", PYTHONPATH=path(Path(__file__).parent))
+    loaded.run(FRESH, one.folder, tmp_path / "data.npz")
     for form in FORMATS:
         with numpy.load(f"{one.path(form)}.end.npz") as found:
             assert_same(dict(found), one.end)

@@ -86,6 +86,7 @@ def test_sparse_equals_dense(case, native, way):
 @modes
 @pytest.mark.parametrize("indices", ["int32", "int64"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.matrix
 def test_sparse_equals_dense_in_other_types(dtype, indices, native, way):
     options = {"learning_rate": 2.0**-7, "momentum": 0.9, "global_clipnorm": 3.0}
     (sparse, w), (dense, expected) = (built(options, dtype, native=native) for _ in range(2))
@@ -112,6 +113,7 @@ def test_rows_of_half_types_are_summed_in_float32(dtype, digits, native, way):
 
 @modes
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 2, 2, 2), (1, 4), (6, 0), (0, 3)], ids=str)
+@pytest.mark.matrix
 def test_sparse_equals_dense_in_other_shapes(shape, native, way):
     (sparse, w), (dense, expected) = (built({"clipnorm": 2.0}, shape=shape, native=native) for _ in range(2))
     step, few = stepper(sparse, w, way), [[row for row in rows if row < shape[0]] for rows in ROWS]

@@ -5,7 +5,6 @@ import pytest
 import runs
 import tensorflow as tf
 import tf_keras
-from processes import run
 
 from rmsprop.tf_keras import RMSprop
 
@@ -63,7 +62,7 @@ def test_the_argument_counts_before_the_environment(native, variable, expected, 
     runs.follow(optimizer, variables, {"w": GRADIENTS}, "eager")
 
 
-def test_the_environment_turns_it_off_for_a_process():
+def test_the_environment_turns_it_off_for_a_process(loaded):
     """Until the process changes it for optimizers that are made afterwards."""
     source = """
         import os, sys, warnings
@@ -80,7 +79,7 @@ def test_the_environment_turns_it_off_for_a_process():
             print(f"{w.numpy()[0]:.6f}", sum(node.op == "RmspropCall" for node in nodes), "numba" in sys.modules)
             del os.environ["RMSPROP_NATIVE"]
     """
-    printed = run(source, RMSPROP_NATIVE="0", CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3").splitlines()
+    printed = loaded.run(source, RMSPROP_NATIVE="0").splitlines()
     assert printed == ["9.683772 0 False", "9.683772 1 True"]
 
 

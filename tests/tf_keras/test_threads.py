@@ -10,7 +10,6 @@ import numpy
 import pytest
 import runs
 import tensorflow as tf
-from processes import run
 
 from rmsprop._tensorflow import native as _native
 from rmsprop.tf_keras import RMSprop
@@ -145,7 +144,7 @@ def test_threads_with_optimizers_of_their_own(way):
             runs.assert_bits(one, other)
 
 
-def test_the_first_steps_of_many_threads():
+def test_the_first_steps_of_many_threads(loaded):
     """All make, trace and register at once, in a process in which nothing of ours has run."""
     source = """
         import threading, warnings
@@ -173,4 +172,4 @@ def test_the_first_steps_of_many_threads():
             thread.join()
         print(len(done))
     """
-    assert run(source, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3") == "6"
+    assert loaded.run(source) == "6"

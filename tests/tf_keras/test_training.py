@@ -112,6 +112,7 @@ def test_a_model_may_be_compiled_again():
 
 @pytest.mark.parametrize("frequency", [None, 3, 100])
 @pytest.mark.parametrize("style", ["sequential", "own train_step"])
+@pytest.mark.matrix(3)
 def test_fit_ends_with_the_averages(style, frequency):
     optimizer = RMSprop(2.0**-7, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=frequency)
     model, _ = fitted(style, optimizer, epochs=1)

@@ -126,14 +126,22 @@ def test_a_step_with_a_new_rate(case, every):
     check(case, 4, set_rate, every)
 
 
+#: With mixed types every line that options lead to is run as well, in `make test-all`.
+plain_and_everything = pytest.mark.parametrize(
+    "case",
+    [pytest.param(CASES["plain, mixed types"], marks=pytest.mark.slow), CASES["everything"]],
+    ids=["plain", "everything"],
+)
+
+
 @every_line
-@pytest.mark.parametrize("case", [CASES["plain, mixed types"], CASES["everything"]], ids=["plain", "everything"])
+@plain_and_everything
 def test_a_first_step(case, every):
     check(case, 0, set_rate, every)
 
 
 @every_line
-@pytest.mark.parametrize("case", [CASES["plain, mixed types"], CASES["everything"]], ids=["plain", "everything"])
+@plain_and_everything
 def test_a_step_with_new_options(case, every):
     check(case, 5, set_options, every)
 
