@@ -30,13 +30,17 @@ PREPARED = """
 
 #: What a program may do with all that before it ends; `kept` are views of values, with what they showed before.
 ENDINGS = {
-    "a daemon steps on": """
+    "daemons step on": """
+        import ctypes
+        if hasattr(ctypes.CDLL(None), "mallopt"):
+            ctypes.CDLL(None).mallopt(-6, 165)  # M_PERTURB: what is freed is written over
         globals().update(vars(prepared()))
         kept = [*zip(views, before)]
         def work():
             while True:
                 step()
-        threading.Thread(target=work, daemon=True).start()
+        for _ in range(4):
+            threading.Thread(target=work, daemon=True).start()
         for _ in range(20):
             variables[1].read_value()
     """,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from processes import run
 
 from rmsprop._tensorflow import steps
-from rmsprop._tensorflow.words import SLOT
+from rmsprop._tensorflow.tables import RECORD
 from rmsprop.tf_keras import RMSprop
 
 #: Sizes in MiB are those of the whole process, as Linux counts them.
@@ -137,17 +137,17 @@ def test_steps_leave_nothing_whether_they_fail_or_not():
 @pytest.mark.parametrize("way", ["eager", "function"])
 def test_an_optimizer_that_is_gone_has_left_no_step(way, monkeypatch):
     """A step lives as long as a graph that holds it, and as TensorFlow's kernels."""
-    slots, add = [], steps.Process.add
+    records, add = [], steps.Process.add
 
     def noted(process, step):
         found = add(process, step)
-        slots.append(found[0])
+        records.append(found[0])
         return found
 
     monkeypatch.setattr(steps.Process, "add", noted)
 
     def users():
-        return [ctypes.c_int64.from_address(slot + 8 * SLOT.index("users")).value for slot in slots]
+        return [ctypes.c_int64.from_address(record + 8 * RECORD.index("users")).value for record in records]
 
     def while_stepping():
         optimizer, w = RMSprop(momentum=0.9), tf.Variable(tf.ones(10))

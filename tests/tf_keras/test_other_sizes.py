@@ -86,6 +86,23 @@ def test_a_variable_or_slot_that_has_got_another_shape(place, shape):
     assert optimizer.iterations.numpy() == 2
 
 
+def test_the_text_is_the_same_eagerly():
+    """Compiled code writes it in a function, and Python eagerly, operation by operation."""
+    optimizer, (w, b) = made()
+    step, eager = (stepping(way, optimizer, [w, b]) for way in ("function", "eager"))
+    step()
+    eager()
+    overwrite(w, tf.zeros((3, 7, 1)))
+    with pytest.raises(tf.errors.InvalidArgumentError) as in_function:
+        step()
+    optimizer.rho = 0.5  # options that change may do so at every step, so the next ones are not traced
+    with pytest.raises(tf.errors.InvalidArgumentError) as eagerly:
+        eager()
+    text = "is of the type float32 and the shape [3, 7, 1], not float32 and [64, 3], as it was when the step was traced"
+    assert text in in_function.value.message
+    assert eagerly.value.message in in_function.value.message
+
+
 @pytest.mark.parametrize("way", ["eager", "function"])
 @shapes
 def test_slots_of_another_shape(shape, way):

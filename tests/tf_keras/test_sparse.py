@@ -234,3 +234,17 @@ def test_what_a_tape_gives_for_an_embedding(native, way):
     # TensorFlow's quotient by a root is an ulp off on processors with AVX-512.
     near = {"rtol": 0, "atol": 0 if native else 2e-6}
     numpy.testing.assert_allclose(table.numpy(), numpy.arange(12.0).reshape(6, 2) - moved, **near)
+
+
+@pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
+@pytest.mark.parametrize("dtype", [tf.int16, tf.uint8, tf.uint64], ids=lambda dtype: dtype.name)
+def test_row_numbers_of_other_integer_types(dtype, native, way):
+    found = []
+    for numbers in (dtype, tf.int32):
+        w, optimizer = tf.Variable(tf.ones((4, 3))), RMSprop(native=native)
+        optimizer.build([w])
+        rows = tf.cast(tf.constant([3, 0, 3]), numbers)
+        runs.WAYS[way](lambda: optimizer.apply_gradients([(tf.IndexedSlices(tf.ones((3, 3)), rows), w)]))()  # noqa: B023
+        found.append(w.numpy())
+    runs.assert_bits(*found)

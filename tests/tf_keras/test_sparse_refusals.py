@@ -6,6 +6,7 @@ import runs
 import tensorflow as tf
 
 from rmsprop._tensorflow import native as _native
+from rmsprop.tf_keras import RMSprop
 
 EVERYTHING = {"momentum": 0.9, "centered": True, "use_ema": True, "weight_decay": 0.5}
 
@@ -89,6 +90,33 @@ def test_rows_of_another_length_are_refused_at_once(native):
     with pytest.raises(ValueError, match=r"variable 'a:0' has the shape \(2,\), not \(3,\)"):
         optimizer.apply_gradients([(gradient, variables["a"])])
     assert optimizer.iterations.numpy() == 0
+
+
+@modes
+def test_rows_of_a_variable_without_axes(native):
+    optimizer, w = RMSprop(native=native), tf.Variable(1.0, name="w")
+    gradient = tf.IndexedSlices(tf.ones(1), tf.constant([0]))
+    with pytest.raises(ValueError, match=r"the gradient of variable 'w:0' has rows, and the variable has no axis"):
+        optimizer.apply_gradients([(gradient, w)])
+
+
+@modes
+def test_row_numbers_that_are_not_whole(native):
+    optimizer, variables = built({}, native)
+    gradient = tf.IndexedSlices(tf.ones((1, 3)), tf.constant([0.0]), tf.constant([4, 3]))
+    with pytest.raises(TypeError, match=r"row numbers of the gradient of variable 'a:0' have the type float32"):
+        optimizer.apply_gradients([(gradient, variables["a"])])
+    assert optimizer.iterations.numpy() == 0
+
+
+@ways
+def test_the_name_of_a_variable_may_be_long(way):
+    """Its beginning is told, whatever letters it has."""
+    w, optimizer = tf.Variable(tf.ones((4, 3)), name="é" * 600), RMSprop()
+    optimizer.build([w])
+    step = runs.WAYS[way](lambda rows: optimizer.apply_gradients([(tf.IndexedSlices(tf.ones((1, 3)), rows), w)]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="é{200}...': indices holds 7, which is not from 0 to 3"):
+        step(tf.constant([7]))
 
 
 @modes

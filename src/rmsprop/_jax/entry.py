@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from rmsprop._core.cpu.c_interface import own_word, read_int
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, write, write_float
@@ -68,26 +69,8 @@ KEY_BYTES: Final = 16
 _I32, _I64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
-@intrinsic
-def _process_cell(typing_context: Any) -> Any:
-    """Return the address of the word that holds the address of the process's table, a variable of the compiled code."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        cell = ir.GlobalVariable(builder.module, _I64, "rmsprop_process")
-        cell.linkage, cell.initializer = "internal", _I64(0)
-        return builder.ptrtoint(cell, _I64)
-
-    return types.int64(), generate
-
-
 def _int(builder: Any, address: Any) -> Any:
     return builder.inttoptr(address, _I32.as_pointer())
-
-
-@intrinsic
-def _read_int(typing_context: Any, address: Any) -> Any:
-    """Read the 32 bits at an address."""
-    return types.int64(types.int64), lambda c, b, s, given: b.sext(b.load(_int(b, given[0])), _I64)
 
 
 @intrinsic
@@ -157,14 +140,14 @@ def _state_version(frame, process, metadata):
     """Write the version of XLA's interface that the handler follows; -1 if structures have other sizes."""
     version, buffers = read(frame + _API, 0) + _API_VERSION, read(process, _BUFFERS_BYTES)
     known = (
-        _read_int(version + _MAJOR_AT) == read(process, _MAJOR)
+        read_int(version + _MAJOR_AT) == read(process, _MAJOR)
         and read(frame, 0) >= read(process, _FRAME_BYTES)
         and read(frame + _ARGUMENTS, 0) == buffers
         and read(frame + _RETURNED, 0) == buffers
         and read(frame + _ATTRIBUTES, 0) == read(process, _ATTRIBUTES_BYTES)
     )
     _write_int(metadata + _VERSION + _MAJOR_AT, read(process, _MAJOR) if known else -1)
-    _write_int(metadata + _VERSION + _MINOR_AT, _read_int(version + _MINOR_AT) if known else -1)
+    _write_int(metadata + _VERSION + _MINOR_AT, read_int(version + _MINOR_AT) if known else -1)
     _write_int(metadata + _TRAITS, 0)
 
 
@@ -185,7 +168,7 @@ def _find(process, text):
 @jit
 def _wrong_buffer(buffer, operand):
     """Return the error text for a buffer of another type or size than the plan says; 0 if it is right."""
-    if _read_int(buffer + _TYPE) != read(operand, _DTYPE):
+    if read_int(buffer + _TYPE) != read(operand, _DTYPE):
         return read(operand, _WRONG_DTYPE)
     size, dims, axis = 1, read(buffer + _DIMS, 0), read(buffer + _RANK, 0) - 1
     while axis >= 0:
@@ -218,7 +201,7 @@ def _fill(frame, step, head):
         elif kind == FLOAT:
             write_float(to, 0, _read_number(address, read(operand, _DTYPE)))
         elif read(operand, _DTYPE) == _INT32:
-            write(to, 0, _read_int(address))
+            write(to, 0, read_int(address))
         else:
             write(to, 0, read(address, 0))
         operand += 8 * len(OPERAND)
@@ -259,13 +242,13 @@ def handle(frame):
 
     The address of the process's table plus 1 in place of a frame is written down for the calls that follow.
     """
-    cell = _process_cell()
+    cell = own_word()
     if frame & 1:
         write(cell, 0, frame - 1)
         return 0
     extension, process = read(frame + _EXTENSION, 0), read(cell, 0)
     if extension != 0:
-        if _read_int(extension + _EXTENSION_TYPE) != xla_ffi.METADATA:
+        if read_int(extension + _EXTENSION_TYPE) != xla_ffi.METADATA:
             return _fail(frame, process, INTERNAL, read(process, _UNKNOWN_EXTENSION), 0.0)
         _state_version(frame, process, read(extension + _METADATA, 0))
         return 0

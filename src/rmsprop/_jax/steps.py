@@ -7,7 +7,7 @@ from typing import Final, final
 
 import numpy
 
-from rmsprop._core.cpu import copies, pools
+from rmsprop._core.cpu import c_interface, copies, pools
 from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import TO_A_POOL, c_function, live_forever, pool_words
 from rmsprop._core.cpu.system import library_function
@@ -47,7 +47,7 @@ class Steps:
     def __init__(self) -> None:
         self._lock, self.has_pool = threading.Lock(), False
         self._steps: dict[str, int] = {}
-        self.address = c_function(entry.handle, "int64(int64)", entry, copies, xla_ffi)
+        self.address = c_function(entry.handle, "int64(int64)", entry, copies, c_interface, xla_ffi)
         self._grow(64)
 
     def add(self, text: str) -> None:

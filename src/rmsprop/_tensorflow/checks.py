@@ -51,11 +51,25 @@ def as_gradient(gradient: Any, variable: Any) -> Any:
             raise type(error)(f"the gradient of variable {variable.name!r} is no tensor: {error}") from error
     if gradient.dtype.name not in FLOATS:
         raise _wrong_type(gradient, variable)
+    if sparse:
+        gradient = tf.IndexedSlices(gradient.values, _row_numbers(gradient.indices, variable))
     shape = gradient.values.shape[1:] if sparse else gradient.shape
     wanted = variable.shape[1:] if sparse else variable.shape
     if not shape.is_compatible_with(wanted):
         raise ValueError(f"the gradient of variable {variable.name!r} has the shape {shape}, not {wanted}")
     return gradient
+
+
+def _row_numbers(numbers: Any, variable: Any) -> Any:
+    """Return the row numbers of a sparse gradient as int32 or int64, which kernels and TensorFlow's operations take."""
+    if variable.shape.rank == 0:
+        raise ValueError(f"the gradient of variable {variable.name!r} has rows, and the variable has no axis")
+    if not numbers.dtype.is_integer:
+        raise TypeError(
+            f"the row numbers of the gradient of variable {variable.name!r} have the type {numbers.dtype.name}, "
+            "not an integer type"
+        )
+    return numbers if numbers.dtype in (tf.int32, tf.int64) else tf.cast(numbers, tf.int64)
 
 
 def check_slots(items: Sequence[Item]) -> None:

@@ -202,8 +202,6 @@ def _against_item(options: Options, item: Item) -> str:
         return f"the gradient of {name} has the type {item.gradient.dtype.name}"
     if not is_sparse(item.gradient):
         return ""
-    if item.gradient.indices.dtype not in (tf.int32, tf.int64):
-        return f"the row numbers of the gradient of {name} have the type {item.gradient.indices.dtype.name}"
     return "" if prod(item.variable.shape[1:]) else f"the rows of {name} hold no number"
 
 

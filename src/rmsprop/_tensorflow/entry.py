@@ -1,6 +1,6 @@
 """What TensorFlow calls for a step, compiled: it finds the step, reads inputs, allocates outputs, and does the work.
 
-The operation's attribute is the number of a slot, which `rmsprop._tensorflow.steps` has filled. TensorFlow's C
+The operation's attribute is the number of a record, which `rmsprop._tensorflow.steps` has filled. TensorFlow's C
 functions are called by their addresses, which stand in a table of this process. The types and shapes of all inputs are
 compared with those of the step before a number is written, whatever the graph says.
 """
@@ -11,8 +11,8 @@ from rmsprop._core.cpu.copies import TEMPLATE, borrow, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import add_shared, call, jit, part, read, read_shared, replace_shared, write
 from rmsprop._core.tables import columns
-from rmsprop._tensorflow.words import (
-    BLOCK_SLOTS,
+from rmsprop._tensorflow.tables import (
+    BLOCK_RECORDS,
     BLOCKS,
     EAGER,
     FUNCTIONS,
@@ -21,8 +21,8 @@ from rmsprop._tensorflow.words import (
     OK,
     OPERAND,
     PROCESS,
+    RECORD,
     RESOURCE_EXHAUSTED,
-    SLOT,
     STEP,
     TEXT_BYTES,
 )
@@ -34,15 +34,24 @@ from rmsprop._tensorflow.words import (
 _SNPRINTF, _FREE, _WORK, _TYPES, _TYPE_COUNT, _ATTRIBUTE, _FIRST, _UNKNOWN = columns(
     PROCESS, "snprintf", "free", "work", "types", "type_count", "attribute", "first", "unknown"
 )
-_TEXT, _NUMBER, _NEXT_NUMBER, _TRACED_WITH, _IS_OF_TYPE, _BUT_WANTED, _UNKNOWN_STEP = columns(
-    PROCESS, "text", "number", "next_number", "traced_with", "is_of_type", "but_wanted", "unknown_step"
+_TEXT, _NUMBER, _NEXT_NUMBER, _NO_TENSOR, _TRACED_FOR, _TRACED_WITH, _IS_OF_TYPE, _BUT_WANTED, _UNKNOWN_STEP = columns(
+    PROCESS,
+    "text",
+    "number",
+    "next_number",
+    "no_tensor",
+    "traced_for",
+    "traced_with",
+    "is_of_type",
+    "but_wanted",
+    "unknown_step",
 )
-_PROCESS, _USERS, _STEP = range(len(SLOT))
+_PROCESS, _USERS, _STEP = range(len(RECORD))
 _INPUTS, _INPUT_COUNT, _OUTPUTS, _OUTPUT_COUNT, _BEHIND, _NO_OUTPUTS, _NO_TABLES = columns(
     STEP, "inputs", "input_count", "outputs", "output_count", "behind", "no_outputs", "no_tables"
 )
 _DTYPE, _AXES, _SHAPE, _NBYTES, _TO, _LENGTH_TO, _IS_NUMBER, _NAME, _WANTED = range(len(OPERAND))
-_EAGER_SLOT, _EAGER_INPUTS, _EAGER_LENGTHS, _EAGER_OUTPUTS, _EAGER_TEXT = range(len(EAGER))
+_EAGER_RECORD, _EAGER_INPUTS, _EAGER_LENGTHS, _EAGER_OUTPUTS, _EAGER_TEXT = range(len(EAGER))
 _IDLE = TEMPLATE.index("idle")
 _OPERAND_BYTES = 8 * len(OPERAND)
 
@@ -112,8 +121,12 @@ def _read_inputs(process, context, step, head, status, text):
         return INVALID_ARGUMENT
     operand, answer = read(step, _INPUTS), room()
     while number < count and code == OK:
+        write(answer, 0, 0)
         call_seven(read(process, _GET_INPUT), context, number, answer, status, 0, 0, 0)
         tensor = read(answer, 0)
+        if tensor == 0:
+            append(read(process, _SNPRINTF), text, text + TEXT_BYTES, read(process, _NO_TENSOR), read(operand, _NAME))
+            return INTERNAL
         if _fits(process, tensor, operand):
             length = invoke(process, _LENGTH, tensor, 0, 0) if read(operand, _LENGTH_TO) != 0 else 0
             _place_input(operand, head, invoke(process, _DATA, tensor, 0, 0), length)
@@ -129,8 +142,13 @@ def _read_inputs(process, context, step, head, status, text):
 
 @jit
 def _allocate_outputs(process, context, step, head, status, text):
-    count, number, operand = read(step, _OUTPUT_COUNT), 0, read(step, _OUTPUTS)
-    enough = as_int(invoke(process, _NUM_OUTPUTS, context, 0, 0)) == count
+    count, number, operand, enough = read(step, _OUTPUT_COUNT), 0, read(step, _OUTPUTS), True
+    found = as_int(invoke(process, _NUM_OUTPUTS, context, 0, 0))
+    if found != count:
+        function, end = read(process, _SNPRINTF), text + TEXT_BYTES
+        to = append(function, text, end, read(process, _TRACED_FOR), count)
+        append(function, to, end, read(process, _NUMBER), found)
+        return INVALID_ARGUMENT
     while number < count and enough:
         dtype, nbytes = read(operand, _DTYPE), read(operand, _NBYTES)
         tensor = call_seven(
@@ -159,9 +177,9 @@ def _allocate_outputs(process, context, step, head, status, text):
     return RESOURCE_EXHAUSTED
 
 
-def compute(slot, context):
-    """Do the step of a slot with the inputs and outputs of a TF_OpKernelContext: TensorFlow's kernel."""
-    process, step = read(slot, _PROCESS), read(slot, _STEP)
+def compute(record, context):
+    """Do the step of a record with the inputs and outputs of a TF_OpKernelContext: TensorFlow's kernel."""
+    process, step = read(record, _PROCESS), read(record, _STEP)
     head = borrow(step) if step != 0 else 0
     if head == 0:
         code, text = INTERNAL, read(process, _UNKNOWN_STEP)
@@ -186,15 +204,15 @@ def compute(slot, context):
 
 
 @jit
-def _copy_text(function, request, copy, text):
+def _copy_text(function, request, form, text):
     to = read(request, _EAGER_TEXT)
-    append(function, to, to + TEXT_BYTES, copy, text)
+    append(function, to, to + TEXT_BYTES, form, text)
 
 
 def compute_eagerly(request):
     """Do a step with tensors whose types and shapes Python has compared, and return a TF_Code; see `EAGER`."""
-    slot, inputs, lengths = read(request, _EAGER_SLOT), read(request, _EAGER_INPUTS), read(request, _EAGER_LENGTHS)
-    process, step, outputs = read(slot, _PROCESS), read(slot, _STEP), read(request, _EAGER_OUTPUTS)
+    record, inputs, lengths = read(request, _EAGER_RECORD), read(request, _EAGER_INPUTS), read(request, _EAGER_LENGTHS)
+    process, step, outputs = read(record, _PROCESS), read(record, _STEP), read(request, _EAGER_OUTPUTS)
     head = borrow(step)
     if head == 0:
         _copy_text(read(process, _SNPRINTF), request, read(process, _TEXT), read(step, _NO_TABLES))
@@ -221,18 +239,18 @@ def compute_eagerly(request):
 
 @jit
 def _find(process, index):
-    """Return the address of a slot; that of unknown numbers if the number has none."""
-    block, size = 0, BLOCK_SLOTS
+    """Return the address of a record; that of unknown numbers if the number has none."""
+    block, size = 0, BLOCK_RECORDS
     while index >= size and block < BLOCKS:
         index -= size
         size *= 2
         block += 1
     start = read(process, len(PROCESS) + block) if index >= 0 and block < BLOCKS else 0
-    return start + 8 * len(SLOT) * index if start != 0 else read(process, _UNKNOWN)
+    return start + 8 * len(RECORD) * index if start != 0 else read(process, _UNKNOWN)
 
 
 def create(construction):
-    """Return the slot of an operation, whose step lives until `release`: a kernel is made.
+    """Return the record of an operation that a kernel is made for. Its step lives at least until `release`.
 
     The address of the process's table plus 1 in place of a TF_OpKernelConstruction is written down for the calls that
     follow.
@@ -246,19 +264,19 @@ def create(construction):
     write(answer, 0, read(process, _FIRST) - 1)
     call_seven(read(process, _GET_NUMBER), construction, read(process, _ATTRIBUTE), answer, status, 0, 0, 0)
     invoke(process, _DELETE_STATUS, status, 0, 0)
-    slot = _find(process, read(answer, 0) - read(process, _FIRST))
-    users = read_shared(slot + 8 * _USERS)
+    record = _find(process, read(answer, 0) - read(process, _FIRST))
+    users = read_shared(record + 8 * _USERS)
     while users > 0:
-        if replace_shared(slot + 8 * _USERS, users, users + 1):
-            return slot
-        users = read_shared(slot + 8 * _USERS)
+        if replace_shared(record + 8 * _USERS, users, users + 1):
+            return record
+        users = read_shared(record + 8 * _USERS)
     return read(process, _UNKNOWN)
 
 
-def release(slot):
-    """Free the step of a slot if nobody uses it any more: a kernel is gone, or the last graph."""
-    if read(slot, _STEP) != 0 and add_shared(slot + 8 * _USERS, -1) == 1:
-        step, free = read(slot, _STEP), read(read(slot, _PROCESS), _FREE)
+def release(record):
+    """Free the step of a record if nobody uses it any more: a kernel is gone, or the last graph."""
+    if read(record, _STEP) != 0 and add_shared(record + 8 * _USERS, -1) == 1:
+        step, free = read(record, _STEP), read(read(record, _PROCESS), _FREE)
         idle = read(step, _IDLE)
         if idle != 0:
             call(free, read(idle, -1))

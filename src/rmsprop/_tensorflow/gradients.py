@@ -14,7 +14,7 @@ from rmsprop._core.plan import Tensor
 from rmsprop._core.rows import summed_in
 from rmsprop._core.scalars import names_on, storage_of
 from rmsprop._tensorflow.checks import is_sparse, numpy_dtype
-from rmsprop._tensorflow.operands import ANY, Operand, Target
+from rmsprop._tensorflow.operands import ANY, Operand, Target, shown
 from rmsprop._tensorflow.steps import Step
 
 
@@ -49,7 +49,7 @@ class Gradients:
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._shapes = [tuple(item.variable.shape) for item in items]
-        self._names = [f"the gradient of variable {item.variable.name!r}" for item in items]
+        self._names = [f"the gradient of variable {shown(item.variable.name)}" for item in items]
         self.inputs: list[Operand] = []
         self._sparse: set[int] = set()
         for place, (item, shape, name) in enumerate(zip(items, self._shapes, self._names, strict=True)):

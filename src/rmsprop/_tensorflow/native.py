@@ -21,7 +21,7 @@ from rmsprop._core.switches import default_threads
 from rmsprop._core.tables import HEAD, NOTHING, OPERANDS, PREPARE, SCALES
 from rmsprop._tensorflow.checks import is_sparse, tensors
 from rmsprop._tensorflow.gradients import Gradients, plan_tensor
-from rmsprop._tensorflow.operands import Operand, Target
+from rmsprop._tensorflow.operands import Operand, Target, shown
 from rmsprop._tensorflow.operation import Call
 from rmsprop._tensorflow.steps import Step
 
@@ -150,7 +150,7 @@ class _Part:
             Operand(
                 tf.as_dtype(tensor.storage.variable if name == "variable" else tensor.storage.slots),
                 tuple(item.variable.shape),
-                f"variable {item.state()[name].name!r}",
+                f"variable {shown(item.state()[name].name)}",
             )
             for name in names
             for item, tensor in zip(self._items, plan.tensors, strict=True)

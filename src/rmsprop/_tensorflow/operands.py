@@ -8,10 +8,19 @@ import numpy
 import tensorflow as tf
 
 from rmsprop._core.cpu.c_memory import CMemory
-from rmsprop._tensorflow.words import OPERAND
+from rmsprop._tensorflow.tables import OPERAND
 
 #: The length of an axis that may have any.
 ANY: Final = -1
+
+
+#: Characters of a variable's name that an error text has at most, so that compiled code has memory for it.
+_SHOWN: Final = 200
+
+
+def shown(name: str) -> str:
+    """Return a variable's name for error texts."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
 
 
 @final

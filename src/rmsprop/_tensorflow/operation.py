@@ -25,7 +25,7 @@ from rmsprop._core.arrays import address
 from rmsprop._core.fallback import Refused
 from rmsprop._tensorflow import interface, steps
 from rmsprop._tensorflow.operands import Operand
-from rmsprop._tensorflow.words import EAGER, INVALID_ARGUMENT, OK, TEXT_BYTES
+from rmsprop._tensorflow.tables import EAGER, INVALID_ARGUMENT, OK, TEXT_BYTES
 
 _NAME: Final = "RmspropCall"
 
@@ -45,9 +45,9 @@ class Call:
 
     def __init__(self, inputs: Sequence[Operand], results: Sequence[Operand], step: int) -> None:
         self._inputs, self._results = list(inputs), list(results)
-        self._slot, self._number = steps.process().add(step)
+        self._record, self._number = steps.process().add(step)
         # Not at the end of the process, when threads of TensorFlow may still step.
-        weakref.finalize(self, steps.call, "release", self._slot).atexit = False
+        weakref.finalize(self, steps.call, "release", self._record).atexit = False
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
         """Add the operation to the graph that is being traced, and return it; eagerly, compute its outputs at once."""
@@ -82,12 +82,12 @@ class Call:
         tables = {name: numpy.array(row, numpy.int64) for name, row in words.items()}
         text = ctypes.create_string_buffer(TEXT_BYTES)
         places = {name: table.ctypes.data for name, table in tables.items()}
-        places |= {"slot": self._slot, "text": ctypes.addressof(text)}
+        places |= {"record": self._record, "text": ctypes.addressof(text)}
         request = numpy.array([places[name] for name in EAGER], numpy.int64)
         code = steps.call("compute_eagerly", request.ctypes.data)
         if code != OK:
             kind = tf.errors.InvalidArgumentError if code == INVALID_ARGUMENT else tf.errors.ResourceExhaustedError
-            raise kind(None, None, text.value.decode())
+            raise kind(None, None, text.value.decode(errors="replace"))
         pairs = zip(outputs, self._results, strict=True)
         return SimpleNamespace(outputs=[one if wanted.shape else tf.reshape(one, ()) for one, wanted in pairs])
 

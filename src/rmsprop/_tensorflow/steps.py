@@ -19,10 +19,9 @@ from rmsprop._core.forks import compiling
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run
 from rmsprop._tensorflow import entry as compiled
-from rmsprop._tensorflow import interface, operands, work
-from rmsprop._tensorflow import words as tables
+from rmsprop._tensorflow import interface, operands, tables, work
 from rmsprop._tensorflow.operands import Operand, Target
-from rmsprop._tensorflow.words import BLOCK_SLOTS, BLOCKS, FUNCTIONS, LOCALS, PROCESS, SLOT, SPARSE, STEP, TEXTS
+from rmsprop._tensorflow.tables import BLOCK_RECORDS, BLOCKS, FUNCTIONS, LOCALS, PROCESS, RECORD, SPARSE, STEP, TEXTS
 
 #: The name of the operation's attribute.
 ATTRIBUTE: Final = "number"
@@ -64,7 +63,7 @@ def _process() -> "Process":
 
 @final
 class Process:
-    """The table of this process, and its slots. A slot is never given to a second step."""
+    """The table of this process, and its records. A record is never given to a second step."""
 
     def __init__(self) -> None:
         memory = CMemory()
@@ -80,25 +79,25 @@ class Process:
         words |= {"types": memory.keep(numpy.array(names, numpy.int64)), "type_count": _TYPES}
         words |= {"work": address("work"), "attribute": memory.text(ATTRIBUTE), "first": self._first}
         self._table = memory.rows((*PROCESS, *("block" for _ in range(BLOCKS))), [words])
-        self._write(PROCESS.index("unknown"), memory.rows(SLOT, [{"process": self._table}]))
+        self._write(PROCESS.index("unknown"), memory.rows(RECORD, [{"process": self._table}]))
         call("create", self._table + 1)
 
     def _write(self, word: int, value: int) -> None:
         ctypes.c_int64.from_address(self._table + 8 * word).value = value
 
     def add(self, step: int) -> tuple[int, int]:
-        """Write a step into a slot that has one user, and return the slot's address and its number."""
+        """Write a step into a record that has one user, and return the record's address and its number."""
         with self._lock:
-            index, block, size = self._made, len(PROCESS), BLOCK_SLOTS
+            index, block, size = self._made, len(PROCESS), BLOCK_RECORDS
             while index >= size:
                 index, block, size = index - size, block + 1, 2 * size
             if block == len(PROCESS) + BLOCKS:
                 raise MemoryError(f"this process has traced {self._made} steps, and has no place for more")
             if index == 0:
-                self._write(block, CMemory().keep(numpy.zeros(len(SLOT) * size, numpy.int64)))
-            start = ctypes.c_int64.from_address(self._table + 8 * block).value + 8 * len(SLOT) * index
-            slot = (ctypes.c_int64 * len(SLOT)).from_address(start)
-            slot[:] = [{"process": self._table, "users": 1, "step": step}[name] for name in SLOT]
+                self._write(block, CMemory().keep(numpy.zeros(len(RECORD) * size, numpy.int64)))
+            start = ctypes.c_int64.from_address(self._table + 8 * block).value + 8 * len(RECORD) * index
+            record = (ctypes.c_int64 * len(RECORD)).from_address(start)
+            record[:] = [{"process": self._table, "users": 1, "step": step}[name] for name in RECORD]
             self._made += 1
             return start, self._first + self._made - 1
 

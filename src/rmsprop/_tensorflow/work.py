@@ -1,4 +1,4 @@
-"""What a native step does between its inputs and its outputs, compiled; see `rmsprop._tensorflow.words`.
+"""What a native step does between its inputs and its outputs, compiled; see `rmsprop._tensorflow.tables`.
 
 `work` is a C function of its own, because Numba optimises a function again in each that calls it.
 """
@@ -8,7 +8,7 @@ from rmsprop._core.cpu.coalesce import FOUND, NO_MEMORY, NO_ROW, REQUEST
 from rmsprop._core.cpu.copies import execute
 from rmsprop._core.cpu.words import call, call_word, jit, read, write
 from rmsprop._core.tables import HEAD, columns
-from rmsprop._tensorflow.words import (
+from rmsprop._tensorflow.tables import (
     INVALID_ARGUMENT,
     OK,
     PROCESS,

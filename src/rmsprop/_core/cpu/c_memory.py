@@ -17,14 +17,10 @@ def _malloc() -> Any:
 
 @final
 class CMemory:
-    """Blocks of memory, each of which begins with the address of the one before, 0 in the first.
-
-    Attributes:
-        last: the address of the last block.
-    """
+    """Blocks of memory, each of which begins with the address of the one before, 0 in the first."""
 
     def __init__(self) -> None:
-        self.last = 0
+        self._last = 0
         self._texts: dict[str, int] = {}
 
     def keep(self, words: Integers) -> int:
@@ -48,7 +44,7 @@ class CMemory:
         start = _malloc()(8 + size)
         if not start:
             raise MemoryError(f"there is no memory for {size} bytes of tables")
-        ctypes.c_int64.from_address(start).value = self.last
+        ctypes.c_int64.from_address(start).value = self._last
         ctypes.memmove(start + 8, content, size)
-        self.last = start
+        self._last = start
         return int(start) + 8

@@ -35,8 +35,10 @@ _DIGITS: Final = 1 << _BITS
 #: Numbers that are summed in eight lanes; more are halved until they are so few.
 _BLOCK: Final = 128
 
-#: Words of the memory in which sums of halves wait: three for each of at most 64.
-_WAITING: Final = 192
+#: As often may numbers be halved before they are so few: each half waits with its begin and its count, and its sum then
+#: waits for that of the other half.
+_HALVES: Final = 64
+_WAITING: Final = 3 * _HALVES
 
 
 @jit
@@ -51,7 +53,7 @@ def _allocate(request, size):
 
 
 @jit
-def _read_numbers(request, keys, order):
+def _copy_numbers(request, keys, order):
     """Write the row numbers and their places; return 1 if they ascend, 0 if not, -1 if one is not a row."""
     numbers, wide = read(request, _NUMBERS), read(request, _NUMBER_BYTES) == 8
     ascending, last, place = 1, -1, 0
@@ -128,7 +130,7 @@ def coalesce(request):
     firsts, begins = order + 8 * count, order + 8 * (2 * count + 1)
     new_keys = begins + 8 * (_DIGITS + _WAITING)
     new_order = new_keys + 8 * count
-    ascending = _read_numbers(request, keys, order)
+    ascending = _copy_numbers(request, keys, order)
     if ascending < 0:
         return NO_ROW
     if ascending and not read(request, _ALWAYS):
@@ -228,7 +230,7 @@ def make(stored: numpy.dtype[Any], compute: numpy.dtype[Any]) -> Any:
         target = pointer(read(request, _ROW_VALUES), compute, compute, "lanes")
         order, firsts, width = read(request, _ORDER), read(request, _FIRSTS), read(request, _WIDTH)
         waiting = firsts + 8 * (read(request, _COUNT) + 1 + _DIGITS)
-        sums = pointer(waiting + 8 * 128, compute, compute, "outside")
+        sums = pointer(waiting + 16 * _HALVES, compute, compute, "outside")
         row = 0
         while row < read(request, _ROW_COUNT):
             begin, rest, column = read(firsts, row), read(firsts, row + 1) - read(firsts, row) - 1, 0

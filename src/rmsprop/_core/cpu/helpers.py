@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import numpy
 
 from rmsprop._core.cpu import team
-from rmsprop._core.cpu.kernels import entry, pool_words
+from rmsprop._core.cpu.kernels import entry, live_forever, pool_words
 from rmsprop._core.cpu.pools import POOL
 from rmsprop._core.cpu.system import System, system
 from rmsprop._core.run import SMALL
@@ -49,6 +49,7 @@ class _Team:
         self._starting = threading.Lock()
         self._again = 0.0  # when to try the next thread, after the system has refused one
         self._ended = False
+        live_forever(self)  # threads of TensorFlow and XLA may lead jobs while the interpreter is taken down
 
     def words_at(self) -> int:
         """Return the address of the team as a pool, whose functions are compiled or loaded."""

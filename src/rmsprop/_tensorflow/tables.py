@@ -21,6 +21,8 @@ TEXTS: Final = {
     "number": "%lld",
     "next_number": ", %lld",
     "traced_with": "a step was traced with %lld tensors, and is run with ",
+    "traced_for": "a step was traced for %lld results, and is run for ",
+    "no_tensor": "INTERNAL: TensorFlow does not give %s",
     "is_of_type": " is of the type %s and the shape [",
     "but_wanted": "], not %s, as it was when the step was traced",
     "holds": ": indices holds %lld, which is not from 0 to ",
@@ -34,16 +36,16 @@ TEXTS: Final = {
 }
 
 #: The process: functions, texts, the addresses of the names of TensorFlow's types, and how many; the name of the
-#: operation's attribute, the number of the first slot, and the slot of unknown numbers. Then blocks of slots: the first
-#: has `BLOCK_SLOTS`, and each twice as many as the one before.
+#: operation's attribute, the number of the first record, and the record of unknown numbers. Then blocks of records: the
+#: first has `BLOCK_RECORDS`, and each twice as many as the one before.
 PROCESS: Final = (
     *FUNCTIONS, "snprintf", "free", "work", *TEXTS, "types", "type_count", "attribute", "first", "unknown",
 )  # fmt: skip
 BLOCKS: Final = 24
-BLOCK_SLOTS: Final = 256
+BLOCK_RECORDS: Final = 256
 
-#: A slot: the process, how many use the step, and the step.
-SLOT: Final = ("process", "users", "step")
+#: A record of a step: the process, how many use the step, and the step.
+RECORD: Final = ("process", "users", "step")
 
 #: A step, behind its `Template`: its tables and their lengths; whether a run is executed; where in a copy the address
 #: of given scales is, 0 for none, and which of them are the run's; where the address is that found scales go to; what a
@@ -54,8 +56,8 @@ STEP: Final = (
 )  # fmt: skip
 
 #: An input or output: TensorFlow's number of its type, its axes and the address of their lengths, of which -1 allows
-#: any; its bytes; where its address goes in a copy, and the length of its first axis, 0 for nowhere; whether the number
-#: itself goes there and not its address; and texts.
+#: any; an output's bytes; where its address goes in a copy, and the length of its first axis, 0 for nowhere; whether
+#: the number itself goes there and not its address; and texts.
 OPERAND: Final = ("dtype", "axes", "shape", "nbytes", "to", "length_to", "is_number", "name", "wanted")
 
 #: A sparse gradient: what is asked, as in REQUEST; where in a copy the address and the length of values are, and those
@@ -76,9 +78,9 @@ SPARSE: Final = (
 TEXT_BYTES: Final = 1024
 LOCALS: Final = 8 * len(REQUEST) + TEXT_BYTES
 
-#: An eager step: its slot, the addresses of inputs, the lengths of their first axes, the addresses of outputs, and
+#: An eager step: its record, the addresses of inputs, the lengths of their first axes, the addresses of outputs, and
 #: where an error text goes.
-EAGER: Final = ("slot", "inputs", "lengths", "outputs", "text")
+EAGER: Final = ("record", "inputs", "lengths", "outputs", "text")
 
 #: TF_Code.
 OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL = 0, 3, 8, 13
