@@ -37,13 +37,13 @@ def run(source, *arguments, timeout=300, **environment):
     return done.stdout.strip()
 
 
-#: Loads what the first line says. Then each line is a source, its arguments, its environment and a file for what it
-#: prints; the answer is the exit status of the child that runs it.
+#: Loads what the first line says. Then each line is a source, its arguments, its environment, seconds after which a
+#: signal ends it, and a file for what it prints; the answer is the exit status of the child that runs it.
 _LOADED = """
-import json, os, sys, warnings
+import json, os, signal, sys, warnings
 exec(json.loads(sys.stdin.readline()))
 for line in sys.stdin:
-    source, arguments, environment, printed = json.loads(line)
+    source, arguments, environment, timeout, printed = json.loads(line)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads
         child = os.fork()
@@ -52,6 +52,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 else:
     sys.exit()
+signal.alarm(timeout)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(os.open(printed, os.O_CREAT | os.O_WRONLY | os.O_APPEND), 1)
 os.dup2(os.open(f"{printed}.errors", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
@@ -89,10 +90,10 @@ class Loaded:
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
 
-    def run(self, source, *arguments, **environment):
+    def run(self, source, *arguments, timeout=300, **environment):
         """Run `source` in a child and give what it printed; a failure shows what it wrote."""
         printed = Path(self._folder.name) / "printed"
-        self._say([textwrap.dedent(source), [*map(str, arguments)], environment, str(printed)])
+        self._say([textwrap.dedent(source), [*map(str, arguments)], environment, timeout, str(printed)])
         status = self._process.stdout.readline().strip()
         found, self.errors = (self._taken(file) for file in (printed, printed.with_name("printed.errors")))
         assert status == "0", f"exit status {status}\n{found}\n{self.errors}"
