@@ -6,8 +6,6 @@ from functools import cache
 from typing import Any, Final, final
 from unittest.mock import patch
 
-import numba
-
 from bench.contenders.jax import Ours
 from bench.contenders.tf_keras import InFunction
 from bench.frameworks import load
@@ -19,7 +17,7 @@ _EPSILON: Final = 1.5e-7
 
 @cache
 def _nothing() -> Any:
-    return numba.cfunc("void(int64)")(_do_nothing)
+    return load("numba").cfunc("void(int64)")(_do_nothing)
 
 
 def _do_nothing(head):  # type: ignore[no-untyped-def]

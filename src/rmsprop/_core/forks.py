@@ -9,8 +9,7 @@ through something; a step whose kernels are compiled does not need it.
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Final, final
 
@@ -33,19 +32,20 @@ _kernels = _Owner()
 _forking: dict[int, list[tuple[Any, bool]]] = {}
 
 
-@contextmanager
-def loading() -> Iterator[None]:
-    """Delay forks by other threads while modules are imported that need Numba."""
+# Both return the lock itself. A context manager in Python would hold it on if an interrupt came just after it has
+# acquired it, for as long as anybody holds the traceback.
+
+
+def loading() -> AbstractContextManager[Any]:
+    """Return what delays forks by other threads while modules are imported that need Numba."""
     with _imports._lock:
         _register_again()
-        yield
+    return _imports._lock
 
 
-@contextmanager
-def compiling() -> Iterator[None]:
-    """Delay compilations and forks by other threads while a kernel is compiled."""
-    with _kernels._lock:
-        yield
+def compiling() -> AbstractContextManager[Any]:
+    """Return what delays compilations and forks by other threads while a kernel is compiled."""
+    return _kernels._lock
 
 
 @cache
