@@ -14,6 +14,7 @@ import numpy
 import pytest
 
 import rmsprop
+from rmsprop._core import forks
 
 _PACKAGE = str(Path(rmsprop.__file__).parent)
 
@@ -61,7 +62,19 @@ def interrupted(call: Callable[[], object], line: int, skip: Collection[str] = (
         return True
     finally:
         sys.settrace(before)
+        _release()
     return False
+
+
+def _release() -> None:
+    """Release the locks that delay forks, for other threads of the process.
+
+    Where a `with` ends, tracing alone can put an interrupt between the block and the lock's `__exit__`: at the line of
+    the `with`, which comes once more.
+    """
+    for owner in (forks._imports, forks._kernels):
+        while owner._lock._is_owned():
+            owner._lock.release()
 
 
 def check_each_line(
