@@ -521,7 +521,7 @@ _FRONT_ENDS = [
     ),
     _mutant(
         "tensorflow: a step lives on without users", "_tensorflow/entry.py",
-        "add_shared(slot + 8 * _USERS, -1) == 1", "add_shared(slot + 8 * _USERS, 0) == 1",
+        "add_shared(record + 8 * _USERS, -1) == 1", "add_shared(record + 8 * _USERS, 0) == 1",
         "tf_keras/test_memory.py",
     ),
     _mutant(
@@ -541,7 +541,7 @@ _FRONT_ENDS = [
     ),
     _mutant(
         "rows: rest summed in another order", "_core/cpu/coalesce.py",
-        "half = count // 2 - count // 2 % 8", "half = count // 2",
+        "half = count // 2 - count // 2 % _LANES", "half = count // 2",
         "core/test_coalesce.py",
     ),
     _mutant(

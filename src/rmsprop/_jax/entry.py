@@ -11,10 +11,10 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from rmsprop._core.cpu.c_interface import own_word, read_int
+from rmsprop._core.cpu.c_interface import own_word
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, write, write_float
+from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, read_int, write, write_float
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import xla_ffi
 from rmsprop._jax.xla_ffi import DTYPES, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED

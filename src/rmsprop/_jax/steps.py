@@ -8,6 +8,7 @@ from typing import Final, final
 import numpy
 
 from rmsprop._core.cpu import c_interface, copies, pools
+from rmsprop._core.cpu.c_memory import CMemory
 from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import TO_A_POOL, c_function, live_forever, pool_words
 from rmsprop._core.cpu.system import library_function
@@ -47,6 +48,7 @@ class Steps:
     def __init__(self) -> None:
         self._lock, self.has_pool = threading.Lock(), False
         self._steps: dict[str, int] = {}
+        self._memory = CMemory()
         self.address = c_function(entry.handle, "int64(int64)", entry, copies, c_interface, xla_ffi)
         self._grow(64)
 
@@ -74,7 +76,7 @@ class Steps:
         self._table: Integers = numpy.zeros(len(PROCESS) + len(PLACE) * places, numpy.int64)
         functions = {"malloc": "malloc", "free": "free", "format": "snprintf"}
         texts = {"no_plan": _NO_PLAN, "unknown": _UNKNOWN, "extension": _EXTENSION}
-        head = {"places": places, **{name: _text(text) for name, text in texts.items()}}
+        head = {"places": places, **{name: self._memory.text(text) for name, text in texts.items()}}
         head |= {name: library_function(function) for name, function in functions.items()}
         head |= {"major": xla_ffi.MAJOR, "frame": ctypes.sizeof(xla_ffi.Frame)}
         head |= {"buffers": ctypes.sizeof(xla_ffi.Buffers), "attributes": ctypes.sizeof(xla_ffi.Attributes)}
@@ -122,7 +124,8 @@ def _make(call: CallPlan, helpers: Pool | None) -> int:
         run.groups[name][:] = number
     run.compile(helpers)
     run.start_helpers()
-    template, count = Template(run), len(call.tensors)
+    memory, count = CMemory(), len(call.tensors)
+    template = Template(run, memory)
     targets = [
         (WHOLE, 8 * HEAD.index("iterations"))
         if name == "iterations"
@@ -134,20 +137,11 @@ def _make(call: CallPlan, helpers: Pool | None) -> int:
     rows = []
     for place, ((dtype, size), (kind, to)) in enumerate(zip(call.operands(), targets, strict=True)):
         row = {"dtype": xla_ffi.DTYPES[dtype], "size": size, "kind": kind, "to": to}
-        row |= {"wrong_dtype": _text(_WRONG_DTYPE, place), "wrong_size": _text(_WRONG_SIZE, place)}
-        rows.append([row[name] for name in OPERAND])
-    table = numpy.array(rows, numpy.int64).reshape(len(rows), len(OPERAND))
-    head = {name: _text(text) for name, text in _TEXTS.items()}
-    head |= {"table": table.ctypes.data, "operands": len(rows), "results": count * len(call.state)}
+        row["wrong_dtype"] = memory.text(_WRONG_DTYPE.format(place=place))
+        row["wrong_size"] = memory.text(_WRONG_SIZE.format(place=place))
+        rows.append(row)
+    head = dict(zip(STEP, template.words.tolist(), strict=False))
+    head |= {name: memory.text(text) for name, text in _TEXTS.items()}
+    head |= {"table": memory.rows(OPERAND, rows), "operands": len(rows), "results": count * len(call.state)}
     head["rate"] = template.offset(run, run.groups["learning_rate"])
-    words = numpy.array([*template.words, *(head[name] for name in STEP[len(template.words) :])], numpy.int64)
-    for one in (table, words):
-        live_forever(one)
-    return int(words.ctypes.data)
-
-
-def _text(text: str, place: int | None = None) -> int:
-    """Return the address of a text, which lives for ever."""
-    buffer = ctypes.create_string_buffer((text if place is None else text.format(place=place)).encode())
-    live_forever(buffer)
-    return ctypes.addressof(buffer)
+    return memory.rows(STEP, [head])

@@ -5,11 +5,23 @@ functions are called by their addresses, which stand in a table of this process.
 compared with those of the step before a number is written, whatever the graph says.
 """
 
-from rmsprop._core.cpu.c_interface import append, as_int, call_seven, invoke, own_word, room
+from rmsprop._core.cpu.c_interface import append, own_word, room
 from rmsprop._core.cpu.coalesce import REQUEST
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import add_shared, call, jit, part, read, read_shared, replace_shared, write
+from rmsprop._core.cpu.words import (
+    add_shared,
+    as_int,
+    call,
+    call_with_seven,
+    invoke,
+    jit,
+    part,
+    read,
+    read_shared,
+    replace_shared,
+    write,
+)
 from rmsprop._core.tables import columns
 from rmsprop._tensorflow.tables import (
     BLOCK_RECORDS,
@@ -122,7 +134,7 @@ def _read_inputs(process, context, step, head, status, text):
     operand, answer = read(step, _INPUTS), room()
     while number < count and code == OK:
         write(answer, 0, 0)
-        call_seven(read(process, _GET_INPUT), context, number, answer, status, 0, 0, 0)
+        call_with_seven(read(process, _GET_INPUT), context, number, answer, status, 0, 0, 0)
         tensor = read(answer, 0)
         if tensor == 0:
             append(read(process, _SNPRINTF), text, text + TEXT_BYTES, read(process, _NO_TENSOR), read(operand, _NAME))
@@ -151,7 +163,7 @@ def _allocate_outputs(process, context, step, head, status, text):
         return INVALID_ARGUMENT
     while number < count and enough:
         dtype, nbytes = read(operand, _DTYPE), read(operand, _NBYTES)
-        tensor = call_seven(
+        tensor = call_with_seven(
             read(process, _ALLOCATE),
             context,
             number,
@@ -262,7 +274,7 @@ def create(construction):
     process, answer = read(own, 0), room()
     status = invoke(process, _NEW_STATUS, 0, 0, 0)
     write(answer, 0, read(process, _FIRST) - 1)
-    call_seven(read(process, _GET_NUMBER), construction, read(process, _ATTRIBUTE), answer, status, 0, 0, 0)
+    call_with_seven(read(process, _GET_NUMBER), construction, read(process, _ATTRIBUTE), answer, status, 0, 0, 0)
     invoke(process, _DELETE_STATUS, status, 0, 0)
     record = _find(process, read(answer, 0) - read(process, _FIRST))
     users = read_shared(record + 8 * _USERS)

@@ -8,7 +8,7 @@ import numpy
 import tensorflow as tf
 
 from rmsprop._core.cpu.c_memory import CMemory
-from rmsprop._tensorflow.tables import OPERAND
+from rmsprop._tensorflow.tables import OPERAND, TEXTS
 
 #: The length of an axis that may have any.
 ANY: Final = -1
@@ -39,10 +39,8 @@ class Operand(NamedTuple):
 
     def error(self, dtype: Any, shape: Sequence[int]) -> str:
         """Return the text for a tensor of another type or shape than it must have."""
-        return (
-            f"{self.name} is of the type {tf.as_dtype(dtype).name} and the shape {list(shape)}, not {self.wanted()}, "
-            "as it was when the step was traced"
-        )
+        found = f"{TEXTS['is_of_type'] % tf.as_dtype(dtype).name}{', '.join(map(str, shape))}"
+        return f"{self.name}{found}{TEXTS['but_wanted'] % self.wanted()}"
 
     def wanted(self) -> str:
         """Return type and shape as error texts have them."""

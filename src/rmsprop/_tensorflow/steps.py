@@ -14,7 +14,7 @@ from rmsprop._core.cpu import c_interface, coalesce, copies
 from rmsprop._core.cpu.c_memory import CMemory
 from rmsprop._core.cpu.copies import Template
 from rmsprop._core.cpu.kernels import c_function
-from rmsprop._core.cpu.system import library_function
+from rmsprop._core.cpu.system import address_of, library_function
 from rmsprop._core.forks import compiling
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run
@@ -70,9 +70,7 @@ class Process:
         self._lock, self._made = threading.Lock(), 0
         # Not from 1: a graph that another process exported must not find a step of this one.
         self._first = secrets.randbits(62)
-        words = {
-            name: ctypes.cast(getattr(interface.library(), name), ctypes.c_void_p).value or 0 for name in FUNCTIONS
-        }
+        words = {name: address_of(getattr(interface.library(), name)) for name in FUNCTIONS}
         words |= {name: library_function(name) for name in ("snprintf", "free")}
         words |= {name: memory.text(text) for name, text in TEXTS.items()}
         names = [memory.text(_type_name(number)) for number in range(_TYPES)]
@@ -113,7 +111,7 @@ class Step:
 
     def __init__(self, run: Run, more: int = 0) -> None:
         self.run, self.memory = run, CMemory()
-        self._template = Template(run, self.memory.keep, LOCALS + 8 * more)
+        self._template = Template(run, self.memory, LOCALS + 8 * more)
         self._local = self._template.behind + LOCALS
 
     def cell(self, cell: Any) -> int:

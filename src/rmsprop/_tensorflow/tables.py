@@ -22,7 +22,7 @@ TEXTS: Final = {
     "next_number": ", %lld",
     "traced_with": "a step was traced with %lld tensors, and is run with ",
     "traced_for": "a step was traced for %lld results, and is run for ",
-    "no_tensor": "INTERNAL: TensorFlow does not give %s",
+    "no_tensor": "RuntimeError: TensorFlow does not give %s",
     "is_of_type": " is of the type %s and the shape [",
     "but_wanted": "], not %s, as it was when the step was traced",
     "holds": ": indices holds %lld, which is not from 0 to ",

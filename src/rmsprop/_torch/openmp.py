@@ -39,10 +39,11 @@ class OpenMP:
         from rmsprop._core.cpu import openmp
         from rmsprop._core.cpu.helpers import THE_TEAM
         from rmsprop._core.cpu.kernels import entry, live_forever, pool_words
+        from rmsprop._core.cpu.system import address_of
 
         self._ours = THE_TEAM
         words = pool_words(entry("ask_openmp"), entry("take_back"), THE_TEAM.words_at())
-        words += [_address(getattr(library, name)) for name in _FUNCTIONS]
+        words += [address_of(getattr(library, name)) for name in _FUNCTIONS]
         words += [entry("take_part"), entry("ask"), 1, 0, openmp.FEWEST]
         self._words: Integers = numpy.array(words, numpy.int64)
         live_forever(self._words)
@@ -62,10 +63,6 @@ class OpenMP:
     def leave(self) -> None:
         """Leave the work to threads of this package from now on."""
         self._words[self._is_there] = 0
-
-
-def _address(function: Any) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _leave() -> None:

@@ -1,4 +1,4 @@
-"""What compiled code needs of C interfaces: functions of several arguments, 32-bit numbers, texts, a word to keep."""
+"""What compiled code needs of C interfaces besides calls: room for answers, a word to keep, and texts."""
 
 from typing import Any, Final
 
@@ -6,28 +6,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from rmsprop._core.cpu.words import jit, place
+from rmsprop._core.cpu.words import jit
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 #: 64-bit words of `room`.
 ROOM: Final = 4
-
-
-def _half_word(builder: Any, address: Any) -> Any:
-    return builder.inttoptr(address, _I32.as_pointer())
-
-
-@intrinsic
-def read_int(typing_context: Any, address: Any) -> Any:
-    """Read the 32 bits at an address."""
-    return types.int64(types.int64), lambda c, b, s, given: b.sext(b.load(_half_word(b, given[0])), _I64)
-
-
-@intrinsic
-def as_int(typing_context: Any, word: Any) -> Any:
-    """Return what a C function has returned as an `int`: the other half of the word may hold anything."""
-    return types.int64(types.int64), lambda c, b, s, given: b.sext(b.trunc(given[0], _I32), _I64)
 
 
 @intrinsic
@@ -50,32 +34,6 @@ def own_word(typing_context: Any) -> Any:
         return builder.ptrtoint(word, _I64)
 
     return types.int64(), generate
-
-
-def _call(builder: Any, function: Any, arguments: Any, **options: Any) -> Any:
-    kind = ir.FunctionType(_I64, [one.type for one in arguments], **options)
-    return builder.call(builder.inttoptr(function, kind.as_pointer()), arguments)
-
-
-@intrinsic
-def invoke(typing_context: Any, table: Any, word: Any, a: Any, b: Any, c: Any) -> Any:
-    """Call a C function of up to three words, whose address is a word of a table.
-
-    One with fewer arguments does not see the others.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return _call(builder, builder.load(place(builder, given[0], given[1])), given[2:])
-
-    return types.int64(*[types.int64] * 5), generate
-
-
-@intrinsic
-def call_seven(
-    typing_context: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any
-) -> Any:  # fmt: skip
-    """Call a C function of up to seven words, by its address; one with fewer does not see the others."""
-    return types.int64(*[types.int64] * 8), lambda context, builder, s, given: _call(builder, given[0], given[1:])
 
 
 @intrinsic

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import numpy
 
-from rmsprop._core.cpu.c_interface import read_int
 from rmsprop._core.cpu.memory import load, pointer, storage_tag, store
-from rmsprop._core.cpu.words import call_word, jit, read, write
+from rmsprop._core.cpu.words import call_word, jit, read, read_int, write
 
 #: What is asked: addresses of the row numbers and of the rows, how many there are, the bytes of a row number, how many
 #: rows the variable has, numbers of a row, bytes of a number in a sum, the function that sums rows of this type,
@@ -32,8 +31,9 @@ FOUND, NO_ROW, NO_MEMORY = 0, 1, 2
 _BITS: Final = 8
 _DIGITS: Final = 1 << _BITS
 
-#: Numbers that are summed in eight lanes; more are halved until they are so few.
+#: So many numbers are summed in lanes, number i in lane i % _LANES; more are halved until they are so few.
 _BLOCK: Final = 128
+_LANES: Final = 8
 
 #: As often may numbers be halved before they are so few: each half waits with its begin and its count, and its sum then
 #: waits for that of the other half.
@@ -171,33 +171,32 @@ def make(stored: numpy.dtype[Any], compute: numpy.dtype[Any]) -> Any:
         return load(values, read(order, place) * width + column)
 
     @jit
+    def sum_lane(values, order, place, end, width, column):
+        total = value(values, order, place, width, column)
+        place += _LANES
+        while place < end:
+            total += value(values, order, place, width, column)
+            place += _LANES
+        return total
+
+    @jit
     def sum_block(values, order, begin, count, width, column):
-        total = zero
-        rest = begin
-        if count >= 8:
-            a = value(values, order, begin, width, column)
-            b = value(values, order, begin + 1, width, column)
-            c = value(values, order, begin + 2, width, column)
-            d = value(values, order, begin + 3, width, column)
-            e = value(values, order, begin + 4, width, column)
-            f = value(values, order, begin + 5, width, column)
-            g = value(values, order, begin + 6, width, column)
-            h = value(values, order, begin + 7, width, column)
-            rest += 8
-            while rest < begin + count - count % 8:
-                a += value(values, order, rest, width, column)
-                b += value(values, order, rest + 1, width, column)
-                c += value(values, order, rest + 2, width, column)
-                d += value(values, order, rest + 3, width, column)
-                e += value(values, order, rest + 4, width, column)
-                f += value(values, order, rest + 5, width, column)
-                g += value(values, order, rest + 6, width, column)
-                h += value(values, order, rest + 7, width, column)
-                rest += 8
+        """Sum a few numbers one after the other, more in eight lanes."""
+        total, place = zero, begin
+        if count >= _LANES:
+            place += count - count % _LANES
+            a = sum_lane(values, order, begin, place, width, column)
+            b = sum_lane(values, order, begin + 1, place, width, column)
+            c = sum_lane(values, order, begin + 2, place, width, column)
+            d = sum_lane(values, order, begin + 3, place, width, column)
+            e = sum_lane(values, order, begin + 4, place, width, column)
+            f = sum_lane(values, order, begin + 5, place, width, column)
+            g = sum_lane(values, order, begin + 6, place, width, column)
+            h = sum_lane(values, order, begin + 7, place, width, column)
             total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-        while rest < begin + count:
-            total += value(values, order, rest, width, column)
-            rest += 1
+        while place < begin + count:
+            total += value(values, order, place, width, column)
+            place += 1
         return total
 
     @jit
@@ -216,7 +215,7 @@ def make(stored: numpy.dtype[Any], compute: numpy.dtype[Any]) -> Any:
                 store(sums, found, sum_block(values, order, begin, count, width, column))
                 found += 1
             else:
-                half = count // 2 - count // 2 % 8
+                half = count // 2 - count // 2 % _LANES
                 write(waiting, 2 * todo + 1, -1)
                 write(waiting, 2 * todo + 2, begin + half)
                 write(waiting, 2 * todo + 3, count - half)

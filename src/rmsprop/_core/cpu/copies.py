@@ -5,12 +5,12 @@ copy of the template, whose kernels are found and whose group's numbers are writ
 returns it for the next call. Nothing here calls Python, and no address is a constant of the code.
 """
 
-from collections.abc import Callable
 from typing import Any, Final, final
 
 import numpy
 
-from rmsprop._core.cpu.kernels import entry, live_forever
+from rmsprop._core.cpu.c_memory import CMemory
+from rmsprop._core.cpu.kernels import entry
 from rmsprop._core.cpu.system import library_function
 from rmsprop._core.cpu.words import call, call_word, exchange_shared, jit, read, replace_shared, write
 from rmsprop._core.plan import Integers
@@ -53,19 +53,13 @@ def execute(template, head):
     call(read(template, _EXECUTE), head)
 
 
-def forever(words: Integers) -> int:
-    """Keep words as long as the process lives: a framework may call at its end. Return their address."""
-    live_forever(words)
-    return int(words.ctypes.data)
-
-
 @final
 class Template:
     """A run as compiled code copies it.
 
     Args:
         run: a compiled run; the numbers of its groups that are known are written.
-        keep: keeps words for as long as calls may come, and returns their address.
+        memory: has the words to copy, for as long as calls may come.
         more: bytes of a copy behind its run.
 
     Attributes:
@@ -73,11 +67,13 @@ class Template:
         behind: the distance of those bytes from the head.
     """
 
-    def __init__(self, run: Run, keep: Callable[[Integers], int] = forever, more: int = 0) -> None:
+    def __init__(self, run: Run, memory: CMemory, more: int = 0) -> None:
         words = run.words[: run.plan.words.size]
         self.behind = run.words.nbytes
         functions = entry("execute"), library_function("malloc"), library_function("free")
-        self.words: Integers = numpy.array([0, keep(words), words.size, self.behind + more, *functions], numpy.int64)
+        self.words: Integers = numpy.array(
+            [0, memory.keep(words), words.size, self.behind + more, *functions], numpy.int64
+        )
 
     @staticmethod
     def offset(run: Run, cell: Any) -> int:

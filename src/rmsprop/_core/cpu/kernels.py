@@ -13,7 +13,7 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import c_interface, coalesce, execute, gather, norms, openmp, pieces, pools, step, team
+from rmsprop._core.cpu import coalesce, execute, gather, norms, openmp, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.system import library_function, yields
 from rmsprop._core.forks import compiling
@@ -28,7 +28,7 @@ TO_A_POOL: Final = "int64(int64, int64, int64)"
 #: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
     "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, pools)),
-    "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce, c_interface)),
+    "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce,)),
     "help_with": (pools.help_with, _WORD, (pools,)),
     "serve": (team.serve, _TWO_WORDS, (team, pools)),
     "ask": (team.ask, TO_A_POOL, (team, pools)),
@@ -89,7 +89,7 @@ def kernel(key: Any) -> int:
 def row_sums(stored: numpy.dtype[Any], compute: numpy.dtype[Any]) -> int:
     """Return the address of the function that sums rows of a type; see `rmsprop._core.cpu.coalesce`."""
     name = f"sum_rows_{stored.name}"
-    return _address(name, name, lambda: (coalesce.make(stored, compute), _RETURNS_WORD, (coalesce, c_interface)))
+    return _address(name, name, lambda: (coalesce.make(stored, compute), _RETURNS_WORD, (coalesce,)))
 
 
 def _address(key: Any, name: str, make: Callable[[], tuple[Any, str, Sequence[Any]]]) -> int:

@@ -9,13 +9,14 @@ from typing import Any, Final, final
 _SEMAPHORE: Final = 128
 
 
-def _address(function: Any) -> int:
+def address_of(function: Any) -> int:
+    """Return the address of a function of ctypes."""
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def library_function(name: str) -> int:
     """Return the address of a function of C's library."""
-    return _address(getattr(ctypes.CDLL("msvcrt" if sys.platform == "win32" else None), name))
+    return address_of(getattr(ctypes.CDLL("msvcrt" if sys.platform == "win32" else None), name))
 
 
 @final
@@ -37,7 +38,7 @@ class System:
             if sys.platform == "darwin":  # which has no unnamed semaphores of POSIX's
                 names = "dispatch_semaphore_wait", "dispatch_semaphore_signal"
         self._library = library
-        self.wait, self.post = (_address(getattr(library, name)) for name in names)
+        self.wait, self.post = (address_of(getattr(library, name)) for name in names)
 
     def semaphore(self) -> tuple[int, Any]:
         """Make a semaphore; return its handle, and what must live as long as it."""
@@ -70,5 +71,5 @@ def system() -> System | None:
 def yields() -> int:
     """Return the address of what lets other threads run."""
     if sys.platform == "win32":
-        return _address(ctypes.WinDLL("kernel32").SwitchToThread)
-    return _address(ctypes.CDLL(None).sched_yield)
+        return address_of(ctypes.WinDLL("kernel32").SwitchToThread)
+    return address_of(ctypes.CDLL(None).sched_yield)

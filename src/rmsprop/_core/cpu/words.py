@@ -78,6 +78,11 @@ read_whole = _operation(
     "read_whole", _WORD(_WORD, _WORD), lambda b, at, word: b.fptosi(b.load(place(b, at, word, _DOUBLE)), _I64)
 )
 
+#: read_int(address) -> int64, of 32 bits; and what a C function has returned as an `int`, of whose word the other half
+#: may hold anything.
+read_int = _operation("read_int", _WORD(_WORD), lambda b, at: b.sext(b.load(place(b, at, _I64(0), _I32)), _I64))
+as_int = _operation("as_int", _WORD(_WORD), lambda b, word: b.sext(b.trunc(word, _I32), _I64))
+
 #: The lesser and the greater of two int64; Numba's `min` takes long to compile.
 less = _operation("less", _WORD(_WORD, _WORD), lambda b, *two: b.select(b.icmp_signed("<", *two), *two))
 greater = _operation("greater", _WORD(_WORD, _WORD), lambda b, *two: b.select(b.icmp_signed(">", *two), *two))
@@ -118,6 +123,13 @@ call_with_three = _operation(
 call_with_four = _operation(
     "call_with_four", _VOID(_WORD, _WORD, _WORD, _WORD, _WORD), lambda b, *function: _call(b, ir.VoidType(), *function)
 )
+
+#: invoke(table, word, first, second, third): call a C function, whose address is a word of a table, with three words;
+#: and call_with_seven, by its address. A function with fewer parameters does not see the others.
+invoke = _operation(
+    "invoke", _WORD(*[_WORD] * 5), lambda b, table, word, *given: _call(b, _I64, b.load(place(b, table, word)), *given)
+)
+call_with_seven = _operation("call_with_seven", _WORD(*[_WORD] * 8), lambda b, *function: _call(b, _I64, *function))
 
 #: nanoseconds(function): call a C function of nothing that returns seconds, a double.
 nanoseconds = _operation(
