@@ -160,6 +160,21 @@ def test_pieces_that_are_gathered_are_longer():
     assert (flat["pieces"], gathered["pieces"]) == (4 * GATHERED // CHUNK, 4)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "threads"),
+    [([10] * 100, 1), ([CHUNK] * 7, 1), ([CHUNK] * 8, 3), ([100] * 1000, 3)],
+    ids=["small", "seven", "eight", "thousand"],
+)
+def test_threads_share_what_is_large_enough(sizes, threads):
+    """By the numbers of a launch: a norm has a piece for each tensor, and a hundred tiny ones are no work for three."""
+    tensors = [PLAIN._replace(size=size, clips=True) for size in sizes]
+    run = Run(Plan(tensors), threads=3)
+    run.compile()
+    for name in ("norms", "steps"):
+        at = run.plan.begin(name) + COUNTERS + JOB.index("threads")
+        assert run.words[at] == threads, name
+
+
 # Bits -----------------------------------------------------------------------------------------------------------------
 
 #: One after the other in a piece, and larger than a piece.

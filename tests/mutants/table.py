@@ -229,6 +229,11 @@ _PLAN = [
         "core/test_golden.py",
     ),
     _mutant(
+        "run: threads for a norm's many small pieces", "_core/run.py",
+        "if -(-numbers // int(job[_LENGTH])) >= least:", "if pieces >= least:",
+        "core/test_plan.py",
+    ),
+    _mutant(
         "run: a learning rate that is not told again", "_core/run.py",
         "if (rate, factor) == self._numbers[group]:", "if self._numbers[group]:",
         "core/test_golden.py",

@@ -10,9 +10,22 @@ from numpy.typing import NDArray
 from rmsprop._core import plain
 from rmsprop._core.forks import loading
 from rmsprop._core.plan import Integers, Plan
-from rmsprop._core.tables import COUNTERS, GROUP, HEAD, JOB, JOB_WORDS, LINE, MEASURE, NOTHING, PREPARE, WHERE, columns
+from rmsprop._core.tables import (
+    COUNTERS,
+    GROUP,
+    HEAD,
+    JOB,
+    JOB_WORDS,
+    LINE,
+    MEASURE,
+    NOTHING,
+    PREPARE,
+    STEP,
+    WHERE,
+    columns,
+)
 
-#: Pieces of a launch from which another thread saves more than its waking costs, where a pool does not know better.
+#: Full pieces of a launch from which another thread saves more than its waking costs, where a pool knows no better.
 SMALL: Final = 8
 
 #: Batches of pieces that a thread claims: enough that others do the work of one that the system stops.
@@ -22,8 +35,8 @@ _BATCHES: Final = 16
 _LARGEST: Final = float(numpy.finfo(numpy.float32).max)
 
 _GIVEN, _ITERATIONS, _SCRATCH, _POOL, _BYTES = columns(HEAD, "given", "iterations", "scratch", "pool", "scratch_bytes")
-_PIECES, _BATCH, _THREADS, _KERNEL = (
-    COUNTERS + number for number in columns(JOB, "pieces", "batch", "threads", "kernel")
+_PIECES, _BATCH, _LENGTH, _THREADS, _KERNEL = (
+    COUNTERS + number for number in columns(JOB, "pieces", "batch", "length", "threads", "kernel")
 )
 
 _EXECUTE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64)
@@ -33,7 +46,7 @@ class Pool(Protocol):
     """Threads that help with jobs; see `rmsprop._core.cpu.pools`.
 
     Attributes:
-        least: pieces of a launch from which another thread saves more than it costs.
+        least: full pieces of a launch from which another thread saves more than it costs.
     """
 
     least: int
@@ -105,7 +118,9 @@ class Run:
             table = self._table(jobs, JOB_WORDS * len(launches)).reshape(-1, JOB_WORDS)
             for job, launch in zip(table, launches, strict=True):
                 pieces, threads = int(job[_PIECES]), 1
-                if pieces >= least:
+                # Not by the pieces: in a norm's launch each tensor has its own, however small it is.
+                numbers = sum(-(-self.plan.tensors[place].size // STEP) * STEP for place in launch.tensors)
+                if -(-numbers // int(job[_LENGTH])) >= least:
                     threads, helpers = self._threads, self._threads - 1
                     job[_BATCH] = max(1, pieces // (threads * _BATCHES))
                 job[_THREADS] = threads
