@@ -14,7 +14,7 @@ def show_training(report: Report, console: Console) -> None:
     for model in dict.fromkeys(row["model"] for row in report.of("train")):
         rows = report.of("train", model=model)
         title = f"{headline(rows[0])}: a train step, and the optimizer's part of it"
-        columns = ("a step", "10-90 %", "ratio", "part", "10-90 % of it", "of SGD's", "of ours")
+        columns = ("a step", "ratio", "part", "10-90 % of it", "of SGD's", "of ours")
         table = make_table(title, "", *columns)
         table.columns[0].no_wrap = True
         for variant in dict.fromkeys(row["variant"] for row in rows):
@@ -27,7 +27,7 @@ def show_training(report: Report, console: Console) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [words(row), duration(row["seconds"]), spread(row)]
+    cells = [words(row), duration(row["seconds"])]
     if "part_seconds" in row:
         cells += [_digits(row["ratio"]), duration(row["part_seconds"]), spread(row, "part_")]
         cells += [_digits(row["part_of_sgd"]), _digits(row["part_ratio"])]
