@@ -106,13 +106,13 @@ def _apex(parameters: list[Any], options: Mapping[str, Any]) -> Step:
 #: By name. apex has no RMSprop: its fused Adam is beside torch's.
 CONTENDERS: Final = {
     OURS: Contender("rmsprop.torch.RMSprop", _ours, _of_rmsprop),
-    "rmsprop-graph": Contender("the same, as a CUDA graph", _captured(_ours), _of_rmsprop, "cuda", "a CUDA graph"),
+    "rmsprop-graph": Contender("rmsprop.torch.RMSprop, CUDA graph", _captured(_ours), _of_rmsprop, "cuda", "a CUDA graph"),
     "torch-foreach": Contender("torch.optim.RMSprop, foreach", _torchs(foreach=True), _of_rmsprop),
     "torch-capturable": Contender(
         "torch.optim.RMSprop, capturable", _torchs(foreach=True, capturable=True), _of_rmsprop, "cuda", "capturable"
     ),
     "torch-graph": Contender(
-        "the same, as a CUDA graph",
+        "torch.optim.RMSprop, CUDA graph",
         _captured(_torchs(foreach=True, capturable=True)),
         _of_rmsprop,
         "cuda",
