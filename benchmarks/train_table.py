@@ -102,7 +102,9 @@ def overview(measurements: list[Row]) -> str:
 
     The strongest is the one whose part is the smallest beside ours on the same model.
     """
-    lines = ["| | model alone | " + " | ".join(f"rmsprop, {words} | strongest peer" for words in VARIANTS.values()) + " |"]
+    lines = [
+        "| | model alone | " + " | ".join(f"rmsprop, {words} | strongest peer" for words in VARIANTS.values()) + " |"
+    ]
     lines.append("|---|---:|" + "---:|---|" * len(VARIANTS))
     for one in measurements:
         kept = [row for row in one["rows"] if row["kind"] == "train" and row["model"] == SHOWN]

@@ -119,7 +119,9 @@ def make_parser() -> argparse.ArgumentParser:
     how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
     files = parser.add_argument_group("files")
     files.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    files.add_argument("--plot", type=Path, metavar="FILE", help="draw the steps there, or else train steps or scaling; PNG")
+    files.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the steps there, or else train steps or scaling; PNG"
+    )
     files.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, read a --json file")
     return parser
 

@@ -139,7 +139,9 @@ class Session:
 
     def _train(self) -> None:
         """Measure train steps of the models and variants that they have."""
-        models = [name for name in self._options.model or training.FRONTENDS[self._frontend].models if name in jobs.MODELS]
+        models = [
+            name for name in self._options.model or training.FRONTENDS[self._frontend].models if name in jobs.MODELS
+        ]
         variants = [name for name in self._given or jobs.VARIANTS if name in jobs.VARIANTS]
         names = chosen(self._frontend, self._options.peer)
         for model in models:

@@ -109,7 +109,9 @@ def show_busy(report: Report, console: Console) -> None:
     Work that was asked for is no warning.
     """
     if others := report.machine.get("other_processes"):
-        console.print(f"\n{others} other processes computed meanwhile, one for each core, as --busy says", highlight=False)
+        console.print(
+            f"\n{others} other processes computed meanwhile, one for each core, as --busy says", highlight=False
+        )
     if report.is_busy:
         busy = report.machine["busy_elsewhere"]
         console.print(

@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     torch = load("torch")
     if options.device == CUDA and not torch.cuda.is_available():
-        print(f"torch {torch.__version__} finds no CUDA device here; --device cpu --tiny tries the code", file=sys.stderr)
+        print(
+            f"torch {torch.__version__} finds no CUDA device here; --device cpu --tiny tries the code", file=sys.stderr
+        )
         return 2
     found: dict[str, Any] = {"format": 1, "machine": _machine(options.device), "tests": None, "not_measured": []}
     if not options.no_tests:

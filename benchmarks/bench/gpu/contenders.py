@@ -1,13 +1,14 @@
 """Who steps tensors on a CUDA device: ours, torch's RMSprop in each of its ways, and fused AdamW for the bandwidth.
 
-All step the same parameters by the same gradients, which none of them writes, so that each has memory for its state alone.
+All step the same parameters by the same gradients, which none of them writes, so that each has memory for its state
+alone.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from bench.contenders.torch import settings
-from bench.frameworks import load, quietly
+from bench.frameworks import load
 from bench.timing import Step
 
 OURS: Final = "rmsprop"
@@ -67,9 +68,7 @@ def _compiled(parameters: list[Any], options: Mapping[str, Any]) -> Step:
     load("torch._inductor.config").compile_threads = 1
     torch.compiler.reset()
     way = {"foreach": True} | ({"capturable": True} if parameters[0].is_cuda else {})
-    with quietly():
-        step: Step = torch.compile(_torchs(**way)(parameters, options))
-        step()
+    step: Step = torch.compile(_torchs(**way)(parameters, options))
     return step
 
 
@@ -106,7 +105,9 @@ def _apex(parameters: list[Any], options: Mapping[str, Any]) -> Step:
 #: By name. apex has no RMSprop: its fused Adam is beside torch's.
 CONTENDERS: Final = {
     OURS: Contender("rmsprop.torch.RMSprop", _ours, _of_rmsprop),
-    "rmsprop-graph": Contender("rmsprop.torch.RMSprop, CUDA graph", _captured(_ours), _of_rmsprop, "cuda", "a CUDA graph"),
+    "rmsprop-graph": Contender(
+        "rmsprop.torch.RMSprop, CUDA graph", _captured(_ours), _of_rmsprop, "cuda", "a CUDA graph"
+    ),
     "torch-foreach": Contender("torch.optim.RMSprop, foreach", _torchs(foreach=True), _of_rmsprop),
     "torch-capturable": Contender(
         "torch.optim.RMSprop, capturable", _torchs(foreach=True, capturable=True), _of_rmsprop, "cuda", "capturable"

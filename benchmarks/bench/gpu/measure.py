@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bench.devices import CUDA, waiter
-from bench.frameworks import load
+from bench.frameworks import load, quietly
 from bench.gpu.contenders import CONTENDERS, OURS, VARIANTS, moved
 from bench.models import Shape, count_numbers, resnet50
 from bench.timing import Budget, Step, interleave, ratio, summary
@@ -73,8 +73,9 @@ class Session:
             return None
         try:
             step = contender.make(parameters, VARIANTS[variant])
-            step()
-            waiter(self._device)()
+            with quietly():  # compilers chatter
+                step()
+                waiter(self._device)()
         except Exception as error:  # of memory, compilers, packages that are not there: whatever it is, is the answer
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             self.left_out[f"{name} ({case}, {variant})"] = f"{type(error).__name__}: {first}"
@@ -114,7 +115,8 @@ def measure_all(session: Session, cases: Mapping[str, list[Shape]], left: Callab
         left: returns the seconds that are left.
     """
     wanted = [(case, variant) for case in cases for variant in VARIANTS]
-    longest, missed = 0.0, []
+    missed: list[str] = []
+    longest = 0.0
     for place, (case, variant) in enumerate(wanted):
         if left() < 1.3 * longest:
             return missed + [f"{case}, {variant}" for case, variant in wanted[place:]]

@@ -64,6 +64,10 @@ def _torch() -> dict[str, Maker]:
     }
 
 
+def _jax() -> dict[str, Maker]:
+    return dict(jax.MAKERS)
+
+
 def _on_tensorflow(module: str, optimizers: str, ours: str) -> dict[str, Maker]:
     own = keras.maker(optimizers, "RMSprop")
     makers = {MODEL: None, SGD: keras.maker(optimizers, "SGD"), module: own, OURS: keras.maker(ours, "RMSprop")}
@@ -77,7 +81,11 @@ def _keras() -> dict[str, Maker]:
     backend = load("keras").backend.backend()
     if backend == "tensorflow":
         return _on_tensorflow("keras", "keras.optimizers", "rmsprop.keras")
-    makers = {MODEL: None, SGD: keras.maker("keras.optimizers", "SGD"), "keras": keras.maker("keras.optimizers", "RMSprop")}
+    makers = {
+        MODEL: None,
+        SGD: keras.maker("keras.optimizers", "SGD"),
+        "keras": keras.maker("keras.optimizers", "RMSprop"),
+    }
     makers[OURS] = keras.maker("rmsprop.keras", "RMSprop")
     trainer: Any = keras.OnJax if backend == "jax" else keras.OnTorch
     return {name: partial(trainer, make) for name, make in makers.items()}
@@ -99,7 +107,7 @@ FRONTENDS: Final = {
         _torch,
         _COMMON | _COMPILED_WORDS | {"torch": "+ torch.optim.RMSprop", "torch-compiled": "whole step in torch.compile"},
     ),
-    "jax": FrontEnd(lambda: jax.MAKERS, _COMMON | {"optax": "+ optax.rmsprop"}),
+    "jax": FrontEnd(_jax, _COMMON | {"optax": "+ optax.rmsprop"}),
     "tf_keras": FrontEnd(
         partial(_on_tensorflow, "tf_keras", "tf_keras.optimizers", "rmsprop.tf_keras"),
         _COMMON

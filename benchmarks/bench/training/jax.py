@@ -13,7 +13,7 @@ from bench.models import Array
 from bench.training.jax_models import make_model
 from bench.training.jobs import RATE, Job
 
-#: From options to a function that makes a state of parameters, and one from gradients, parameters and state to new ones.
+#: From options to a function that makes a state of parameters, and one from gradients, parameters, state to new ones.
 MakeOptimizer = Callable[[dict[str, Any]], tuple[Callable[[Any], Any], Callable[[Any, Any, Any], tuple[Any, Any]]]]
 
 
@@ -104,7 +104,7 @@ def _apply(transformation: Any, gradients: Any, params: Any, state: Any) -> tupl
     return load("optax").apply_updates(params, updates), state
 
 
-MAKERS: Final = {
+MAKERS: Final[dict[str, Callable[[Job, dict[str, Any]], Any]]] = {
     "model": ModelAlone,
     "sgd": partial(Trainer, make_sgd),
     "optax": partial(Trainer, make_optax),

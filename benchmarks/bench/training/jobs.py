@@ -1,7 +1,7 @@
 """What is trained: models, a batch of data for each, and variants of the optimizer's options.
 
-Every step sees the same batch, and the learning rate is so small that the weights hardly move: gradients keep their size
-however many steps are timed.
+Every step sees the same batch, and the learning rate is so small that the weights hardly move: gradients keep their
+size however many steps are timed.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
 #: Numbers of features between the layers of the dense models.
 DENSE: Final = {"mlp": (8, 64, 64, 4), "classifier": (784, 1024, 1024, 10)}
 
-#: Of the transformer: tokens, features, heads, features within a block, blocks. It knows no positions, which cost nothing.
+#: Of the transformer: tokens, features, heads, features within a block, blocks. Positions, which cost nothing, are not
+#: told apart.
 TOKENS, WIDTH, HEADS, INNER, BLOCKS = 256, 128, 4, 512, 4
 
 #: Channels of the four stages of ResNet-18, of two blocks each.

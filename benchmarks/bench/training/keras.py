@@ -136,6 +136,7 @@ class OnJax(_Trainer):
         return gradients, others
 
     def _move(self, state: Any, batch: Any) -> Any:
+        assert self._optimizer is not None
         values, others, kept = state
         (loss, others), gradients = self._jax.value_and_grad(self._of_batch, has_aux=True)(values, others, *batch)
         values, kept = self._optimizer.stateless_apply(kept, gradients, values)

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bench.frameworks import quietly
 from bench.models import count_numbers
 from bench.peers import OURS
 from bench.timing import Budget, interleave, ratio, summary
@@ -54,8 +55,9 @@ def _make(
     for name in names:
         for variant in ("",) if name in WITHOUT_OPTIONS else variants:
             try:
-                contender = makers[name](job, VARIANTS[variant] if variant else {})
-                contender.step()
+                with quietly():  # compilers chatter
+                    contender = makers[name](job, VARIANTS[variant] if variant else {})
+                    contender.step()
             except Exception as error:  # of compilers and packages that are not there: whatever it is, is the answer
                 if name in (MODEL, OURS):
                     raise
@@ -71,9 +73,9 @@ def _make(
 def rows(times: Mapping[Key, Sequence[float]]) -> list[Row]:
     """Return the rows of one model from the times of each round.
 
-    "part" is the optimizer's: the median over rounds of the difference to the model alone. "part_of_sgd" is that part over
-    SGD's, of models that are not compiled; "part_ratio" that part over ours, and "ratio" the whole step over ours, on the
-    same model with the same options. Parts that are not above 0 have no ratio.
+    "part" is the optimizer's: the median over rounds of the difference to the model alone. "part_of_sgd" is that part
+    over SGD's, of models that are not compiled; "part_ratio" that part over ours, and "ratio" the whole step over ours,
+    on the same model with the same options. Parts that are not above 0 have no ratio.
     """
     parts = {key: _part(times, key) for key in times if key[0] != base_of(key[0])}
     found = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from bench.frameworks import load, quietly
+from bench.frameworks import load
 from bench.models import Array
 from bench.training import torch as in_torch
 from bench.training.jobs import DENSE, RATE, Job
@@ -42,7 +42,8 @@ class Trainer:
 
     def _forward(self) -> tuple[list[Array], Array]:
         """Return what each layer was given, and the gradient of the loss by the scores."""
-        x, given = self._inputs, []
+        given: list[Array] = []
+        x = self._inputs
         for kernel, bias in zip(self._variables[::2], self._variables[1::2], strict=True):
             x = numpy.maximum(x, 0) if given else x
             given.append(x)
@@ -98,7 +99,5 @@ def make_compiled(variables: list[Array], gradients: list[Array], options: dict[
     load("torch._inductor.config").compile_threads = 1
     torch = load("torch")
     torch.compiler.reset()
-    with quietly():
-        move: Callable[[], object] = torch.compile(make_torchs(variables, gradients, options))
-        move()
+    move: Callable[[], object] = torch.compile(make_torchs(variables, gradients, options))
     return move

@@ -89,6 +89,8 @@ def draw_scaling(report: Report, path: Path) -> None:
         rows = report.of("scaling", axis=axis)
         for name in dict.fromkeys(row["peer"] for row in rows):
             _draw_line(panel, [row for row in rows if row["peer"] == name], axis)
+        if axis == "threads":
+            panel.set_ylim(bottom=0)
         panel.set_xlabel(axis, fontsize=9)
         panel.set_title(_fixed(rows[0], axis), fontsize=9, color=_GREY)
         panel.grid(color=_GREY, alpha=0.2)
@@ -109,7 +111,6 @@ def _draw_line(panel: Any, rows: list[Row], axis: str) -> None:
     panel.fill_between(places, *spread, color=style["color"], alpha=0.15, linewidth=0)
     if axis == "threads":
         panel.set_xticks(places)
-        panel.set_ylim(bottom=0)
     else:
         panel.set_xscale("log")
         panel.set_yscale("log")

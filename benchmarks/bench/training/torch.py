@@ -1,11 +1,12 @@
 """Train steps in PyTorch, eager or with `torch.compile`, on the CPU."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final, Literal
 
 from bench.contenders.torch import settings
-from bench.frameworks import load, quietly
+from bench.frameworks import load
 from bench.models import Array
 from bench.training.jobs import BLOCKS, DENSE, HEADS, INNER, RATE, STAGES, TOKENS, WIDTH, Job
 
@@ -41,20 +42,20 @@ class Trainer:
         self._loss: Callable[[], Any] = self._compute
         self._step: Callable[[], object] = self._train
         if compiled:
-            self._compile(compiled)
+            self._step = partial(self._compile, compiled)
 
     def _compile(self, what: Compiled) -> None:
+        """Compile, and do the first step."""
         # In this process: those that compile in others go on using the processor for a while.
         load("torch._inductor.config").compile_threads = 1
         torch = load("torch")
         # What earlier contenders compiled counts: after some eight, torch would give up and run this one uncompiled.
         torch.compiler.reset()
-        with quietly():
-            if what == "model":
-                self._loss = torch.compile(self._compute)
-            else:
-                self._step = torch.compile(self._train)
-            self._step()
+        if what == "model":
+            self._loss, self._step = torch.compile(self._compute), self._train
+        else:
+            self._step = torch.compile(self._train)
+        self._step()
 
     def _compute(self) -> Any:
         scores = self._model(self._inputs)
