@@ -1,6 +1,7 @@
-"""Tables of train steps and of cost against work, for the documentation; `table.py` prints them.
+"""Tables of train steps and of cost against work, for the documentation.
 
-``python benchmarks/train_table.py benchmarks/train_*.json`` prints the table of the README page, of all front ends.
+``python benchmarks/table.py benchmarks/train_torch.json`` prints those of one measurement, ``python
+benchmarks/train_table.py`` the table of the README page, with a row for each front end.
 """
 
 import json
@@ -37,8 +38,15 @@ BASES = {"model": "model alone", "model-compiled": "compiled model alone"}
 SCALED = {"rmsprop": "rmsprop", "torch": "torch.optim, for-loop", "torch-foreach": "torch.optim, foreach"}
 SCALED |= {"optax": "optax", "tf_keras": "tf_keras", "keras": "keras"}
 
-#: The model of the README page.
+#: The model of the README page, and the front ends in the order of its rows.
 SHOWN = "classifier"
+FRONTENDS = ("numpy", "torch", "jax", "tf_keras", "keras_tensorflow", "keras_jax", "keras_torch")
+
+
+def measured() -> list[Row]:
+    """Return the measurements that lie beside this file."""
+    files = [Path(__file__).parent / f"train_{name}.json" for name in FRONTENDS]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 def training(rows: list[Row]) -> list[str]:
@@ -147,7 +155,7 @@ def seconds(value: float) -> str:
 def main() -> None:
     """Print the table of all front ends."""
     sys.stdout.reconfigure(encoding="utf-8")
-    print(overview([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]))
+    print(overview(measured()))
 
 
 if __name__ == "__main__":

@@ -214,6 +214,14 @@ class TestTrainSteps:
         ended = assert_trains(TRAINING["tf_keras"].makers(), (MODEL, SGD, "tf_keras", OURS), model)
         assert_same_way(ended, OURS, "tf_keras")
 
+    def test_the_model_alone_computes_gradients(self):
+        """TensorFlow leaves out what has no use; a step without an optimizer would be the forward pass alone."""
+        for name in (MODEL, "model-compiled"):
+            trainer = TRAINING["tf_keras"].makers()[name](jobs.make_job("mlp"), {})
+            loss, gradients = trainer.step()
+            assert [gradient.shape for gradient in gradients] == [weight.shape for weight in trainer.weights()]
+            assert loss.shape == ()
+
     def test_by_xla_end_with_the_same_weights(self):
         names = [name for name in TRAINING["tf_keras"].words if name != SGD]
         ended = assert_trains(TRAINING["tf_keras"].makers(), names, "mlp")

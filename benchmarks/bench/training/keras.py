@@ -58,7 +58,6 @@ class OnTensorFlow(_Trainer):
             tf.config.set_visible_devices([], "GPU")
         super().__init__(keras, make_optimizer, job, options)
         self._inputs, self._labels = tf.constant(job.inputs), tf.constant(job.labels)
-        self._compiled = compiled
         self._function = tf.function(self._train, jit_compile=compiled or None)
 
     def _train(self, inputs: Any, labels: Any) -> Any:
@@ -69,9 +68,8 @@ class OnTensorFlow(_Trainer):
         if self._optimizer is not None:
             self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
             return loss
-        # Without a use of the gradients nothing would compute them; XLA needs them among the results.
-        with tf.control_dependencies(gradients):
-            return (tf.identity(loss), gradients) if self._compiled else tf.identity(loss)
+        # Among the results: what nobody uses, even where something waits for it, TensorFlow does not compute.
+        return loss, gradients
 
     def step(self) -> object:
         """Do one step."""
