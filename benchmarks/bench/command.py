@@ -175,8 +175,9 @@ def _run(options: argparse.Namespace) -> None:
             session = Session(options, peers if set(parts) - set(ASKED_FOR) else [], console)
             try:
                 report = session.measure(parts)
-            except (OSError, UnicodeError, SystemExit):
-                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
+            except (OSError, UnicodeError, SystemExit, KeyboardInterrupt):
+                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same. So
+                # has what was finished before Ctrl-C.
                 if options.json and session.report.rows:
                     session.report.write(options.json)
                 raise

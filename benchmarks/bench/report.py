@@ -97,6 +97,7 @@ def show_machine(report: Report, console: Console) -> None:
     versions += f", commit {machine['commit']}" if machine.get("commit") else ""  # older files do not say
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
     where += f", {machine['device']}" if "device" in machine else ""
+    where += f", nice {machine['nice']}" if "nice" in machine else ""
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]
     console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():
@@ -112,7 +113,11 @@ def show_busy(report: Report, console: Console) -> None:
         console.print(
             f"\n{others} other processes computed meanwhile, one for each core, as --busy says", highlight=False
         )
-    if report.is_busy:
+    if report.is_busy and report.machine.get("nice", 0) < 0:
+        busy = report.machine["busy_elsewhere"]
+        text = f"\nother processes used {busy:.2f} cores where this one, which has precedence, left them"
+        console.print(text, highlight=False)
+    elif report.is_busy:
         busy = report.machine["busy_elsewhere"]
         console.print(
             f"\nwarning: other processes kept {busy:.2f} cores busy meanwhile. These figures are not to be quoted: "

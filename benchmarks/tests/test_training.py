@@ -200,3 +200,17 @@ class TestTables:
         assert set(train_table.MODELS) == set(MODELS)
         assert set(train_table.VARIANTS) == set(VARIANTS)
         assert set(train_table.CONTENDERS) == {*PEERS, SGD, OURS, "rmsprop-compiled"}
+
+
+def test_figures_are_written_where_a_run_is_stopped(monkeypatch, tmp_path):
+    """By Ctrl-C, in the middle of the second model."""
+
+    def measured(frontend, model, *rest):
+        if model == "classifier":
+            raise KeyboardInterrupt
+        return [{"kind": "train", "model": model}], {}
+
+    monkeypatch.setattr("bench.measure.measure_training", measured)
+    path = tmp_path / "train.json"
+    assert main(["--part", "train", "--peer", "none", "--json", str(path)]) == 130
+    assert json.loads(path.read_text())["rows"] == [{"kind": "train", "model": "mlp"}]

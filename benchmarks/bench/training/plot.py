@@ -130,4 +130,6 @@ def _caption(report: Report) -> str:
     others = machine.get("other_processes")
     asked = f"; {others} other processes computed, one for each core" if others else ""
     unasked = "; MEASURED ON A BUSY MACHINE" if report.is_busy else ""
+    if unasked and machine.get("nice", 0) < 0:
+        unasked = f"; on a machine with other work, over which this process had precedence (nice {machine['nice']})"
     return f"{where}{asked}{unasked}\n{packages}"
