@@ -24,7 +24,7 @@ VARIANTS = {"plain": "plain", "centered+momentum+decay": "all on"}
 CONTENDERS = {
     "sgd": "SGD",
     "torch": "torch.optim.RMSprop",
-    "torch.compile": "its step in `torch.compile`",
+    "torch.compile": "torch.optim.RMSprop in `torch.compile`",
     "optax": "optax.rmsprop",
     "tf_keras": "tf_keras's RMSprop",
     "keras": "Keras's RMSprop",
@@ -44,9 +44,9 @@ FRONTENDS = ("numpy", "torch", "jax", "tf_keras", "keras_tensorflow", "keras_jax
 
 
 def measured() -> list[Row]:
-    """Return the measurements that lie beside this file."""
+    """Return the measurements that lie beside this file, of those front ends that were measured."""
     files = [Path(__file__).parent / f"train_{name}.json" for name in FRONTENDS]
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
 
 
 def training(rows: list[Row]) -> list[str]:
@@ -141,7 +141,9 @@ def _frontend(measurement: Row, base: str) -> str:
     if name == "keras":
         name += f" on {measurement['machine']['settings']['KERAS_BACKEND']}"
     compiled = {"torch": ", `torch.compile`"}.get(name, ", XLA")
-    return name + (compiled if base != "model" else "")
+    names = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "keras on tensorflow": "Keras 3 on TensorFlow"}
+    names |= {"keras on jax": "Keras 3 on JAX", "keras on torch": "Keras 3 on torch"}
+    return names.get(name, name) + (compiled if base != "model" else "")
 
 
 def seconds(value: float) -> str:

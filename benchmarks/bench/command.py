@@ -33,7 +33,6 @@ _MODELS: Final = tuple(
 )
 
 _VARIANTS: Final = tuple(dict.fromkeys([*VARIANTS, *jobs.VARIANTS]))
-_PEERS: Final = tuple(dict.fromkeys([*PEERS, *training.PEERS]))
 
 _KERAS: Final = "keras"
 
@@ -109,7 +108,9 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
     what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
     what.add_argument("--variant", choices=_VARIANTS, action="append", help="of the options; repeatable")
-    what.add_argument("--peer", choices=[*_PEERS, "none"], action="append", help="repeatable")
+    what.add_argument(
+        "--peer", choices=[*dict.fromkeys([*PEERS, *training.PEERS]), "none"], action="append", help="repeatable"
+    )
     what.add_argument("--part", choices=[*PARTS, *ASKED_FOR], action="append", help="of the report; repeatable")
     how = parser.add_argument_group("how to measure")
     each = "for each model and variant (default: %(default)s)"
@@ -176,8 +177,8 @@ def _run(options: argparse.Namespace) -> None:
             try:
                 report = session.measure(parts)
             except (OSError, UnicodeError, SystemExit, KeyboardInterrupt):
-                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same. So
-                # has what was finished before Ctrl-C.
+                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
+                # So has what was finished before Ctrl-C.
                 if options.json and session.report.rows:
                     session.report.write(options.json)
                 raise

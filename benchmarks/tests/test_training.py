@@ -193,8 +193,8 @@ class TestTables:
 
     def test_of_all_front_ends_name_the_strongest_peer_also_where_it_is_faster(self):
         shown = train_table.overview([{"rows": self.ROWS, "machine": {"settings": {}}}]).splitlines()
-        assert shown[2] == "| torch | 3 ms | 1 ms | 3 ms, torch.optim.RMSprop | 3 ms | 6 ms, torch.optim.RMSprop |"
-        assert shown[3].startswith("| torch, `torch.compile` | 2 ms | 1 ms | 500 µs, torch.optim.RMSprop, whole step")
+        assert shown[2] == "| PyTorch | 3 ms | 1 ms | 3 ms, torch.optim.RMSprop | 3 ms | 6 ms, torch.optim.RMSprop |"
+        assert shown[3].startswith("| PyTorch, `torch.compile` | 2 ms | 1 ms | 500 µs, torch.optim.RMSprop, whole step")
 
     def test_know_every_model_variant_and_contender(self):
         assert set(train_table.MODELS) == set(MODELS)

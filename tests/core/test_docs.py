@@ -187,7 +187,7 @@ def test_tables_of_train_steps_are_those_of_the_measurement():
     """By `benchmarks/train_table.py`: each front end's in the documentation, one of all of them on the README pages."""
     train_table = importlib.import_module("train_table")
     files = sorted((ROOT / "benchmarks").glob("train_*.json"))
-    assert {file.stem for file in files} >= {f"train_{name}" for name in train_table.FRONTENDS}
+    assert len(files) >= len(train_table.measured()) >= 5
     performance = (ROOT / "docs" / "performance.md").read_text()
     for file in files:
         for part in train_table.training(json.loads(file.read_text())["rows"]):

@@ -27,9 +27,8 @@ def draw_training(report: Report, path: Path) -> None:
         _draw_parts(right, rows)
         left.set_title(headline(rows[0]), fontsize=10, loc="left")
         right.set_title("the optimizer's part: step less the model alone", fontsize=9, loc="left", color=_GREY)
-    figure.suptitle(
-        "A train step: shorter is faster. Medians of alternating rounds; lines: 10 to 90 % of the rounds", fontsize=11
-    )
+    what = "A train step: shorter is faster. All on: centered, momentum and weight decay"
+    figure.suptitle(f"{what}. Medians of alternating rounds; lines: 10 to 90 % of them", fontsize=11)
     figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
     figure.savefig(path, format="png")
 
@@ -58,10 +57,10 @@ def _draw_parts(panel: Any, rows: list[Row]) -> None:
         panel.barh(place, row["part_seconds"], 0.8, color=_color(row))
         ends = [max(row[f"part_seconds_{end}"], 0) for end in ("p10", "p90")]
         panel.plot(ends, [place, place], color="black", linewidth=0.8)
-        of_sgd = f"   {row['part_of_sgd']:.2f} of SGD's" if row["part_of_sgd"] and row["peer"] != SGD else ""
-        start = max(row["part_seconds"], min(ends[1], 1.2 * longest), 0) + 0.01 * longest
+        of_sgd = f"   {row['part_of_sgd']:.2f} × SGD's" if row["part_of_sgd"] and row["peer"] != SGD else ""
+        start = max(row["part_seconds"], min(ends[1], 1.45 * longest), 0) + 0.01 * longest
         panel.text(start, place, duration(row["part_seconds"]) + of_sgd, va="center", fontsize=7.5, color=_GREY)
-    _dress(panel, rows, 1.6 * longest)
+    _dress(panel, rows, 1.9 * longest)
     panel.set_yticks([])
 
 
