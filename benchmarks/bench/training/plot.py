@@ -59,7 +59,10 @@ def _draw_parts(panel: Any, rows: list[Row]) -> None:
         panel.plot(ends, [place, place], color="black", linewidth=0.8)
         of_sgd = f"   {row['part_of_sgd']:.2f} × SGD's" if row["part_of_sgd"] and row["peer"] != SGD else ""
         start = max(row["part_seconds"], min(ends[1], 1.45 * longest), 0) + 0.01 * longest
-        panel.text(start, place, duration(row["part_seconds"]) + of_sgd, va="center", fontsize=7.5, color=_GREY)
+        text = duration(row["part_seconds"]) + of_sgd
+        # Readable over a line that goes on to the panel's end.
+        over = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        panel.text(start, place, text, va="center", fontsize=7.5, color=_GREY, bbox=over)
     _dress(panel, rows, 1.9 * longest)
     panel.set_yticks([])
 
