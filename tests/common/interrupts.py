@@ -5,6 +5,7 @@ step it hits may be half done, but no later step may know anything that the visi
 learning rate, nor the address of memory that is gone. `sys.settrace` puts a KeyboardInterrupt at each line in turn.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -55,6 +56,7 @@ def interrupted(call: Callable[[], object], line: int, skip: Collection[str] = (
         return local
 
     before = sys.gettrace()
+    gc.disable()  # what has become garbage before is not interrupted: Python would only print the exception
     sys.settrace(enter)
     try:
         call()
@@ -62,6 +64,7 @@ def interrupted(call: Callable[[], object], line: int, skip: Collection[str] = (
         return True
     finally:
         sys.settrace(before)
+        gc.enable()
         _release()
     return False
 

@@ -8,11 +8,20 @@ import numpy
 import pytest
 import tensorflow as tf
 from processes import run
+from tensorflow.python.eager import context
 
 from rmsprop.tf_keras import RMSprop
 
 #: What TensorFlow's threads call, and where an exception goes to the graph that runs.
 CALLED_BY_C = ("_compute", "_create", "_wait")
+
+
+@pytest.fixture(autouse=True)
+def name_scope():
+    """Leave the name scope as it was: tracing alone puts an interrupt between the block of a `with` and its end."""
+    before = context.context().scope_name
+    yield
+    context.context().scope_name = before
 
 
 class Run:

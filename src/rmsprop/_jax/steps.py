@@ -103,11 +103,14 @@ class _XlasPool:
     least = SMALL
 
     def __init__(self) -> None:
-        found = pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi))
-        self._words: Integers = numpy.array(found, numpy.int64)
-        live_forever(self._words)
+        self._words: Integers | None = None
 
     def words_at(self) -> int:
+        """Return the address of the pool's words, whose functions are compiled for the first step with a large job."""
+        if self._words is None:
+            words = pool_words(c_function(pool.ask, TO_A_POOL, pool, pools, xla_ffi))
+            self._words = numpy.array(words, numpy.int64)
+            live_forever(self._words)
         return int(self._words.ctypes.data)
 
     def have(self, helpers: int) -> None:

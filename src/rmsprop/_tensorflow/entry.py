@@ -7,13 +7,14 @@ compared with those of the step before a number is written, whatever the graph s
 
 from rmsprop._core.cpu.c_interface import append, own_word, room
 from rmsprop._core.cpu.coalesce import REQUEST
-from rmsprop._core.cpu.copies import TEMPLATE, borrow, give_back
+from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
 from rmsprop._core.cpu.words import (
     add_shared,
     as_int,
     call,
     call_with_seven,
+    call_with_three,
     invoke,
     jit,
     part,
@@ -24,8 +25,6 @@ from rmsprop._core.cpu.words import (
 )
 from rmsprop._core.tables import columns
 from rmsprop._tensorflow.tables import (
-    BLOCK_RECORDS,
-    BLOCKS,
     EAGER,
     FUNCTIONS,
     INTERNAL,
@@ -43,8 +42,8 @@ from rmsprop._tensorflow.tables import (
     _NEW_STATUS, _DELETE_STATUS, _SET_STATUS, _FAILURE, _GET_NUMBER, _NUM_INPUTS, _NUM_OUTPUTS, _GET_INPUT, _ALLOCATE,
     _TENSOR_TYPE, _NUM_AXES, _LENGTH, _DATA, _BYTES, _DELETE_TENSOR,
 ) = columns(PROCESS, *FUNCTIONS)  # fmt: skip
-_SNPRINTF, _FREE, _WORK, _TYPES, _TYPE_COUNT, _ATTRIBUTE, _FIRST, _UNKNOWN = columns(
-    PROCESS, "snprintf", "free", "work", "types", "type_count", "attribute", "first", "unknown"
+_SNPRINTF, _FREE, _TYPES, _TYPE_COUNT, _ATTRIBUTE, _FIRST, _MADE, _RECORDS, _UNKNOWN = columns(
+    PROCESS, "snprintf", "free", "types", "type_count", "attribute", "first", "made", "records", "unknown"
 )
 _TEXT, _NUMBER, _NEXT_NUMBER, _NO_TENSOR, _TRACED_FOR, _TRACED_WITH, _IS_OF_TYPE, _BUT_WANTED, _UNKNOWN_STEP = columns(
     PROCESS,
@@ -59,8 +58,8 @@ _TEXT, _NUMBER, _NEXT_NUMBER, _NO_TENSOR, _TRACED_FOR, _TRACED_WITH, _IS_OF_TYPE
     "unknown_step",
 )
 _PROCESS, _USERS, _STEP = range(len(RECORD))
-_INPUTS, _INPUT_COUNT, _OUTPUTS, _OUTPUT_COUNT, _BEHIND, _NO_OUTPUTS, _NO_TABLES = columns(
-    STEP, "inputs", "input_count", "outputs", "output_count", "behind", "no_outputs", "no_tables"
+_INPUTS, _INPUT_COUNT, _OUTPUTS, _OUTPUT_COUNT, _WORK, _BEHIND, _NO_OUTPUTS, _NO_TABLES = columns(
+    STEP, "inputs", "input_count", "outputs", "output_count", "work", "behind", "no_outputs", "no_tables"
 )
 _DTYPE, _AXES, _SHAPE, _NBYTES, _TO, _LENGTH_TO, _IS_NUMBER, _NAME, _WANTED = range(len(OPERAND))
 _EAGER_RECORD, _EAGER_INPUTS, _EAGER_LENGTHS, _EAGER_OUTPUTS, _EAGER_TEXT = range(len(EAGER))
@@ -189,6 +188,15 @@ def _allocate_outputs(process, context, step, head, status, text):
     return RESOURCE_EXHAUSTED
 
 
+@part
+def _work(process, step, head):
+    work = read(step, _WORK)
+    if work == 0:
+        execute(step, head)
+        return OK
+    return call_with_three(work, process, step, head)
+
+
 def compute(record, context):
     """Do the step of a record with the inputs and outputs of a TF_OpKernelContext: TensorFlow's kernel."""
     process, step = read(record, _PROCESS), read(record, _STEP)
@@ -208,7 +216,7 @@ def compute(record, context):
         code = _allocate_outputs(process, context, step, head, status, text)
     invoke(process, _DELETE_STATUS, status, 0, 0)
     if code == OK:
-        code = invoke(process, _WORK, process, step, head)
+        code = _work(process, step, head)
     if code != OK:
         _fail(process, context, code, text)
     give_back(step, head)
@@ -240,25 +248,13 @@ def compute_eagerly(request):
         write(head + read(operand, _TO), 0, read(outputs, number))
         operand += _OPERAND_BYTES
         number += 1
-    code = invoke(process, _WORK, process, step, head)
+    code = _work(process, step, head)
     if code != OK:
         text = head + read(step, _BEHIND) + 8 * len(REQUEST)
         _copy_text(read(process, _SNPRINTF), request, read(process, _TEXT), text)
     give_back(step, head)
     restore(mode)
     return code
-
-
-@jit
-def _find(process, index):
-    """Return the address of a record; that of unknown numbers if the number has none."""
-    block, size = 0, BLOCK_RECORDS
-    while index >= size and block < BLOCKS:
-        index -= size
-        size *= 2
-        block += 1
-    start = read(process, len(PROCESS) + block) if index >= 0 and block < BLOCKS else 0
-    return start + 8 * len(RECORD) * index if start != 0 else read(process, _UNKNOWN)
 
 
 def create(construction):
@@ -276,12 +272,14 @@ def create(construction):
     write(answer, 0, read(process, _FIRST) - 1)
     call_with_seven(read(process, _GET_NUMBER), construction, read(process, _ATTRIBUTE), answer, status, 0, 0, 0)
     invoke(process, _DELETE_STATUS, status, 0, 0)
-    record = _find(process, read(answer, 0) - read(process, _FIRST))
-    users = read_shared(record + 8 * _USERS)
-    while users > 0:
-        if replace_shared(record + 8 * _USERS, users, users + 1):
-            return record
+    index = read(answer, 0) - read(process, _FIRST)
+    if 0 <= index < read_shared(process + 8 * _MADE):
+        record = read(read(process, _RECORDS), index)
         users = read_shared(record + 8 * _USERS)
+        while users > 0:
+            if replace_shared(record + 8 * _USERS, users, users + 1):
+                return record
+            users = read_shared(record + 8 * _USERS)
     return read(process, _UNKNOWN)
 
 

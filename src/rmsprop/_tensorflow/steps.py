@@ -13,7 +13,7 @@ import tensorflow as tf
 from rmsprop._core.cpu import c_interface, coalesce, copies
 from rmsprop._core.cpu.c_memory import CMemory
 from rmsprop._core.cpu.copies import Template
-from rmsprop._core.cpu.kernels import c_function
+from rmsprop._core.cpu.kernels import c_function, live_forever
 from rmsprop._core.cpu.system import address_of, library_function
 from rmsprop._core.forks import compiling
 from rmsprop._core.plan import Integers
@@ -21,7 +21,7 @@ from rmsprop._core.run import Run
 from rmsprop._tensorflow import entry as compiled
 from rmsprop._tensorflow import interface, operands, tables, work
 from rmsprop._tensorflow.operands import Operand, Target
-from rmsprop._tensorflow.tables import BLOCK_RECORDS, BLOCKS, FUNCTIONS, LOCALS, PROCESS, RECORD, SPARSE, STEP, TEXTS
+from rmsprop._tensorflow.tables import FUNCTIONS, LOCALS, PROCESS, RECORD, SPARSE, STEP, TEXTS
 
 #: The name of the operation's attribute.
 ATTRIBUTE: Final = "number"
@@ -68,6 +68,8 @@ class Process:
     def __init__(self) -> None:
         memory = CMemory()
         self._lock, self._made = threading.Lock(), 0
+        self._records: Integers = numpy.zeros(256, numpy.int64)
+        live_forever(self._records)
         # Not from 1: a graph that another process exported must not find a step of this one.
         self._first = secrets.randbits(62)
         words = {name: address_of(getattr(interface.library(), name)) for name in FUNCTIONS}
@@ -75,8 +77,9 @@ class Process:
         words |= {name: memory.text(text) for name, text in TEXTS.items()}
         names = [memory.text(_type_name(number)) for number in range(_TYPES)]
         words |= {"types": memory.keep(numpy.array(names, numpy.int64)), "type_count": _TYPES}
-        words |= {"work": address("work"), "attribute": memory.text(ATTRIBUTE), "first": self._first}
-        self._table = memory.rows((*PROCESS, *("block" for _ in range(BLOCKS))), [words])
+        words |= {"attribute": memory.text(ATTRIBUTE), "first": self._first}
+        words["records"] = self._records.ctypes.data
+        self._table = memory.rows(PROCESS, [words])
         self._write(PROCESS.index("unknown"), memory.rows(RECORD, [{"process": self._table}]))
         call("create", self._table + 1)
 
@@ -86,18 +89,18 @@ class Process:
     def add(self, step: int) -> tuple[int, int]:
         """Write a step into a record that has one user, and return the record's address and its number."""
         with self._lock:
-            index, block, size = self._made, len(PROCESS), BLOCK_RECORDS
-            while index >= size:
-                index, block, size = index - size, block + 1, 2 * size
-            if block == len(PROCESS) + BLOCKS:
-                raise MemoryError(f"this process has traced {self._made} steps, and has no place for more")
-            if index == 0:
-                self._write(block, CMemory().keep(numpy.zeros(len(RECORD) * size, numpy.int64)))
-            start = ctypes.c_int64.from_address(self._table + 8 * block).value + 8 * len(RECORD) * index
-            record = (ctypes.c_int64 * len(RECORD)).from_address(start)
-            record[:] = [{"process": self._table, "users": 1, "step": step}[name] for name in RECORD]
+            made, record = self._made, CMemory().rows(RECORD, [{"process": self._table, "users": 1, "step": step}])
+            if made == self._records.size:
+                # The old array stays: compiled code may be reading it. The table comes first: an interrupt between the
+                # two has the array grown again.
+                more = numpy.concatenate([self._records, numpy.zeros_like(self._records)])
+                live_forever(more)
+                self._write(PROCESS.index("records"), more.ctypes.data)
+                self._records = more
+            self._records[made] = record
             self._made += 1
-            return start, self._first + self._made - 1
+            self._write(PROCESS.index("made"), self._made)
+            return record, self._first + made
 
 
 @final
@@ -142,6 +145,8 @@ class Step:
         words |= {"inputs": operands.table(self.memory, *inputs), "input_count": len(inputs[0])}
         words |= {"outputs": operands.table(self.memory, *outputs), "output_count": len(outputs[0])}
         words |= {"sparse": self.memory.rows(SPARSE, sparse), "sparse_count": len(sparse)}
+        if sparse or words.keys() & {"given_at", "found_at"} or not words["executes"]:
+            words["work"] = address("work")
         words |= {"behind": self._template.behind}
         words["no_outputs"] = self.memory.text(f"there is no memory for {size:.3g} MB of new values")
         words["no_tables"] = self.memory.text("there is no memory for the tables of a step")

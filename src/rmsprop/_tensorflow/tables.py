@@ -36,23 +36,22 @@ TEXTS: Final = {
 }
 
 #: The process: functions, texts, the addresses of the names of TensorFlow's types, and how many; the name of the
-#: operation's attribute, the number of the first record, and the record of unknown numbers. Then blocks of records: the
-#: first has `BLOCK_RECORDS`, and each twice as many as the one before.
+#: operation's attribute; the number of the first record, how many there are, the address of their addresses, and the
+#: record of unknown numbers.
 PROCESS: Final = (
-    *FUNCTIONS, "snprintf", "free", "work", *TEXTS, "types", "type_count", "attribute", "first", "unknown",
+    *FUNCTIONS, "snprintf", "free", *TEXTS, "types", "type_count", "attribute", "first", "made", "records", "unknown",
 )  # fmt: skip
-BLOCKS: Final = 24
-BLOCK_RECORDS: Final = 256
 
 #: A record of a step: the process, how many use the step, and the step.
 RECORD: Final = ("process", "users", "step")
 
-#: A step, behind its `Template`: its tables and their lengths; whether a run is executed; where in a copy the address
-#: of given scales is, 0 for none, and which of them are the run's; where the address is that found scales go to; what a
-#: copy has behind its run; texts that say what there is no memory for.
+#: A step, behind its `Template`: its tables and their lengths; the function that does its work, 0 if that is only to
+#: execute the run; whether that function executes the run; where in a copy the address of given scales is, 0 for none,
+#: and which of them are the run's; where the address is that found scales go to; what a copy has behind its run; texts
+#: that say what there is no memory for.
 STEP: Final = (
-    *TEMPLATE, "inputs", "input_count", "outputs", "output_count", "sparse", "sparse_count", "executes", "given_at",
-    "places", "found_at", "behind", "no_outputs", "no_tables",
+    *TEMPLATE, "inputs", "input_count", "outputs", "output_count", "sparse", "sparse_count", "work", "executes",
+    "given_at", "places", "found_at", "behind", "no_outputs", "no_tables",
 )  # fmt: skip
 
 #: An input or output: TensorFlow's number of its type, its axes and the address of their lengths, of which -1 allows

@@ -65,6 +65,29 @@ class OpenMP:
         self._words[self._is_there] = 0
 
 
+@final
+class Helpers:
+    """The team, or threads of this package if there is none: found, and compiled, when a step needs them."""
+
+    least = _LEAST
+
+    def __init__(self) -> None:
+        self._found: Pool | None = None
+
+    def words_at(self) -> int:
+        """Return the address of the pool's words."""
+        if self._found is None:
+            from rmsprop._core.cpu.helpers import THE_TEAM
+
+            self._found = team() or THE_TEAM
+        return self._found.words_at()
+
+    def have(self, helpers: int) -> None:
+        """Start threads of this package, if they are needed."""
+        if self._found is not None:
+            self._found.have(helpers)
+
+
 def _leave() -> None:
     """Do without the team in a forked child, which has none of its threads: GNU's runtime would wait for them."""
     for one in _teams:
@@ -85,7 +108,7 @@ def threads_and_pool() -> tuple[int, Pool | None]:
     """Return how many threads a step has, and whose; None: those of this package."""
     own = torch.get_num_threads()
     threads = default_threads(own)
-    return threads, team() if 1 < threads == own else None
+    return threads, Helpers() if 1 < threads == own else None
 
 
 @cache

@@ -2,19 +2,24 @@
 
 from rmsprop._core.cpu import norms, pools
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import part, read
-from rmsprop._core.tables import HEAD, JOB_WORDS, MEASURE, NOTHING, columns
+from rmsprop._core.cpu.words import call, part, read
+from rmsprop._core.tables import COUNTERS, HEAD, JOB, JOB_WORDS, MEASURE, NOTHING, columns
 
 _GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = columns(HEAD, "given", "norm_jobs", "norms", "step_jobs", "steps")
-_JOB_BYTES = 8 * JOB_WORDS
+_POOL, _JOB_BYTES = HEAD.index("pool"), 8 * JOB_WORDS
+_KERNEL, _THREADS = (COUNTERS + number for number in columns(JOB, "kernel", "threads"))
 
 
 @part
 def _lead_all(head, jobs, count):
-    job = head + jobs
+    job, pool = head + jobs, read(head, _POOL)
     end = job + _JOB_BYTES * count
     while job < end:
-        pools.lead(job)
+        if pool != 0 and read(job, _THREADS) > 1:
+            call(read(pool, pools.LEAD), job)
+        else:
+            pools.begin(job)
+            call(read(job, _KERNEL), job)
         job += _JOB_BYTES
 
 

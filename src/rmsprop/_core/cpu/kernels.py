@@ -29,6 +29,7 @@ TO_A_POOL: Final = "int64(int64, int64, int64)"
 _ENTRIES: Final = {
     "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, pools)),
     "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce,)),
+    "lead": (pools.lead, _WORD, (pools,)),
     "help_with": (pools.help_with, _WORD, (pools,)),
     "serve": (team.serve, _TWO_WORDS, (team, pools)),
     "ask": (team.ask, TO_A_POOL, (team, pools)),
@@ -72,7 +73,8 @@ def entry(name: str) -> int:
 
 def pool_words(ask: int, take_back: int = 0, own: int = 0) -> list[int]:
     """Return the words of `rmsprop._core.cpu.pools.POOL`; what a pool has of its own is given."""
-    found = {"ask": ask, "take_back": take_back, "help_with": entry("help_with"), "yields": yields(), "own": own}
+    found = {"ask": ask, "take_back": take_back, "yields": yields(), "own": own}
+    found |= {name: entry(name) for name in ("lead", "help_with")}
     return [found[name] if name in found else library_function(name) for name in pools.POOL]
 
 

@@ -21,6 +21,7 @@ from rmsprop._core.cpu.words import (
     call_word,
     jit,
     less,
+    part,
     read,
     read_shared,
     replace_shared,
@@ -33,9 +34,9 @@ from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, LINE, N
 #:
 #: * ask(head, ticket, wanted) has `help_with(ticket)` called up to `wanted` times, and returns how often it may be;
 #: * take_back(head, ticket) returns how many of these calls will not come after all; 0 in a pool that cannot know;
-#: * help_with; C's and the system's functions; and the address of words that only the pool's functions know.
-POOL: Final = ("ask", "take_back", "help_with", "malloc", "free", "yields", "own")
-ASK, TAKE_BACK, HELP_WITH, _MALLOC, _FREE, YIELD, OWN = range(len(POOL))
+#: * lead and help_with; C's and the system's functions; and the address of words that only the pool's functions know.
+POOL: Final = ("ask", "take_back", "lead", "help_with", "malloc", "free", "yields", "own")
+ASK, TAKE_BACK, LEAD, HELP_WITH, _MALLOC, _FREE, YIELD, OWN = range(len(POOL))
 
 #: The words of a ticket: how many know of it, the gate, the job, the pool; and words for the pool's own use in `ask`.
 _KNOWN, GATE, JOB_OF, POOL_OF, SPARE = 0, 1, 2, 3, 8
@@ -110,17 +111,21 @@ def _close(head, pool, ticket):
     _forget(ticket, 1)
 
 
-@jit
-def lead(job):
-    """Do all pieces of a job, with the threads that the pool has for it; all are done with it when this returns."""
+@part
+def begin(job):
+    """Make a job ready: no piece is done."""
     write_shared(job + 8 * NEXT, 0)
     write_shared(job + 8 * FINISHED, 0)
     write_shared(job + 8 * ARRIVED, 0)
-    batch = read(job, _BATCH)
+
+
+def lead(job):
+    """Do all pieces of a job, with the threads that its pool has for it; all are done with it when this returns."""
+    begin(job)
+    batch, head = read(job, _BATCH), job + read(job, _HEAD)
     wanted = less(read(job, _THREADS), (read(job, _PIECES) + batch - 1) // batch) - 1
-    head = job + read(job, _HEAD)
     pool, ticket = read(head, _POOL), 0
-    if wanted > 0 and pool != 0:
+    if wanted > 0:
         ticket = _issue(pool, job, wanted)
     if ticket != 0:
         asked = call_with_three(read(pool, ASK), head, ticket, wanted)
