@@ -97,8 +97,8 @@ def show_machine(report: Report, console: Console) -> None:
     versions += f", commit {machine['commit']}" if machine.get("commit") else ""  # older files do not say
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
     where += f", {machine['device']}" if "device" in machine else ""
-    where += f", nice {machine['nice']}" if "nice" in machine else ""
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]
+    settings += [f"nice {machine['nice']}"] if "nice" in machine else []
     console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():
         console.print(f"left out: {name} ({reason})", highlight=False, markup=False)

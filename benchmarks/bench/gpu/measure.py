@@ -72,8 +72,8 @@ class Session:
             self.left_out[name] = f"{contender.why} needs {contender.only_on}, this is {self._device}"
             return None
         try:
-            step = contender.make(parameters, VARIANTS[variant])
             with quietly():  # compilers chatter
+                step = contender.make(parameters, VARIANTS[variant])
                 step()
                 waiter(self._device)()
         except Exception as error:  # of memory, compilers, packages that are not there: whatever it is, is the answer
