@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import train_table
+from train_table import seconds
+
 MODELS = {"mlp": "MLP, 6 tensors, 5 k", "dqn": "DQN, 10 tensors, 1.7 M", "resnet50": "ResNet-50, 161 tensors, 25.6 M"}
 MODELS |= {"flat25m": "one tensor, 25 M", "flat100m": "one tensor, 100 M"}
 PEERS = {
@@ -174,17 +177,11 @@ def temporaries(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def seconds(value: float) -> str:
-    """Write a time with two or three digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if abs(value) >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e6:.3g} µs"
-
-
 def tables(measurements: list[Row]) -> list[str]:
     """Return the tables of one front end; `measurements` are several for Keras 3 alone."""
     rows = measurements[0]["rows"]
+    if {row["kind"] for row in rows} <= {"train", "scaling"}:
+        return [*train_table.training(rows), *train_table.scaling(rows)]
     frontend = next((row["frontend"] for row in rows if "frontend" in row), "numpy")
     if frontend == "keras":
         return [by_backend(measurements, VARIANTS), *(startup(one["rows"]) for one in measurements)]

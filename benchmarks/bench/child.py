@@ -18,6 +18,8 @@ from bench.contenders import Contender
 from bench.devices import CPU, memory_peak, waiter
 from bench.models import MODELS, VARIANTS, make_task
 from bench.peers import FRONTENDS, OURS, PEERS
+from bench.scaling import Point, measure_point
+from bench.timing import Budget
 
 #: Steps during which memory is watched.
 _WATCHED = 5
@@ -96,6 +98,15 @@ def peak(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
     return {"first_bytes": first, "later_bytes": later, "kept_bytes": kept}
 
 
+def scaling(
+    frontend: str, peers: str, numbers: str, tensors: str, threads: str, seconds: str, rounds: str
+) -> dict[str, Any]:
+    """Time steps of ours and of peers, which are named with commas between, at one point of cost against work."""
+    point = Point("", int(numbers), int(tensors), int(threads))
+    budget = Budget(float(seconds), int(rounds) if rounds else None)
+    return {"rows": measure_point(frontend, peers.split(",") if peers else [], point, budget)}
+
+
 def _contender(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> Contender:
     task = make_task(MODELS[model](), VARIANTS[variant])._replace(device=device)
     return (FRONTENDS[frontend].ours if who == OURS else PEERS[who]).make(task)
@@ -130,5 +141,5 @@ def _trim() -> None:
 
 
 if __name__ == "__main__":
-    functions = {function.__name__: function for function in (trivial, first_step, compilation, memory, peak)}
+    functions = {function.__name__: function for function in (trivial, first_step, compilation, memory, peak, scaling)}
     print(json.dumps(functions[sys.argv[1]](*sys.argv[2:])))

@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +13,8 @@ from bench.backends import BACKENDS, running_on
 from bench.devices import DEVICES
 from bench.models import VARIANTS
 from bench.peers import FRONTENDS, PEERS
+from bench.training import contenders as training
+from bench.training import jobs
 from bench.workloads import WORKLOADS
 from rmsprop.cli import CommandError, exit_code
 from rmsprop.cli._output import readable
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 #: What can be measured, of one front end or another.
 PARTS: Final = tuple(dict.fromkeys(part for frontend in FRONTENDS.values() for part in frontend.parts))
 
-_MODELS: Final = tuple(dict.fromkeys(model for workload in WORKLOADS.values() for model in workload.models))
+#: What can be measured of every front end, where it is asked for by name: train steps, and cost against work.
+ASKED_FOR: Final = ("train", "scaling")
+
+_MODELS: Final = tuple(
+    dict.fromkeys([*(model for workload in WORKLOADS.values() for model in workload.models), *jobs.MODELS])
+)
+
+_VARIANTS: Final = tuple(dict.fromkeys([*VARIANTS, *jobs.VARIANTS]))
 
 _KERAS: Final = "keras"
 
@@ -48,6 +57,10 @@ is a tensor of 100 M numbers, and a device-to-device copy is the limit.
 Of jax's front end, a step is a jitted function that is given the memory of
 parameters and state, and the peer is one of optax's; compiling is timed too.
 
+Two parts are measured where --part names them: "train", whole train steps and
+the optimizer's part of them, and "scaling", the cost of a step by the numbers,
+tensors and threads. With --busy another process computes on every core.
+
 Keras 3 runs on one backend in a process, --backend or else KERAS_BACKEND: a
 step is in a tf.function, jitted or done by torch as the backend's trainer has
 it, and whole steps of fit are measured too.
@@ -64,6 +77,8 @@ examples, each after `python benchmarks/run.py`, or within `make bench ARGS="...
   --frontend torch --device cuda                       steps of tensors on a GPU
   --frontend jax --part compilation                    how long JAX compiles a step
   --frontend keras --backend torch                     Keras 3 on torch
+  --frontend torch --part train --plot train.png       train steps of five models in torch
+  --frontend torch --part train --model dqn --busy     one of them on a busy machine
 """
 
 
@@ -92,17 +107,22 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--backend", choices=BACKENDS, help="of Keras 3, only with --frontend keras")
     what.add_argument("--device", choices=DEVICES, default="cpu", help="where the tensors lie (default: %(default)s)")
     what.add_argument("--model", choices=_MODELS, action="append", help="repeatable")
-    what.add_argument("--variant", choices=VARIANTS, action="append", help="of the options; repeatable")
-    what.add_argument("--peer", choices=[*PEERS, "none"], action="append", help="repeatable")
-    what.add_argument("--part", choices=PARTS, action="append", help="of the report; repeatable")
+    what.add_argument("--variant", choices=_VARIANTS, action="append", help="of the options; repeatable")
+    what.add_argument(
+        "--peer", choices=[*dict.fromkeys([*PEERS, *training.PEERS]), "none"], action="append", help="repeatable"
+    )
+    what.add_argument("--part", choices=[*PARTS, *ASKED_FOR], action="append", help="of the report; repeatable")
     how = parser.add_argument_group("how to measure")
     each = "for each model and variant (default: %(default)s)"
     how.add_argument("--seconds", type=_number(float), default=3.0, metavar="S", help=each)
     how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
+    how.add_argument("--busy", action="store_true", help="let another process compute on every core meanwhile")
     how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
     files = parser.add_argument_group("files")
     files.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    files.add_argument("--plot", type=Path, metavar="FILE", help="draw the steps there, a PNG file")
+    files.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the steps there, or else train steps or scaling; PNG"
+    )
     files.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing, read a --json file")
     return parser
 
@@ -152,11 +172,13 @@ def _run(options: argparse.Namespace) -> None:
 
         on_keras = running_on(options.backend) if options.frontend == _KERAS else nullcontext()
         with _threads(options.threads), on_keras as options.backend:
-            session = Session(options, peers, console)
+            # Nothing is loaded for peers that no part asks for.
+            session = Session(options, peers if set(parts) - set(ASKED_FOR) else [], console)
             try:
                 report = session.measure(parts)
-            except (OSError, UnicodeError, SystemExit):
+            except (OSError, UnicodeError, SystemExit, KeyboardInterrupt):
                 # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
+                # So has what was finished before Ctrl-C.
                 if options.json and session.report.rows:
                     session.report.write(options.json)
                 raise
@@ -180,9 +202,21 @@ def _peer_names(options: argparse.Namespace) -> list[str]:
 def _part_names(options: argparse.Namespace) -> tuple[str, ...]:
     known = FRONTENDS[options.frontend].parts
     for part in options.part or ():
-        if part not in known:
-            raise CommandError(f"--part {part}: of the front end {options.frontend} there are {', '.join(known)}")
-    return tuple(dict.fromkeys(options.part or known))
+        if part not in (*known, *ASKED_FOR):
+            there = ", ".join((*known, *ASKED_FOR))
+            raise CommandError(f"--part {part}: of the front end {options.frontend} there are {there}")
+    parts = tuple(dict.fromkeys(options.part or known))
+    if set(parts) - set(ASKED_FOR):
+        _check_names("peer", set(options.peer or ()) - {"none"}, PEERS, parts)
+        _check_names("variant", options.variant or (), VARIANTS, parts)
+    return parts
+
+
+def _check_names(option: str, names: Iterable[str], known: Container[str], parts: Sequence[str]) -> None:
+    """Refuse names that train steps alone have, where other parts are measured, too."""
+    for name in names:
+        if name not in known:
+            raise CommandError(f"--{option} {name} goes with --part train, not with {' '.join(parts)}")
 
 
 def _check_device(options: argparse.Namespace) -> None:

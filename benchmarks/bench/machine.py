@@ -24,9 +24,11 @@ def describe_machine(packages: Iterable[str], threads: int) -> dict[str, Any]:
     """Return processor, cores, threads, system, settings, commit, and the versions of Python, rmsprop and `packages`.
 
     The commit is that of the checkout from which rmsprop is imported, with "-dirty" behind it where tracked files were
-    changed; None where it is installed otherwise, and its version says what there is to say.
+    changed; None where it is installed otherwise, and its version says what there is to say. A process that the system
+    prefers to others, or the other way round, says how much: "nice".
     """
-    return {
+    nice = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
+    return ({"nice": nice} if nice else {}) | {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads,

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bench import limit, machine, memory, startup
+from bench import busy, limit, machine, memory, scaling, startup
 from bench.devices import CPU, CUDA, DeviceMemory, check_device, device_name, waiter
 from bench.frameworks import set_threads
 from bench.models import MODELS, VARIANTS, count_numbers, make_task
-from bench.peers import FRONTENDS, OURS, Maker, choose_peers, load_frontend, who_can
+from bench.peers import FRONTENDS, OURS, PEERS, Maker, choose_peers, load_frontend, who_can
 from bench.report import (
     Report,
     Row,
@@ -24,6 +24,10 @@ from bench.report import (
     show_steps,
 )
 from bench.timing import Budget, interleave, ratio, summary
+from bench.training import contenders as training
+from bench.training import jobs
+from bench.training.measure import chosen, measure_training
+from bench.training.show import show_scaling, show_training
 from bench.workloads import WORKLOADS, Workload
 from rmsprop._core.switches import default_threads
 from rmsprop.cli import CommandError
@@ -74,12 +78,15 @@ class Session:
         self._given: list[str] = list(dict.fromkeys(options.variant or ()))
         self._variants: list[str] = self._given or list(VARIANTS)
         self._budget = Budget(options.seconds, options.repeat)
+        self._options = options
         self._console = console
         self._peers, left_out = choose_peers(peers, self._device)
         if options.threads is not None:
             set_threads(options.threads)
         modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
         modules += [options.backend] if options.backend else []
+        if "train" in (options.part or ()):
+            modules += training.FRONTENDS[options.frontend].packages
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
         self.report = Report(machine.describe_machine(packages, default_threads()), left_out)
         if self._device != CPU:
@@ -93,6 +100,17 @@ class Session:
         """
         show_machine(self.report, self._console)
         watch = machine.Watch()
+        with busy.every_core(self._options.busy) as others:
+            if others:
+                self.report.machine["other_processes"] = others
+            self._measure(parts)
+        if not self.report.rows:
+            raise CommandError(f"--part {' '.join(parts)} measures nothing of --model {' '.join(self._models)}")
+        self.report.machine["busy_elsewhere"] = watch.busy_elsewhere()
+        show_busy(self.report, self._console)
+        return self.report
+
+    def _measure(self, parts: Collection[str]) -> None:
         for part, workload in WORKLOADS.items():
             if part in parts:
                 self._compare(workload)
@@ -114,11 +132,32 @@ class Session:
             large = [model for model in plain if model in _LARGE]
             rows = memory.measure_memory(self._frontend, large, least_and_most, self._relatives())
             self._collect("memory that steps take", rows, show_memory)
-        if not self.report.rows:
-            raise CommandError(f"--part {' '.join(parts)} measures nothing of --model {' '.join(self._models)}")
-        self.report.machine["busy_elsewhere"] = watch.busy_elsewhere()
-        show_busy(self.report, self._console)
-        return self.report
+        if "train" in parts:
+            self._train()
+        if "scaling" in parts:
+            self._scale()
+
+    def _train(self) -> None:
+        """Measure train steps of the models and variants that they have."""
+        models = [
+            name for name in self._options.model or training.FRONTENDS[self._frontend].models if name in jobs.MODELS
+        ]
+        variants = [name for name in self._given or jobs.VARIANTS if name in jobs.VARIANTS]
+        names = chosen(self._frontend, self._options.peer)
+        for model in models:
+            with self._console.status(f"train steps, {model}"):
+                rows, left_out = measure_training(self._frontend, model, variants, names, self._budget)
+                self.report.rows += rows
+                self.report.left_out |= left_out
+            gc.collect()
+        show_training(self.report, self._console)
+
+    def _scale(self) -> None:
+        """Measure cost against work, beside the peers that are named or those that are usual."""
+        names = self._options.peer or scaling.DEFAULT_PEERS[self._frontend]
+        peers, left_out = choose_peers([name for name in names if name in PEERS], self._device)
+        self.report.left_out |= left_out
+        self._collect("scaling", scaling.measure_scaling(self._frontend, [*peers], self._budget), show_scaling)
 
     def _relatives(self) -> list[str]:
         """Return the peers on the front end's own framework: only their costs of a process compare with ours."""

@@ -8,7 +8,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bench.peers import OURS, PEERS
-from bench.report import Report, Row, duration, headline
+from bench.report import Report, Row, headline
+from bench.tables import duration
+from bench.training.plot import draw_scaling, draw_training
 from rmsprop.cli import CommandError
 
 _COLORS: Final = {
@@ -21,8 +23,12 @@ _GREY: Final = "#666666"
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write a PNG file."""
+    """Write a PNG file: of steps, or where there are none of train steps, or of cost against work."""
     compared = report.compared()
+    if not compared and report.of("train"):
+        return draw_training(report, path)
+    if not compared and report.of("scaling"):
+        return draw_scaling(report, path)
     if not compared:
         raise CommandError("--plot: there are no steps among the figures")
     wide = min(2, len(compared))
@@ -40,6 +46,7 @@ def draw(report: Report, path: Path) -> None:
     figure.legend(handles=patches, loc="outside upper center", ncols=2, frameon=False)
     figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
     figure.savefig(path, format="png")
+    return None
 
 
 def _draw_model(panel: Any, rows: list[Row]) -> None:

@@ -5,16 +5,15 @@ drawn, from its JSON file.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bench.peers import OURS
+from bench.tables import duration, make_table, print_table, size, spread
 from bench.workloads import KINDS
 from rmsprop.cli import CommandError
 
@@ -34,7 +33,8 @@ class Report:
     Attributes:
         machine: see `bench.machine`.
         left_out: peer -> why it is not in the rows.
-        rows: one a figure; "kind" is one of `KINDS`, or limit, compilation, startup, allocation or memory.
+        rows: one a figure; "kind" is one of `KINDS`, or limit, compilation, startup, allocation, memory,
+            train or scaling.
         format: of the file.
     """
 
@@ -82,6 +82,11 @@ def show(report: Report, console: Console) -> None:
     show_startup(report, console)
     show_allocation(report, console)
     show_memory(report, console)
+    # It needs the class here.
+    from bench.training.show import show_scaling, show_training
+
+    show_training(report, console)
+    show_scaling(report, console)
     show_busy(report, console)
 
 
@@ -93,14 +98,26 @@ def show_machine(report: Report, console: Console) -> None:
     where = f"{machine['processor']}, {machine['cores']} cores, threads: {machine['threads']}, {machine['system']}"
     where += f", {machine['device']}" if "device" in machine else ""
     settings = [f"{name}={value}" for name, value in machine["settings"].items()]
+    settings += [f"nice {machine['nice']}"] if "nice" in machine else []
     console.print("\n".join([where, versions, *settings]), highlight=False, markup=False)
     for name, reason in report.left_out.items():
         console.print(f"left out: {name} ({reason})", highlight=False, markup=False)
 
 
 def show_busy(report: Report, console: Console) -> None:
-    """Warn if the machine had other work: OpenMP's threads wait for each other, and then for that too."""
-    if report.is_busy:
+    """Warn if the machine had other work: OpenMP's threads wait for each other, and then for that too.
+
+    Work that was asked for is no warning.
+    """
+    if others := report.machine.get("other_processes"):
+        console.print(
+            f"\n{others} other processes computed meanwhile, one for each core, as --busy says", highlight=False
+        )
+    if report.is_busy and report.machine.get("nice", 0) < 0:
+        busy = report.machine["busy_elsewhere"]
+        text = f"\nother processes used {busy:.2f} cores where this one, which has precedence, left them"
+        console.print(text, highlight=False)
+    elif report.is_busy:
         busy = report.machine["busy_elsewhere"]
         console.print(
             f"\nwarning: other processes kept {busy:.2f} cores busy meanwhile. These figures are not to be quoted: "
@@ -126,19 +143,19 @@ def show_steps(report: Report, kind: str, model: str, console: Console) -> None:
 
 def _print_times(title: str, column: str, rows: list[Row], console: Console) -> None:
     """Print what was timed, ours and others'."""
-    table = _table(title, "variant", "", column, "10-90 %", "ratio")
+    table = make_table(title, "variant", "", column, "10-90 %", "ratio")
     for variant, group in _groups(rows):
         for index, row in enumerate(group):
-            cells = [row["peer"], duration(row["seconds"]), _spread(row), f"{row['ratio']:.2f}"]
+            cells = [row["peer"], duration(row["seconds"]), spread(row), f"{row['ratio']:.2f}"]
             table.add_row(variant if index == 0 else "", *cells, style="bold" if row["peer"] == OURS else None)
         table.add_section()
-    _print(table, console)
+    print_table(table, console)
 
 
 def show_limits(report: Report, console: Console) -> None:
     """Print how near a step comes to what memory allows."""
     for model in dict.fromkeys(row["model"] for row in report.of("limit")):
-        table = _table(f"{model}: the limit of memory", "variant", "", "a step", "10-90 %", "GB/s", "of limit")
+        table = make_table(f"{model}: the limit of memory", "variant", "", "a step", "10-90 %", "GB/s", "of limit")
         for variant, group in _groups(report.of("limit", model=model)):
             best = min((row for row in group if row["loop"] != OURS), key=lambda row: float(row["seconds"]))
             ours = next(row for row in group if row["loop"] == OURS)
@@ -146,13 +163,13 @@ def show_limits(report: Report, console: Console) -> None:
                 cells = [
                     row["loop"],
                     duration(row["seconds"]),
-                    _spread(row),
+                    spread(row),
                     f"{row['bytes'] / row['seconds'] / 1e9:.1f}",
                 ]
                 part = f"{row['part_of_limit']:.0%}"
                 table.add_row(variant if row is best else "", *cells, part, style="bold" if row is ours else None)
             table.add_section()
-        _print(table, console)
+        print_table(table, console)
 
 
 def show_compilation(report: Report, console: Console) -> None:
@@ -166,11 +183,11 @@ def show_startup(report: Report, console: Console) -> None:
     rows = report.of("startup")
     if not rows:
         return
-    table = _table("once in a process", "", "variant", "takes", "10-90 %", "beyond Numba")
+    table = make_table("once in a process", "", "variant", "takes", "10-90 %", "beyond Numba")
     for row in rows:
         beyond = duration(row["seconds"] - row["baseline_seconds"]) if "baseline_seconds" in row else ""
-        table.add_row(row["what"], row["variant"], duration(row["seconds"]), _spread(row), beyond)
-    _print(table, console)
+        table.add_row(row["what"], row["variant"], duration(row["seconds"]), spread(row), beyond)
+    print_table(table, console)
 
 
 def show_allocation(report: Report, console: Console) -> None:
@@ -178,33 +195,33 @@ def show_allocation(report: Report, console: Console) -> None:
     rows = report.of("allocation")
     if not rows:
         return
-    largest = _size(rows[0]["largest_tensor_bytes"])
+    largest = size(rows[0]["largest_tensor_bytes"])
     title = f"{rows[0]['model']}: memory that a step takes for a while; the largest tensor has {largest}"
     where = "device" if "device" in report.machine else "process"
-    table = _table(title, "variant", "", "Python and NumPy", where)
+    table = make_table(title, "variant", "", "Python and NumPy", where)
     for variant, group in _groups(rows):
         for index, row in enumerate(group):
             peer = row.get("peer", OURS)  # older files have ours alone, and do not say so
-            cells = [_size(row["python_bytes"]), _size(row["resident_bytes"])]
+            cells = [size(row["python_bytes"]), size(row["resident_bytes"])]
             table.add_row(variant if index == 0 else "", peer, *cells, style="bold" if peer == OURS else None)
         table.add_section()
-    _print(table, console)
+    print_table(table, console)
 
 
 def show_memory(report: Report, console: Console) -> None:
     """Print how far steps raise a process's memory, ours and others'."""
     for model in dict.fromkeys(row["model"] for row in report.of("memory")):
         rows = report.of("memory", model=model)
-        largest, bucket = (_size(rows[0][entry]) for entry in ("largest_tensor_bytes", "bucket_bytes"))
+        largest, bucket = (size(rows[0][entry]) for entry in ("largest_tensor_bytes", "bucket_bytes"))
         title = f"{model}: memory above that before the first step; the largest tensor has {largest}, a bucket {bucket}"
-        table = _table(title, "variant", "", "first step", "later steps", "kept")
+        table = make_table(title, "variant", "", "first step", "later steps", "kept")
         for variant, group in _groups(rows):
             for index, row in enumerate(group):
-                cells = [_size(row[entry]) for entry in ("first_bytes", "later_bytes", "kept_bytes")]
+                cells = [size(row[entry]) for entry in ("first_bytes", "later_bytes", "kept_bytes")]
                 style = "bold" if row["peer"] == OURS else None
                 table.add_row(variant if index == 0 else "", row["peer"], *cells, style=style)
             table.add_section()
-        _print(table, console)
+        print_table(table, console)
 
 
 def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
@@ -212,42 +229,3 @@ def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     for row in rows:
         groups.setdefault(row["variant"], []).append(row)
     return list(groups.items())
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    words = {"", "variant"}
-    for column in columns:
-        table.add_column(column, justify="left" if column in words else "right", no_wrap=column not in words)
-    return table
-
-
-def _print(table: Table, console: Console) -> None:
-    console.print()
-    console.print(table)
-
-
-def _spread(row: Mapping[str, Any]) -> str:
-    return f"{duration(row['seconds_p10'])} - {duration(row['seconds_p90'])}"
-
-
-def duration(seconds: float) -> str:
-    """Show a time with its unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if abs(seconds) >= size:
-            return f"{_digits(seconds / size)} {unit}"
-    return f"{_digits(seconds / 1e-6)} µs"
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "unknown"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if abs(count) >= size:
-            return f"{_digits(count / size)} {unit}"
-    return f"{count} bytes"
-
-
-def _digits(number: float) -> str:
-    """Show three digits."""
-    return f"{number:.{0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2}f}"

@@ -42,17 +42,20 @@ def nothing() -> None:
     """Wait for nothing: most steps are done when they return."""
 
 
-def interleave(steps: Mapping[str, Step], budget: Budget, wait: Step = nothing) -> dict[str, list[float]]:
+def interleave(
+    steps: Mapping[str, Step], budget: Budget, wait: Step = nothing, turn: float = TURN
+) -> dict[str, list[float]]:
     """Return the seconds a call takes, one figure a contender and round, in the order of the rounds.
 
     Args:
         steps: the contenders'.
         budget: how long.
         wait: returns when what was called is done; it is called once a turn, not once a step.
+        turn: seconds that a turn takes at least.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
     with _no_collections():
-        calls = {name: _calls(step, wait) for name, step in steps.items()}
+        calls = {name: _calls(step, wait, turn) for name, step in steps.items()}
         start, rounds = time.perf_counter(), 0
         while not budget.spent(rounds, time.perf_counter() - start):
             for name in _order(list(steps), rounds):
@@ -68,15 +71,15 @@ def _order(names: list[str], turn: int) -> list[str]:
     return order if turn % 2 == 0 else order[::-1]
 
 
-def _calls(step: Step, wait: Step) -> int:
+def _calls(step: Step, wait: Step, turn: float) -> int:
     """Warm a step up - the first ones compile, trace and allocate - and find how many calls a turn needs."""
     for _ in range(2):
         step()
     wait()
     settle()
     count = 1
-    while (seconds := _timed(step, count, wait)) < TURN:
-        count = max(2 * count, min(64 * count, round(1.2 * count * TURN / seconds)))
+    while (seconds := _timed(step, count, wait)) < turn:
+        count = max(2 * count, min(64 * count, round(1.2 * count * turn / seconds)))
     return count
 
 

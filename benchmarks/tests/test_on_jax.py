@@ -4,13 +4,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bench_runs import SHAPES, assert_rows, assert_shown, in_this_process, rows_of, run, run_alone
+from bench_runs import (
+    SHAPES,
+    assert_rows,
+    assert_same_way,
+    assert_shown,
+    assert_trains,
+    in_this_process,
+    rows_of,
+    run,
+    run_alone,
+)
 
 import table
 from bench.contenders import jax as contenders
 from bench.contenders import numpy as numpys
 from bench.models import MODELS, VARIANTS, make_task
 from bench.peers import OURS, PEERS, choose_peers
+from bench.training import jobs
+from bench.training.contenders import FRONTENDS, MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -155,3 +167,22 @@ class TestARun:
         assert "mlp: 6 tensors, 4,996 numbers" in printed
         assert "optax" in printed
         assert "PJRT_NPROC=1" in printed
+
+
+class TestTrainSteps:
+    @pytest.mark.parametrize("model", jobs.MODELS)
+    def test_every_model_trains_alike_by_ours_and_by_optax(self, model):
+        makers = FRONTENDS["jax"].makers()
+        ended = assert_trains(makers, makers, model)
+        assert_same_way(ended, OURS, "optax")
+
+    def test_are_given_the_memory_of_the_step_before(self):
+        trainer = FRONTENDS["jax"].makers()[OURS](jobs.make_job("mlp"), {})
+        before = jax.tree.leaves(trainer._params)
+        trainer.step()
+        assert all(array.is_deleted() for array in before)
+        alone = FRONTENDS["jax"].makers()[MODEL](jobs.make_job("mlp"), {})
+        before, kept = jax.tree.leaves(alone._state), jax.tree.leaves(alone._params)
+        alone.step()
+        assert all(array.is_deleted() for array in before)
+        assert not any(array.is_deleted() for array in kept)

@@ -4,12 +4,24 @@ import keras
 import keras_runs as runs
 import numpy as np
 import pytest
-from bench_runs import ROWS, assert_rows, assert_shown, in_this_process, rows_of, run, run_alone
+from bench_runs import (
+    ROWS,
+    assert_rows,
+    assert_same_way,
+    assert_shown,
+    assert_trains,
+    in_this_process,
+    rows_of,
+    run,
+    run_alone,
+)
 
 import table
 from bench.command import main
 from bench.models import VARIANTS
 from bench.peers import FRONTENDS, OURS, PEERS
+from bench.training.contenders import FRONTENDS as TRAINING
+from bench.training.contenders import MODEL, SGD
 from bench.workloads import WORKLOADS, make_fit_task
 
 pytestmark = pytest.mark.slow
@@ -160,3 +172,14 @@ class TestOption:
         assert main(["--frontend", "keras", "--backend", other]) == 2
         expected = f"bench: error: --backend {other}: Keras runs on {BACKEND} in this process\n"
         assert capsys.readouterr().err == expected
+
+
+class TestTrainSteps:
+    @pytest.mark.parametrize("model", TRAINING["keras"].models)
+    def test_every_model_trains_alike_by_ours_and_by_kerass_own(self, model):
+        ended = assert_trains(TRAINING["keras"].makers(), (MODEL, SGD, "keras", OURS), model)
+        assert_same_way(ended, OURS, "keras")
+
+    def test_of_models_that_are_compiled_are_those_of_tensorflow(self):
+        compiled = [name for name in TRAINING["keras"].makers() if name.endswith("-compiled")]
+        assert bool(compiled) == (BACKEND == "tensorflow")

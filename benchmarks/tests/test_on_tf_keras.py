@@ -3,13 +3,27 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from bench_runs import ROWS, SHAPES, assert_rows, assert_shown, in_this_process, rows_of, run, run_alone
+from bench_runs import (
+    ROWS,
+    SHAPES,
+    assert_rows,
+    assert_same_way,
+    assert_shown,
+    assert_trains,
+    in_this_process,
+    rows_of,
+    run,
+    run_alone,
+)
 
 from bench import memory, processes
 from bench.contenders import numpy as numpys
 from bench.contenders import tf_keras as contenders
 from bench.models import MODELS, VARIANTS, count_numbers, make_task
 from bench.peers import FRONTENDS, OURS, PEERS, choose_peers
+from bench.training import jobs
+from bench.training.contenders import FRONTENDS as TRAINING
+from bench.training.contenders import MODEL, SGD
 from bench.workloads import WORKLOADS, make_fit_task, make_table_task
 
 pytestmark = pytest.mark.slow
@@ -192,3 +206,24 @@ class TestARun:
         """In a process of its own, which imports TensorFlow; with more threads than one by default."""
         arguments = ["--part", "eager", "--model", "mlp", "--variant", "everything", "--repeat", "1", "--threads", "1"]
         assert "mlp, eagerly: 6 tensors, 4,996 numbers" in run_alone("tf_keras", *arguments)
+
+
+class TestTrainSteps:
+    @pytest.mark.parametrize("model", jobs.MODELS)
+    def test_every_model_trains_alike_by_ours_and_by_the_original(self, model):
+        ended = assert_trains(TRAINING["tf_keras"].makers(), (MODEL, SGD, "tf_keras", OURS), model)
+        assert_same_way(ended, OURS, "tf_keras")
+
+    def test_the_model_alone_computes_gradients(self):
+        """TensorFlow leaves out what has no use; a step without an optimizer would be the forward pass alone."""
+        for name in (MODEL, "model-compiled"):
+            trainer = TRAINING["tf_keras"].makers()[name](jobs.make_job("mlp"), {})
+            loss, gradients = trainer.step()
+            assert [gradient.shape for gradient in gradients] == [weight.shape for weight in trainer.weights()]
+            assert loss.shape == ()
+
+    def test_by_xla_end_with_the_same_weights(self):
+        names = [name for name in TRAINING["tf_keras"].words if name != SGD]
+        ended = assert_trains(TRAINING["tf_keras"].makers(), names, "mlp")
+        for name in ("tf_keras", OURS):
+            assert_same_way(ended, f"{name}-compiled", name)

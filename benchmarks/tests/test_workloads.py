@@ -100,7 +100,10 @@ class TestMeasuring:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--part", "fit"], "--part fit: of the front end numpy there are steps, limit, startup, allocation"),
+            (
+                ["--part", "fit"],
+                "--part fit: of the front end numpy there are steps, limit, startup, allocation, train, scaling",
+            ),
             (["--part", "limit", "--model", "mlp"], "--part limit measures nothing of --model mlp"),
             (["--part", "steps", "--model", "table"], "--part steps measures nothing of --model table"),
         ],

@@ -183,6 +183,19 @@ def test_tables_are_those_of_the_measurement():
         assert table.steps(rows, ("plain", "everything")) in (ROOT / page).read_text()
 
 
+def test_tables_of_train_steps_are_those_of_the_measurement():
+    """By `benchmarks/train_table.py`: each front end's in the documentation, one of all of them on the README pages."""
+    train_table = importlib.import_module("train_table")
+    files = sorted((ROOT / "benchmarks").glob("train_*.json"))
+    assert len(files) >= len(train_table.measured()) >= 5
+    performance = (ROOT / "docs" / "performance.md").read_text()
+    for file in files:
+        for part in train_table.training(json.loads(file.read_text())["rows"]):
+            assert part in performance, file.name
+    for page in ("README.md", "README.zh-CN.md"):
+        assert train_table.overview(train_table.measured()) in (ROOT / page).read_text()
+
+
 def test_centered_is_described_alike_everywhere():
     """The rule divides by the root of an estimated variance: the standard deviation."""
     text = "divide by an estimate of the gradient's standard deviation instead of its root mean square"

@@ -72,6 +72,19 @@ class Ours(_Jitted):
         return moved
 
 
+def make_chain(options: dict[str, Any], rate: float) -> Any:
+    """Make `optax.rmsprop` with epsilon in the root, in a chain with optax's clip and weight decay."""
+    optax, links = load("optax"), []
+    if (limit := options.get("global_clipnorm")) is not None:
+        links.append(optax.clip_by_global_norm(limit))
+    momentum, centered = options.get("momentum"), options.get("centered", False)
+    links.append(optax.rmsprop(rate, 0.9, 1e-7, eps_in_sqrt=True, centered=centered, momentum=momentum))
+    if (decay := options.get("weight_decay")) is not None:
+        # Behind the learning rate and the momentum, which are to know nothing of it.
+        links.append(optax.add_decayed_weights(-rate * decay))
+    return optax.chain(*links)
+
+
 @final
 class Optax(_Jitted):
     """`optax.rmsprop` with epsilon in the root, in a chain with optax's clip and weight decay; and averages.
@@ -81,23 +94,11 @@ class Optax(_Jitted):
 
     def __init__(self, task: Task) -> None:
         self._optax, self._every = load("optax"), task.options.get("ema_overwrite_frequency")
-        self._chain = self._make_chain(task.options)
+        self._chain = make_chain(task.options, _RATE)
         super().__init__(task)
         jnp = load("jax.numpy")
         averages = self._params if task.options.get("use_ema") else None
         self._state = self._put((self._chain.init(self._params), averages, jnp.zeros((), jnp.int32)))
-
-    def _make_chain(self, options: dict[str, Any]) -> Any:
-        optax = self._optax
-        links = []
-        if (limit := options.get("global_clipnorm")) is not None:
-            links.append(optax.clip_by_global_norm(limit))
-        momentum, centered = options.get("momentum"), options.get("centered", False)
-        links.append(optax.rmsprop(_RATE, 0.9, 1e-7, eps_in_sqrt=True, centered=centered, momentum=momentum))
-        if (decay := options.get("weight_decay")) is not None:
-            # Behind the learning rate and the momentum, which are to know nothing of it.
-            links.append(optax.add_decayed_weights(-_RATE * decay))
-        return optax.chain(*links)
 
     def _move(self, params: Any, state: Any, gradients: Any) -> tuple[Any, Any]:
         inner, averages, count = state

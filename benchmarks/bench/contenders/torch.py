@@ -44,15 +44,15 @@ class Ours(_OnTensors):
 
 def make_torchs(parameters: list[Any], options: dict[str, Any], **way: bool) -> Any:
     """Make a `torch.optim.RMSprop`; `way` chooses the implementation, as ``foreach=False``."""
-    return load("torch").optim.RMSprop(parameters, **_settings(options), **way)
+    return load("torch").optim.RMSprop(parameters, **settings(options), **way)
 
 
 def make_timms(parameters: list[Any], options: dict[str, Any]) -> Any:
     """Make a `timm.optim.RMSpropTF`: our rule, but for a velocity that starts at 1."""
-    return load("timm.optim").RMSpropTF(parameters, **_settings(options), decoupled_decay=True)
+    return load("timm.optim").RMSpropTF(parameters, **settings(options), decoupled_decay=True)
 
 
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
+def settings(options: dict[str, Any]) -> dict[str, Any]:
     """Return a task's options under torch's names."""
     found = {"lr": 0.001, "alpha": 0.9, "eps": 1e-7}
     off = {"momentum": 0.0, "centered": False, "weight_decay": 0.0}

@@ -1,0 +1,88 @@
+"""Cost against work: the time of a plain step by the numbers, by the tensors that hold them, and by the threads.
+
+Each point is measured in an interpreter of its own, because frameworks are told once how many threads they have.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from bench.models import VARIANTS, Shape, count_numbers, make_task
+from bench.peers import OURS, PEERS, load_frontend
+from bench.processes import measure_in_child
+from bench.timing import Budget, interleave, ratio, summary
+from rmsprop._core.switches import processors
+
+Row = dict[str, Any]
+
+
+class Point(NamedTuple):
+    """Work to measure.
+
+    Attributes:
+        axis: what is varied: numbers, tensors or threads.
+        numbers: in all tensors.
+        tensors: of one size.
+        threads: of each contender.
+    """
+
+    axis: str
+    numbers: int
+    tensors: int
+    threads: int
+
+
+#: Of the axis of numbers, in 10 tensors; of the axis of tensors, with 1 M numbers in all; of threads, 5 M in 10.
+NUMBERS: Final = (5_000, 50_000, 500_000, 5_000_000, 25_000_000, 100_000_000)
+TENSORS: Final = (10, 50, 200, 1000, 5000)
+_FEW, _IN_TENSORS, _IN_THREADS = 10, 1_000_000, 5_000_000
+
+#: Peers that are measured by default. A step within `torch.compile` takes minutes to compile for thousands of tensors.
+DEFAULT_PEERS: Final = {
+    "numpy": ("torch", "torch-foreach"),
+    "torch": ("torch", "torch-foreach"),
+    "jax": ("optax",),
+    "tf_keras": ("tf_keras",),
+    "keras": ("keras",),
+}
+
+
+def points() -> list[Point]:
+    """Return all of them."""
+    most = processors()
+    found = [Point("numbers", numbers, _FEW, most) for numbers in NUMBERS]
+    found += [Point("tensors", _IN_TENSORS, tensors, most) for tensors in TENSORS]
+    return found + [Point("threads", _IN_THREADS, _FEW, threads) for threads in range(1, most + 1)]
+
+
+def measure_scaling(frontend: str, peers: Sequence[str], budget: Budget) -> Iterator[Row]:
+    """Yield a row for each point and contender; "ratio" is to ours at the same point."""
+    for point in points():
+        limits = (str(budget.seconds), str(budget.rounds or ""))
+        found = measure_in_child("scaling", frontend, ",".join(peers), *map(str, point[1:]), *limits)
+        for row in found["rows"]:
+            yield {"kind": "scaling", "frontend": frontend, "variant": "plain", **point._asdict(), **row}
+
+
+def measure_point(frontend: str, peers: Sequence[str], point: Point, budget: Budget) -> list[Row]:
+    """Measure one point in this process, in which no framework has run anything yet."""
+    from bench.frameworks import load, set_threads
+
+    os.environ["RMSPROP_NUM_THREADS"] = str(point.threads)
+    ours = load_frontend(frontend).ours
+    for name in peers:
+        for module in PEERS[name].modules:
+            load(module)
+    set_threads(point.threads)
+    task = make_task(shapes(point), VARIANTS["plain"])
+    makers = {OURS: ours.make} | {name: PEERS[name].make for name in peers}
+    contenders = {name: make(task) for name, make in makers.items()}
+    times = interleave({name: one.step for name, one in contenders.items()}, budget)
+    return [{"peer": name, **summary(found), "ratio": ratio(found, times[OURS])} for name, found in times.items()]
+
+
+def shapes(point: Point) -> list[Shape]:
+    """Return as many tensors of one size as the point says."""
+    made: list[Shape] = [(point.numbers // point.tensors,)] * point.tensors
+    assert count_numbers(made) == point.numbers
+    return made
