@@ -24,7 +24,7 @@ TRANSLATED = ("index.md", "tasks/*.md", "frameworks/*.md", "reference/arguments.
 ENGLISH_ONLY = '!!! note "本页只有英文"\n\n    导航中标有“英文”的页面和参考页还没有翻译。\n\n'
 
 #: A heading; the first alternative takes code, in which a comment may look like one.
-_HEADING = re.compile(r"^ *```.*?^ *```$|^(#{1,6}) (.+)$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^ *```.*?^ *```$|^(#{1,6}) ([^\n]+)$", re.MULTILINE | re.DOTALL)
 
 _found: set[str] = set()
 

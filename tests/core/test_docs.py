@@ -27,6 +27,10 @@ PAGES = [page for page in ALL_PAGES if page not in CHINESE]
 # Keras's own way from its variables to NumPy lacks a keyword that NumPy 2 wants.
 OF_KERAS = "import warnings; warnings.filterwarnings('ignore', '__array__ implementation', DeprecationWarning)\n"
 
+#: timm imports torchvision.
+OF_TIMM = f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'common')!r}); import operators\n"
+OF_TIMM += "library = operators.declare_operators()\n"
+
 # Modules of the command line import what only the extra [cli] brings, and hold no examples. Those of a framework are
 # for the tests of that framework.
 ELSEWHERE = (
@@ -49,6 +53,10 @@ USED = re.compile(
 )
 
 
+#: The libraries that an example hands an optimizer to.
+CLIENTS = re.compile(r"^from (timm|stable_baselines3)\b", re.MULTILINE)
+
+
 def examples_of(page):
     """List the examples of a page, and what stands below each."""
     found = EXAMPLE.findall(page.read_text())
@@ -57,7 +65,7 @@ def examples_of(page):
 
 def left_out(code):
     """A mark that leaves an example out where its framework is not installed; the suite's environment has all."""
-    missing = quick.missing(USED.findall(code))
+    missing = quick.missing([*USED.findall(code), *CLIENTS.findall(code)])
     return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
 
 
@@ -114,7 +122,8 @@ def printed(request, tmp_path_factory):
     def all_of(framework):
         folder = tmp_path_factory.mktemp("examples")
         codes = list(dict.fromkeys(code for code in chosen if framework_of(code) == framework))
-        run(CHILDREN, folder, framework, json.dumps([OF_KERAS * ("\nimport keras\n" in one) + one for one in codes]))
+        before = [OF_KERAS * ("\nimport keras\n" in one) + OF_TIMM * ("from timm" in one) for one in codes]
+        run(CHILDREN, folder, framework, json.dumps([some + one for some, one in zip(before, codes, strict=True)]))
         return {
             code: [(folder / f"{number}.{kind}").read_text() for kind in ("status", "printed", "errors")]
             for number, code in enumerate(codes)
