@@ -94,9 +94,9 @@ docs: $(VENV)/docs.stamp
 docs-serve: $(VENV)/docs.stamp
 	$(MKDOCS) serve
 
-# Skipped, with the reason, where there is no Chromium.
+# Those of the pages are skipped, with the reason, where there is no Chromium.
 docs-test: docs
-	$(BIN)/python -m pytest docs/tools/test_site.py
+	$(BIN)/python -m pytest docs/tools/tests
 
 $(VENV)/python.stamp:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
