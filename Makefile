@@ -2,7 +2,8 @@
 # environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.  make mutants: whether
 # the suite notices errors that are put into the source.  make bench: measure a step beside other optimizers.
 # make docs: build the documentation site, in build/site.  make docs-serve: show it.  make docs-test: look at it in a browser.
-# On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work. quick and
+# On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work; docs needs npm,
+# from which KaTeX comes. quick and
 # test-newest need a Python 3.13 or 3.12 and test-lowest a Python 3.11; test-all says what it leaves out without them.
 # All install into .venv, .venv-newest and .venv-lowest.
 

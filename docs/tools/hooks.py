@@ -66,10 +66,13 @@ def on_config(config: Any) -> None:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Give a Chinese page's headings the anchors of the English one; say of an English page there that it is one."""
     file = page.file
+    if file.src_uri.startswith("tasks/"):
+        page.meta["search"] = {"boost": 2}  # before the reference, which has the same words
     if getattr(file, "locale_alternate_of", "en") != "zh":
         return markdown
     if file.localization == "zh":
         return with_anchors(markdown, Path(file.abs_src_path.replace(".zh.md", ".md")))
+    page.meta["search"] = {"exclude": True}  # the English page is found
     # below the heading of the page, where it has one of its own
     start = re.match(r"# .*\n\n", markdown)
     place = start.end() if start else 0
