@@ -121,6 +121,7 @@ $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 # What builds the site, and KaTeX, which is copied into it: npm needs node for that alone.
 $(VENV)/docs.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt docs/tools/package-lock.json
 	$(INSTALL) --editable '.[docs]'
+	@command -v npm > /dev/null || { echo "npm is needed: KaTeX, which draws the formulas, comes from it"; exit 1; }
 	mkdir -p $(VENV)/katex
 	cp docs/tools/package.json docs/tools/package-lock.json $(VENV)/katex
 	npm ci --prefix $(VENV)/katex --ignore-scripts --no-audit --no-fund --loglevel=error
