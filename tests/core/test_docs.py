@@ -109,7 +109,7 @@ def framework_of(code):
     """Name what may be loaded before an example; Keras may not, which the example tells its backend."""
     used = set(USED.findall(code))
     if "\nimport keras\n" in code or "KERAS_BACKEND" in code:
-        return ""
+        return "keras"
     return "tensorflow" if used & {"tensorflow", "tf_keras"} else next(iter(used), "")
 
 
@@ -123,7 +123,9 @@ def printed(request, tmp_path_factory):
         folder = tmp_path_factory.mktemp("examples")
         codes = list(dict.fromkeys(code for code in chosen if framework_of(code) == framework))
         before = [OF_KERAS * ("\nimport keras\n" in one) + OF_TIMM * ("from timm" in one) for one in codes]
-        run(CHILDREN, folder, framework, json.dumps([some + one for some, one in zip(before, codes, strict=True)]))
+        loaded = "" if framework == "keras" else framework
+        all_codes = json.dumps([some + one for some, one in zip(before, codes, strict=True)])
+        run(CHILDREN, folder, loaded, all_codes, timeout=60 * len(codes))
         return {
             code: [(folder / f"{number}.{kind}").read_text() for kind in ("status", "printed", "errors")]
             for number, code in enumerate(codes)
