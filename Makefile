@@ -1,7 +1,9 @@
 # make demo: train a network.  make test: the suite.  make test-all: what is too slow for it, too.  make env: only the
 # environment of the suite.  make quick, test-newest, test-lowest: a part of it with other versions.  make mutants: whether
 # the suite notices errors that are put into the source.  make bench: measure a step beside other optimizers.
-# On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work. quick and
+# make docs: build the documentation site, in build/site.  make docs-serve: show it.  make docs-test: look at it in a browser.
+# On a fresh machine with git, make and a Python >= 3.11 (with venv), demo, test, test-all and env work; docs needs npm,
+# from which KaTeX comes. quick and
 # test-newest need a Python 3.13 or 3.12 and test-lowest a Python 3.11; test-all says what it leaves out without them.
 # All install into .venv, .venv-newest and .venv-lowest.
 
@@ -20,11 +22,12 @@ NEWEST := .venv-newest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(PIP) --constraint constraints.txt
+MKDOCS := NO_MKDOCS_2_WARNING=1 KATEX="$(abspath $(VENV))/katex" $(BIN)/mkdocs
 
 # Kernels that tests and demo compile stay with the environment, not in the user's cache.
 export RMSPROP_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 
-.PHONY: demo test test-all mutants quick newest newest-python test-newest test-lowest env lint types bench bench-check clean
+.PHONY: demo test test-all mutants quick newest newest-python test-newest test-lowest env lint types bench bench-check docs docs-serve docs-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/rmsprop train
@@ -85,6 +88,17 @@ bench: env
 bench-check:
 	"$(PYTHON)" benchmarks/check.py
 
+# A broken link, a page that is missing in a language and an undocumented public name are errors.
+docs: $(VENV)/docs.stamp
+	$(MKDOCS) build --quiet
+
+docs-serve: $(VENV)/docs.stamp
+	$(MKDOCS) serve
+
+# Those of the pages are skipped, with the reason, where there is no Chromium.
+docs-test: docs
+	$(BIN)/python -m pytest docs/tools/tests
+
 $(VENV)/python.stamp:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
@@ -103,6 +117,15 @@ $(VENV)/env.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	if $(BIN)/python -c 'import triton' 2>/dev/null; then \
 		$(PIP) --no-deps --upgrade --target $(VENV)/triton-3.6 triton==3.6.0; fi
 	touch $@ $(VENV)/demo.stamp
+
+# What builds the site, and KaTeX, which is copied into it: npm needs node for that alone.
+$(VENV)/docs.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt docs/tools/package-lock.json
+	$(INSTALL) --editable '.[docs]'
+	@command -v npm > /dev/null || { echo "npm is needed: KaTeX, which draws the formulas, comes from it"; exit 1; }
+	mkdir -p $(VENV)/katex
+	cp docs/tools/package.json docs/tools/package-lock.json $(VENV)/katex
+	npm ci --prefix $(VENV)/katex --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 # What front ends and tests need and nothing more; $(1) says in which versions.
 define install-newest
@@ -123,4 +146,4 @@ define run-quick
 endef
 
 clean:
-	rm -rf $(VENV) $(NEWEST) .venv-lowest runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) .venv-lowest runs build .mypy_cache .ruff_cache .pytest_cache .hypothesis

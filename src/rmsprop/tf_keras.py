@@ -45,7 +45,7 @@ class RMSprop(TfKerasState):
 
     On the CPU our own kernels do the step, in a few operations within TensorFlow's graph, eagerly too. Values that were
     read before stay as they are. On other devices, under XLA, in strategies and with DTensor the same rule is traced
-    into TensorFlow's own operations. `explain` tells which it is, and `docs/tf_keras.md` how to choose.
+    into TensorFlow's own operations. `explain` tells which it is, and `docs/frameworks/tf_keras.md` how to choose.
 
     A subclass may override `apply_gradients`, `aggregate_gradients` (the gradients of every step pass through it unless
     `skip_gradients_aggregation` is True), `minimize`, `compute_gradients`, `build`, `finalize_variable_values`,

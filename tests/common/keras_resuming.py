@@ -95,7 +95,7 @@ FORMATS = [
 if runs.BACKEND == "tensorflow":
     FORMATS.append(Format("checkpoint", lambda model, path: _checkpoint(model).write(str(path)), _read))
 
-#: Its optimizer comes back as if new; see docs/keras.md.
+#: Its optimizer comes back as if new; see docs/frameworks/keras.md.
 H5 = Format("model.h5", _save, _load_weights, whole=True)
 
 #: A file that says what the optimizer is cannot be read as another class.

@@ -7,6 +7,7 @@ import re
 from codeop import compile_command
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import quick
@@ -15,11 +16,20 @@ from processes import run
 import rmsprop
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+#: An example and what it prints; within a tab of a page both are indented.
+EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```\n(?:\1```text\n(.*?)^\1```)?", re.DOTALL | re.MULTILINE)
+ALL_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CHINESE = {page: page.with_name(page.name.replace(".zh", "")) for page in ALL_PAGES if ".zh" in page.suffixes}
+CHINESE |= {ROOT / "README.zh-CN.md": ROOT / "README.md"}
+#: Those whose examples are run.
+PAGES = [page for page in ALL_PAGES if page not in CHINESE]
 
 # Keras's own way from its variables to NumPy lacks a keyword that NumPy 2 wants.
 OF_KERAS = "import warnings; warnings.filterwarnings('ignore', '__array__ implementation', DeprecationWarning)\n"
+
+#: timm imports torchvision.
+OF_TIMM = f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'common')!r}); import operators\n"
+OF_TIMM += "library = operators.declare_operators()\n"
 
 # Modules of the command line import what only the extra [cli] brings, and hold no examples. Those of a framework are
 # for the tests of that framework.
@@ -43,21 +53,31 @@ USED = re.compile(
 )
 
 
+#: The libraries that an example hands an optimizer to.
+CLIENTS = re.compile(r"^from (timm|stable_baselines3)\b", re.MULTILINE)
+
+
+def examples_of(page):
+    """List the examples of a page, and what stands below each."""
+    found = EXAMPLE.findall(page.read_text())
+    return [(dedent(code), dedent(output)) for _, code, output in found]
+
+
 def left_out(code):
     """A mark that leaves an example out where its framework is not installed; the suite's environment has all."""
-    missing = quick.missing(USED.findall(code))
+    missing = quick.missing([*USED.findall(code), *CLIENTS.findall(code)])
     return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
 
 
 def examples(others=()):
-    """List the examples of all pages; `others` are marks for those that are not on the README page."""
+    """List the examples of all pages; `others` are marks for those with a framework that are not on the README page."""
     return [
         pytest.param(
-            code, output, id=f"{page.name}-{number}",
-            marks=[left_out(code), *(others if page.name != "README.md" else ())],
+            code, output, id=f"{page.relative_to(ROOT)}-{number}",
+            marks=[left_out(code), *(others if page.name != "README.md" and USED.search(code) else ())],
         )
         for page in PAGES
-        for number, (code, output) in enumerate(EXAMPLE.findall(page.read_text()))
+        for number, (code, output) in enumerate(examples_of(page))
     ]  # fmt: skip
 
 
@@ -89,7 +109,7 @@ def framework_of(code):
     """Name what may be loaded before an example; Keras may not, which the example tells its backend."""
     used = set(USED.findall(code))
     if "\nimport keras\n" in code or "KERAS_BACKEND" in code:
-        return ""
+        return "keras"
     return "tensorflow" if used & {"tensorflow", "tf_keras"} else next(iter(used), "")
 
 
@@ -102,7 +122,10 @@ def printed(request, tmp_path_factory):
     def all_of(framework):
         folder = tmp_path_factory.mktemp("examples")
         codes = list(dict.fromkeys(code for code in chosen if framework_of(code) == framework))
-        run(CHILDREN, folder, framework, json.dumps([OF_KERAS * ("\nimport keras\n" in one) + one for one in codes]))
+        before = [OF_KERAS * ("\nimport keras\n" in one) + OF_TIMM * ("from timm" in one) for one in codes]
+        loaded = "" if framework == "keras" else framework
+        all_codes = json.dumps([some + one for some, one in zip(before, codes, strict=True)])
+        run(CHILDREN, folder, loaded, all_codes, timeout=60 * len(codes))
         return {
             code: [(folder / f"{number}.{kind}").read_text() for kind in ("status", "printed", "errors")]
             for number, code in enumerate(codes)
@@ -116,8 +139,8 @@ def printed(request, tmp_path_factory):
     return printed_by
 
 
-# Those of the README page in make test: the others start a process for each framework, too. The Chinese page's examples
-# are the English one's, with the same lines below them: a test below holds that.
+# Those of the README page and those of NumPy in make test: the others start a process for each framework. A Chinese
+# page's examples are the English one's, with the same lines below them: a test below holds that.
 @pytest.mark.parametrize(("code", "output"), examples([pytest.mark.slow]))
 def test_an_example_prints_what_stands_below_it(code, output, printed):
     assert printed(code) == output.strip()
@@ -134,25 +157,34 @@ def test_an_example_can_be_pasted_into_an_interpreter(code, output):
     assert lines == []
 
 
-def test_both_languages_have_the_same_examples():
-    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_both_languages_have_the_same_examples(page):
+    english, chinese = CHINESE[page], page
 
     def code(page):
         # comments are translated
-        return [(re.sub(r"#.*", "", source), output) for source, output in EXAMPLE.findall(page)]
+        return [(re.sub(r"#.*", "", source), output) for source, output in examples_of(page)]
 
     assert code(english) == code(chinese)
-    assert english.count("\n## ") == chinese.count("\n## ")
+    assert english.read_text().count("\n## ") == chinese.read_text().count("\n## ")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_chinese_page_is_in_chinese(page):
+    """No paragraph is left in English; of tables and lists, names and values may be."""
+    prose = re.sub(r"^ *```.*?^ *```$|`[^`\n]*`|\]\(.*?\)", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    paragraphs = [line for line in prose.splitlines() if len(line) > 60 and line[0] not in "|!=[ "]
+    assert [line for line in paragraphs if len(re.findall("[\u4e00-\u9fff]", line)) < len(line) / 8] == []
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
 def test_every_deviation_names_a_test_that_exists():
-    named = set(re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "docs" / "deviations.md").read_text()))
+    named = set(re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "docs" / "how" / "deviations.md").read_text()))
     assert len(named) > 5
     assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
 
@@ -203,4 +235,4 @@ def test_centered_is_described_alike_everywhere():
     files = [package / f"{name}.py" for name in ("numpy", "tf_keras", "torch", "keras")]
     for file in (*files, package / "_jax" / "optimizer.py", package / "_jax" / "transformation.py"):
         assert f"centered: {text}." in file.read_text(), file.name
-    assert f"| `centered` | `False` | bool | {text} |" in (ROOT / "docs" / "specification.md").read_text()
+    assert f"| `centered` | `False` | bool | {text} |" in (ROOT / "docs" / "reference" / "arguments.md").read_text()

@@ -118,7 +118,7 @@ def test_constant_gradients_stay_finite():
     numpy.testing.assert_array_equal(abs(numpy.diff(path, axis=0)) > 0, True)  # and they go on moving
 
 
-# One by one: the lines of docs/deviations.md ------------------------------------------------------------------------
+# One by one: the lines of docs/how/deviations.md ----------------------------------------------------------------------
 
 
 def tensors(*values, dtype="float64"):
