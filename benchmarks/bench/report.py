@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench.peers import OURS
 from bench.tables import duration, make_table, print_table, size, spread
+from bench.training.show import show_scaling, show_training
 from bench.workloads import KINDS
 from rmsprop.cli import CommandError
 
@@ -82,9 +83,6 @@ def show(report: Report, console: Console) -> None:
     show_startup(report, console)
     show_allocation(report, console)
     show_memory(report, console)
-    # It needs the class here.
-    from bench.training.show import show_scaling, show_training
-
     show_training(report, console)
     show_scaling(report, console)
     show_busy(report, console)

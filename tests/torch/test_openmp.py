@@ -150,15 +150,13 @@ def test_a_runtime_is_tried_first(fresh):
     assert runtime.regions == [3]
 
 
-@pytest.mark.parametrize("why", ["fewer threads", "another number of threads", "within a region", "none", "forked"])
+@pytest.mark.parametrize("why", ["fewer threads", "another number of threads", "within a region", "none"])
 def test_what_is_not_used(fresh, why):
     runtime = Runtime(comes=2 if why == "fewer threads" else 100)
     if why == "another number of threads":
         runtime.omp_get_max_threads = lambda: 2
     if why == "within a region":
         runtime.enter()
-    if why == "forked":
-        fresh.setattr(openmp, "_forked", [True])
     fresh.setattr(openmp, "_library", lambda: None if why == "none" else runtime)
     assert openmp.team() is None
 
@@ -170,6 +168,14 @@ def test_other_numbers_of_threads_than_torch_s_are_our_own_threads(monkeypatch):
     assert openmp.threads_and_pool() == (own + 1, None)
     monkeypatch.setenv("RMSPROP_NUM_THREADS", "1")
     assert openmp.threads_and_pool() == (1, None)
+
+
+def test_a_forked_child_does_without(fresh):
+    """Runs that are made there share launches by what is worth it for threads of this package."""
+    fresh.setattr(openmp, "_forked", [True])
+    fresh.setattr(openmp, "default_threads", lambda own: own)  # however few processors there are
+    assert openmp.team() is None
+    assert openmp.threads_and_pool() == (3, None)
 
 
 START = """

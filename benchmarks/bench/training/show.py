@@ -1,12 +1,18 @@
 """Tables of train steps and of cost against work, for a terminal."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
 from bench.peers import OURS
-from bench.report import Report, Row
 from bench.tables import duration, make_table, print_table, spread
 from bench.training.contenders import FRONTENDS
 from bench.training.jobs import MODELS
+
+if TYPE_CHECKING:  # the report shows these tables
+    from bench.report import Report, Row
 
 
 def show_training(report: Report, console: Console) -> None:

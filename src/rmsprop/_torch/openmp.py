@@ -67,7 +67,7 @@ class OpenMP:
 
 @final
 class Helpers:
-    """The team, or threads of this package if there is none: found, and compiled, when a step needs them."""
+    """The team, or threads of this package if a trial of it fails: found, and compiled, when a step needs them."""
 
     least = _LEAST
 
@@ -108,13 +108,13 @@ def threads_and_pool() -> tuple[int, Pool | None]:
     """Return how many threads a step has, and whose; None: those of this package."""
     own = torch.get_num_threads()
     threads = default_threads(own)
-    return threads, Helpers() if 1 < threads == own else None
+    return threads, Helpers() if 1 < threads == own and _library() is not None else None
 
 
 @cache
 def team() -> OpenMP | None:
     """Return torch's team; None if there is none that is known."""
-    library = None if _is_forked() else _library()
+    library = _library()
     if library is None or library.omp_in_parallel() or library.omp_get_max_threads() != torch.get_num_threads():
         return None
     with loading():
@@ -127,10 +127,12 @@ def team() -> OpenMP | None:
 
 
 def _library() -> Any:
-    """Return the libraries of torch with the OpenMP runtime among them; None if it lacks a function.
+    """Return the libraries of torch with the OpenMP runtime among them; None if it lacks a function, or has no threads.
 
     A function of a library that was loaded before all others, by LD_PRELOAD, stands in for that of the same name.
     """
+    if _is_forked():
+        return None
     try:
         name = None if os.environ.get("LD_PRELOAD") else torch._C.__file__
         for one in (name, torch._C.__file__):
