@@ -13,7 +13,8 @@ from griffe import Alias, Attribute, Docstring, Extension, Object
 
 #: A paragraph that ends with two colons, and the indented lines below it.
 _BLOCK = re.compile(r"(?<=[^:\n ])::\n\n((?:(?: {4}[^\n]*)?\n)*? {4}[^\n]*)(?=\n\n?(?! {4})|\Z)")
-_LINK = re.compile(r"`([^`<]+?)\s+<(https?://[^>\s]+)>`_")
+#: A name with its address behind it.
+_LINK = re.compile(r"`([^`\n]+)`\s+<(https?://[^>\s]+)>")
 #: A dialogue outside of a section of examples, and a table, whose columns are as wide as their lines of equal signs.
 _DIALOGUE = re.compile(r"^>>> .*\n(?:.+(?:\n|\Z))*", re.MULTILINE)
 _TABLE = re.compile(r"^(=+(?: +=+)+)\n(.*)\n\1\n((?:.*\n)+?)\1$", re.MULTILINE)

@@ -32,6 +32,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         {'epoch': '7'}
 
     References:
-        `safetensors <https://huggingface.co/docs/safetensors>`_, the format of the files.
+        `safetensors` <https://huggingface.co/docs/safetensors>, the format of the files.
     """
     return checkpoint.read_metadata(path)

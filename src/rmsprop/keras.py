@@ -20,6 +20,8 @@ from rmsprop._keras.optimizer import KerasState
 from rmsprop._keras.steps import Steps
 from rmsprop._keras.variables import as_list, is_swapped
 
+__all__ = ["RMSprop"]
+
 _untraced: Any = backend().untraced
 
 
@@ -56,7 +58,7 @@ class RMSprop(KerasState):
         epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
-        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient; None, as in the next two, is off.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
         use_ema: compute an exponential moving average of each variable, starting at its initial value. By default it
@@ -90,7 +92,7 @@ class RMSprop(KerasState):
         9.683772
 
     References:
-        `keras.optimizers.RMSprop <https://keras.io/api/optimizers/rmsprop/>`_; T. Tieleman and G. Hinton,
+        `keras.optimizers.RMSprop` <https://keras.io/api/optimizers/rmsprop/>; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
@@ -128,22 +130,34 @@ class RMSprop(KerasState):
 
     @property
     def loss_scale_factor(self) -> float | None:
-        """What `scale_loss` multiplies a loss by, and gradients are divided by; None: 1."""
+        """What `scale_loss` multiplies a loss by, and gradients are divided by; None: 1.
+
+        Raises:
+            TypeError: something that is no number was assigned.
+            ValueError: a number was assigned that is not above 0 and finite.
+        """
         return self._loss_scale_factor
 
     @loss_scale_factor.setter
     def loss_scale_factor(self, value: float | None) -> None:
+        """Assign a number > 0, or None."""
         checked = None if value is None else check_number("loss_scale_factor", value, zero=False)
         self._forget()
         self._loss_scale_factor = checked
 
     @property
     def gradient_accumulation_steps(self) -> int | None:
-        """How many calls make one step, of the mean of their gradients; None: each is one."""
+        """How many calls make one step, of the mean of their gradients; None: each is one.
+
+        Raises:
+            TypeError: something was assigned that is no whole number or None.
+            ValueError: a number below 2 was assigned, or None and a number were exchanged after the state was built.
+        """
         return self._gradient_accumulation_steps
 
     @gradient_accumulation_steps.setter
     def gradient_accumulation_steps(self, value: int | None) -> None:
+        """Assign a whole number >= 2, or None; one does not replace the other once the state is built."""
         name = "gradient_accumulation_steps"
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
             raise TypeError(f"{name}={value!r} is not a whole number or None")

@@ -21,6 +21,8 @@ from rmsprop._numpy.variables import Array, Collection, Gradient, compute_pairs,
 
 versions.check("rmsprop", "numpy")
 
+__all__ = ["RMSprop"]
+
 _assign = object.__setattr__
 
 
@@ -48,7 +50,7 @@ class RMSprop(Saved):
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient makes NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
-        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient; None, as in the next two, is off.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
         use_ema: average each variable exponentially, starting at its initial value. By default the average overwrites
@@ -77,8 +79,8 @@ class RMSprop(Saved):
         50.0 9.683772
 
     References:
-        `tf_keras.optimizers.RMSprop
-        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        `tf_keras.optimizers.RMSprop`
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
@@ -123,6 +125,7 @@ class RMSprop(Saved):
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
+        """Assign a number >= 0, a schedule or a function; where a schedule rules, no number."""
         options = with_rate(self._options, value)
         # At once: an interrupt in between would leave the old rate with the new options.
         self.__dict__.update(_options=options, _rate=rate_function(options.learning_rate))
@@ -138,6 +141,7 @@ class RMSprop(Saved):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
+        """Assign a whole number from 0 to 2**63 - 1 to go on from there."""
         self._iterations = check_iterations(value)
 
     @property

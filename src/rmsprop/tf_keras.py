@@ -26,6 +26,9 @@ from rmsprop._tensorflow.engine import Engine
 from rmsprop._tf_keras.optimizer import TfKerasState
 from rmsprop._tf_keras.pairs import check_variables, is_swapped, with_gradient
 from rmsprop._tf_keras.rates import as_count
+from rmsprop._tf_keras.untraced import untraced
+
+__all__ = ["RMSprop"]
 
 
 @tf_keras.saving.register_keras_serializable(package="rmsprop")
@@ -61,7 +64,7 @@ class RMSprop(TfKerasState):
         epsilon: added to the denominator under the root, >= 0. At 0 a zero gradient leads to NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
-        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient; None, as in the next two, is off.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips.
         use_ema: compute an exponential moving average of each variable, starting at its initial value. By default it
@@ -92,8 +95,8 @@ class RMSprop(TfKerasState):
         9.683772
 
     References:
-        `tf_keras.optimizers.RMSprop
-        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        `tf_keras.optimizers.RMSprop`
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
@@ -127,7 +130,7 @@ class RMSprop(TfKerasState):
         )  # fmt: skip
         self._learning_rate = self._build_learning_rate(self._options.learning_rate)
 
-    @tf.autograph.experimental.do_not_convert
+    @untraced
     def _explain(self, var_list: Sequence[Any] | None) -> Explanation:
         options, state = self._rounded(), self._state
         # Of variables that are gone nothing is known.
@@ -152,7 +155,7 @@ class RMSprop(TfKerasState):
             elsewhere="on a DTensor mesh" if self._has_mesh() else "",
         )
 
-    @tf.autograph.experimental.do_not_convert
+    @untraced
     def apply_gradients(
         self,
         grads_and_vars: Iterable[tuple[Any, Any]],
@@ -248,7 +251,7 @@ class RMSprop(TfKerasState):
         with tf.control_dependencies(done):
             return self.iterations.assign_add(1)
 
-    @tf.autograph.experimental.do_not_convert
+    @untraced
     def _distributed_step(self, distribution: Any, *columns: Sequence[Any]) -> Any:
         """Step each replica's copy of the variables, where it is."""
         rate = self._rate_of_step()

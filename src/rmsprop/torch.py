@@ -23,6 +23,7 @@ from rmsprop._torch.groups import names_of
 from rmsprop._torch.hooks import is_watched
 from rmsprop._torch.import_order import warn_of_import_order
 
+__all__ = ["RMSprop"]
 #: A smaller momentum is what another optimizer has at that position of its arguments.
 _LEAST_MOMENTUM: Final = 1e-3
 
@@ -57,7 +58,7 @@ class RMSprop(Base):
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
-        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient; None, as in the next two, is off.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together, of all groups that have such a limit.
             At most one of the three clips.
@@ -103,8 +104,8 @@ class RMSprop(Base):
         50.0 9.683772087097168
 
     References:
-        `tf_keras.optimizers.RMSprop
-        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        `tf_keras.optimizers.RMSprop`
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 
@@ -189,8 +190,8 @@ class RMSprop(Base):
             (1, 1.0)
 
         References:
-            `torch.optim.RMSprop <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>`_;
-            `timm.optim.RMSpropTF <https://huggingface.co/docs/timm/reference/optimizers>`_.
+            `torch.optim.RMSprop` <https://pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>;
+            `timm.optim.RMSpropTF` <https://huggingface.co/docs/timm/reference/optimizers>.
         """
         found: Self = convert(cls, other, options)
         return found
@@ -271,8 +272,7 @@ class RMSprop(Base):
         made or compiled; Numba is loaded, which takes a moment.
 
         Returns:
-            A table as text, and attributes: see `rmsprop.Explanation`. Parameters have their names, or numbers if one
-            of them has no name.
+            A table as text, and attributes: see `rmsprop.Explanation`. Where a parameter has no name, all have numbers.
 
         Raises:
             TypeError: an entry of a parameter group is of the wrong type.

@@ -5,6 +5,7 @@ import pytest
 import torch
 from stable_baselines3 import A2C
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.utils import LinearSchedule
 
 from rmsprop.torch import RMSprop
 
@@ -64,3 +65,22 @@ def test_saved_and_loaded_it_goes_on(tmp_path):
         each.learn(50)
     assert optimizer.iterations == 30
     assert torch.equal(weights(model), weights(loaded))
+
+
+def linear(remaining):
+    return 7e-4 * remaining
+
+
+def test_a_linear_rate_of_a_rollout_beyond_the_last_step_is_refused():
+    """What `docs/tasks/names.md` says: 48 steps are 10 rollouts of 5, the last of which ends at 50."""
+    model = agent(RMSprop, OURS, linear)
+    with pytest.raises(ValueError, match="learning_rate=-.* is not a finite number at least 0"):
+        model.learn(48)
+    assert model.policy.optimizer.iterations == 9
+    model = agent(RMSpropTFLike, THEIRS, linear)
+    model.learn(48)
+    assert model.policy.optimizer.param_groups[0]["lr"] < 0
+    for rate, steps in ((linear, 50), (LinearSchedule(7e-4, 0.0, 1.0), 48)):
+        model = agent(RMSprop, OURS, rate)
+        model.learn(steps)
+        assert model.policy.optimizer.iterations == 10

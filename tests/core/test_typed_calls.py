@@ -4,6 +4,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
+
+import rmsprop
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +60,9 @@ def test_mypy_finds_exactly_the_wrong_calls(tmp_path, monkeypatch):
     assert found.keys() == expected.keys(), done.stdout + done.stderr
     for number, error in expected.items():
         assert found[number].startswith(error)
+
+
+def test_annotations_can_be_resolved_at_run_time():
+    """As libraries do that make configurations of signatures: the name of a class that is not loaded, too."""
+    learning_rate = get_type_hints(rmsprop.RMSprop.__init__)["learning_rate"]
+    assert rmsprop.schedules.LearningRateSchedule in get_args(learning_rate)

@@ -31,7 +31,7 @@ def test_what_is_no_formula_stays_code(line):
 
 
 def test_a_docstring():
-    text = "It is::\n\n    a = b * c\n\nReferences:\n    `X\n    <https://x.org>`_.\n\nExample:\n    >>> 1\n    1\n"
+    text = "It is::\n\n    a = b * c\n\nReferences:\n    `X`\n    <https://x.org>.\n\nExample:\n    >>> 1\n    1\n"
     found = site_docstrings.to_markdown(text)
     assert "It is:\n\n$$\n" in found
     assert "[X](https://x.org)" in found

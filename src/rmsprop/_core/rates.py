@@ -3,15 +3,20 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, Final, ForwardRef, NoReturn, TypeAlias, TypeGuard
 
+import rmsprop  # noqa: F401 - for the name of a class below
 from rmsprop._core.checks import check_number
 
 if TYPE_CHECKING:
     from rmsprop.schedules import LearningRateSchedule
 
-#: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
-LearningRate = Union[float, "LearningRateSchedule", Callable[..., Any]]
+    #: What `learning_rate` may be: a number, a schedule, or a function of the step or of nothing.
+    LearningRate: TypeAlias = float | LearningRateSchedule | Callable[..., Any]
+else:
+    # The class is loaded when `typing.get_type_hints` asks for it, from whichever module an annotation stands in.
+    _Schedule = ForwardRef("rmsprop.schedules.LearningRateSchedule", module=__name__)
+    LearningRate = float | _Schedule | Callable[..., Any]
 
 #: The advice where a number is assigned while a schedule rules.
 _ASSIGN: Final = ": assign another schedule, or construct the optimizer with a number"

@@ -53,7 +53,7 @@ class RMSprop(Rated, Saved):
         epsilon: added to the denominator under the root, >= 0. With 0 a zero gradient gives NaN.
         centered: divide by an estimate of the gradient's standard deviation instead of its root mean square.
         weight_decay: decoupled decay per step in units of the learning rate, >= 0; None or 0 is off.
-        clipnorm: upper limit > 0 for the Euclidean norm of each gradient.
+        clipnorm: upper limit > 0 for the Euclidean norm of each gradient; None, as in the next two, is off.
         clipvalue: upper limit > 0 for the absolute value of each element.
         global_clipnorm: upper limit > 0 for the norm of all gradients together. At most one of the three clips. Norms
             are taken in float64 where JAX is set up for it, else in float32.
@@ -85,8 +85,8 @@ class RMSprop(Rated, Saved):
         50.0 9.683772
 
     References:
-        `tf_keras.optimizers.RMSprop
-        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>`_; T. Tieleman and G. Hinton,
+        `tf_keras.optimizers.RMSprop`
+        <https://www.tensorflow.org/api_docs/python/tf/keras/optimizers/RMSprop>; T. Tieleman and G. Hinton,
         Lecture 6.5, Coursera: Neural Networks for Machine Learning, 2012; centered: A. Graves, arXiv:1308.0850.
     """
 

@@ -113,6 +113,7 @@ class Rated(ABC):
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
+        """Assign what `init` shall start with, before a step is traced; where a schedule rules, no number."""
         options = with_rate(self._options, value)
         if self._was_traced:
             raise RuntimeError(

@@ -74,6 +74,7 @@ class Arguments(ABC):
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
+        """Assign a number >= 0, a schedule or a function; where a schedule rules, no number."""
         now = self._options.learning_rate
         symbolic = self._library.is_symbolic(value) and not callable(now)
         checked = value if symbolic else check_learning_rate(self._library.number_of(value))

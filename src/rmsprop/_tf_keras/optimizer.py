@@ -23,6 +23,7 @@ from rmsprop._tf_keras import slots
 from rmsprop._tf_keras.pairs import check_variables
 from rmsprop._tf_keras.rates import Schedule, Zero, as_schedule, is_called, number_of, refusing_assignment
 from rmsprop._tf_keras.slots import Unstarted, has_value
+from rmsprop._tf_keras.untraced import untraced
 
 _LIBRARY: Final = Library(
     module=tf_keras,
@@ -83,6 +84,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
 
     @iterations.setter
     def iterations(self, variable: Any) -> None:
+        """Assign a variable of your own, before the state is built."""
         if not hasattr(variable, "assign_add"):
             raise TypeError(f"iterations={variable!r} is no variable: iterations.assign({variable!r}) sets the number")
         tf_keras.optimizers.Optimizer.iterations.fset(self, variable)
@@ -125,7 +127,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
         # The original's configs have this entry, and by it `from_config` knows that a False of theirs means nothing.
         return {"is_legacy_optimizer": False} if self._options.jit_compile else {}
 
-    @tf.autograph.experimental.do_not_convert
+    @untraced
     def build(self, var_list: Sequence[Any]) -> None:
         """Make the state for all variables; the first step does it for those it gets. A second call does nothing.
 
@@ -195,7 +197,7 @@ class TfKerasState(KerasRMSprop, tf_keras.optimizers.Optimizer):
             self._variables.append(made)
         return made
 
-    finalize_variable_values = tf.autograph.experimental.do_not_convert(KerasRMSprop.finalize_variable_values)
+    finalize_variable_values = untraced(KerasRMSprop.finalize_variable_values)
 
     def _write_averages(self, variables: Sequence[Any], numbers: Sequence[int]) -> None:
         self._overwrite_model_variables_with_average_value(variables)

@@ -74,6 +74,7 @@ class Base(torch.optim.Optimizer, ABC):
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
+        """Give all groups a number >= 0, a schedule or a function; where a schedule rules, no number."""
         self._settled_groups()
         self._groups.set_rate(value, lambda: self.iterations)
 
@@ -91,6 +92,7 @@ class Base(torch.optim.Optimizer, ABC):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
+        """Assign a whole number from 0 to 2**63 - 1 to go on from there."""
         self._stepper.count(self.param_groups, check_iterations(value))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -124,8 +126,7 @@ class Base(torch.optim.Optimizer, ABC):
 
         Raises:
             TypeError: `var_list` is one tensor, or `var_names` one string.
-            ValueError: a step has been done, the parameters have no names, a name is not a regular expression, or a
-                tensor is not among the parameters.
+            ValueError: a step was done, parameters have no names, a name is no regular expression, a tensor is unknown.
         """
         is_stepped = bool(self.state) and not self._stepper.only_has_state
         self._groups.exclude(self.param_groups, var_list, var_names, is_stepped)
@@ -147,8 +148,7 @@ class Base(torch.optim.Optimizer, ABC):
     def averaged_weights(self) -> Iterator[None]:
         """Replace the parameters by their averages within a ``with`` block, to evaluate, and restore them after it.
 
-        A copy of the parameters is held meanwhile. What the block itself does to parameters that have an average is
-        lost.
+        A copy of the parameters is held meanwhile. What the block does to parameters that have an average is lost.
 
         Example:
             >>> import torch

@@ -25,7 +25,7 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
         ``{"class_name": ..., "config": {...}}``.
 
     Raises:
-        TypeError: `schedule` is no :class:`LearningRateSchedule`.
+        TypeError: `schedule` is no `LearningRateSchedule`.
 
     Example:
         >>> serialize(PiecewiseConstantDecay([10], [0.1, 0.01]))["config"]
@@ -42,7 +42,7 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(
     config: Mapping[str, Any], custom_objects: Mapping[str, type[LearningRateSchedule]] | None = None
 ) -> LearningRateSchedule:
-    """Build a schedule from the result of :func:`serialize`, or of tf_keras's function of that name.
+    """Build a schedule from the result of `serialize`, or of tf_keras's function of that name.
 
     Args:
         config: a dictionary with the entries ``"class_name"`` and ``"config"``; tf_keras's ``"registered_name"`` is
