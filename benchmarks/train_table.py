@@ -6,6 +6,7 @@ benchmarks/train_table.py`` the table of the README page, with a row for each fr
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ CONTENDERS = {
     "rmsprop-compiled": "rmsprop",
 }
 BASES = {"model": "model alone", "model-compiled": "compiled model alone"}
+OURS = {"model": "rmsprop", "model-compiled": "rmsprop-compiled"}
 SCALED = {"rmsprop": "rmsprop", "torch": "torch.optim, for-loop", "torch-foreach": "torch.optim, foreach"}
 SCALED |= {"optax": "optax", "tf_keras": "tf_keras", "keras": "keras"}
 
@@ -43,9 +45,13 @@ SHOWN = "classifier"
 FRONTENDS = ("numpy", "torch", "jax", "tf_keras", "keras_tensorflow", "keras_jax", "keras_torch")
 
 
-def measured() -> list[Row]:
-    """Return the measurements that lie beside this file, of those front ends that were measured."""
-    files = [Path(__file__).parent / f"train_{name}.json" for name in FRONTENDS]
+def measured(kind: str = "train") -> list[Row]:
+    """Return the measurements that lie beside this file, of those front ends that were measured.
+
+    Args:
+        kind: "train"; "busy", where other processes computed on every core.
+    """
+    files = [Path(__file__).parent / f"{kind}_{name}.json" for name in FRONTENDS]
     return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
 
 
@@ -133,6 +139,36 @@ def _beside(rows: list[Row]) -> list[str]:
     (ours,) = (row for row in rows if row["peer"].startswith("rmsprop"))
     peer = min((row for row in rows if row is not ours), key=lambda row: row["part_seconds"])
     return [seconds(ours["part_seconds"]), f"{seconds(peer['part_seconds'])}, {CONTENDERS[peer['peer']]}"]
+
+
+def busy(quiet: list[Row], crowded: list[Row]) -> str:
+    """Return a table of whole train steps on a quiet machine and on a busy one: ours, and the strongest peer's over it.
+
+    Args:
+        quiet: measurements of a machine that did nothing else.
+        crowded: those of the same front ends on a busy one. A row is a model that both have.
+    """
+    lines = ["| | model | | quiet | strongest peer | busy | the same peer |", "|---|---|---|---:|---:|---:|---:|"]
+    for many in crowded:
+        (few,) = (one for one in quiet if _frontend(one, "model") == _frontend(many, "model"))
+        for base in BASES:
+            for (model, name), (variant, words) in product(MODELS.items(), VARIANTS.items()):
+                ours, peers = _whole(few, base, model, variant)
+                found, others = _whole(many, base, model, variant)
+                if ours and found and peers.keys() & others.keys():
+                    peer = min(peers.keys() & others.keys(), key=lambda peer: peers[peer]["seconds"])
+                    cells = [_frontend(many, base), name, words]
+                    cells += [seconds(ours["seconds"]), f"{peers[peer]['ratio']:.2f} × ({CONTENDERS[peer]})"]
+                    cells += [seconds(found["seconds"]), f"{others[peer]['ratio']:.2f} ×"]
+                    lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _whole(measurement: Row, base: str, model: str, variant: str) -> tuple[Row | None, dict[str, Row]]:
+    """Return our row of a model with an optimizer, and those of the peers by their names."""
+    wanted = {"kind": "train", "base": base, "model": model, "variant": variant}.items()
+    found = {row["peer"]: row for row in measurement["rows"] if wanted <= row.items()}
+    return found.get(OURS[base]), {name: row for name, row in found.items() if name != OURS[base]}
 
 
 def _frontend(measurement: Row, base: str) -> str:

@@ -6,17 +6,11 @@ from arrays import EVERYTHING, numbers
 from interrupts import check_each_line, every_line, interrupted
 
 from rmsprop import RMSprop, RowSparse, schedules
+from rmsprop._core import forks
 from rmsprop._core import run as run_of
 from rmsprop._core.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:variables without a gradient")
-
-
-@pytest.fixture(autouse=True)
-def _error_state():
-    """An interrupt at the line where `numpy.errstate` ends, which tracing alone can put there, leaves it as it was."""
-    with numpy.errstate():
-        yield
 
 
 #: Arguments, and whether gradients come and go.
@@ -154,3 +148,12 @@ def test_a_warning_raised_as_an_error_is_raised_again():
         optimizer.apply_gradients(pairs)
         numpy.testing.assert_allclose(before[0] - a, 0.25, rtol=1e-5)
         numpy.testing.assert_allclose(before[1] - b, 0.25, rtol=1e-5)
+
+
+def test_no_interrupt_comes_where_no_signal_does():
+    """Between a block of `with` and the release of its lock, where tracing could put one."""
+    line = 0
+    while interrupted(forks.loading, line):
+        assert not forks._imports._lock._is_owned()
+        line += 1
+    assert line > 1
