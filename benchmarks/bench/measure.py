@@ -138,10 +138,9 @@ class Session:
             self._scale()
 
     def _train(self) -> None:
-        """Measure train steps of the models and variants that they have."""
-        models = [
-            name for name in self._options.model or training.FRONTENDS[self._frontend].models if name in jobs.MODELS
-        ]
+        """Measure train steps of the models that the front end trains, in the variants that they have."""
+        known = training.FRONTENDS[self._frontend].models
+        models = [name for name in self._options.model or known if name in known]
         variants = [name for name in self._given or jobs.VARIANTS if name in jobs.VARIANTS]
         names = chosen(self._frontend, self._options.peer)
         for model in models:

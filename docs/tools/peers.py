@@ -68,17 +68,20 @@ def draw_strongest(path):
 
 
 def draw_sizes(path):
-    """Draw the time of a plain step by the number of parameters, ours and the strongest peer's."""
-    figure, panels = plt.subplots(2, 2, figsize=(9.6, 6.4), sharex=True, sharey=True, layout="constrained")
-    for panel, name in zip(panels.flat, ("numpy", "torch", "jax", "tf_keras"), strict=True):
+    """Draw the time of a plain step by the number of parameters, in ten tensors: ours and the strongest peer's."""
+    figure, panels = plt.subplots(1, 3, figsize=(9.6, 3.6), sharex=True, sharey=True, layout="constrained")
+    for panel, name in zip(panels, ("numpy", "torch", "jax"), strict=True):
         label, color, marker = FRONT_ENDS[name]
-        found = [steps(name)[model, "plain"] for model in ("mlp", "dqn", "resnet50")]
-        sizes = [peers["rmsprop"]["numbers"] for peers in found]
+        found = {}
+        for row in json.loads((ROOT / "benchmarks" / f"scaling_{name}.json").read_text())["rows"]:
+            if row["kind"] == "scaling" and row["axis"] == "numbers":
+                found.setdefault(row["numbers"], {})[row["peer"]] = row
+        ours = [1e3 * peers["rmsprop"]["seconds"] for peers in found.values()]
+        others = [1e3 * strongest(peers)["seconds"] for peers in found.values()]
+        panel.plot(list(found), ours, f"{marker}-", color=color, label="ours")
         panel.plot(
-            sizes, [1e3 * peers["rmsprop"]["seconds"] for peers in found], f"{marker}-", color=color, label="ours"
+            list(found), others, "--", marker=marker, markerfacecolor="white", color="#444444", label="strongest peer"
         )
-        others = [1e3 * strongest(peers)["seconds"] for peers in found]
-        panel.plot(sizes, others, "--", marker=marker, markerfacecolor="white", color="#444444", label="strongest peer")
         panel.set(xscale="log", yscale="log", title=label)
         panel.legend(frameon=False)
         finish(panel)

@@ -200,12 +200,16 @@ def test_public_classes_show_an_example():
     assert [value.__name__ for value in public if ">>> " not in value.__doc__] == []
 
 
+def performance_pages():
+    return "\n".join(page.read_text() for page in sorted((ROOT / "docs" / "performance").glob("*.md")))
+
+
 def test_tables_are_those_of_the_measurement():
     """The figures in the texts are written by `benchmarks/table.py` from the measurement that lies beside it."""
     spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
     table = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(table)
-    performance = (ROOT / "docs" / "performance.md").read_text()
+    performance = performance_pages()
     for names in (["numpy"], ["tf_keras"], ["torch"], ["jax"], ["keras_tensorflow", "keras_jax", "keras_torch"]):
         measured = [json.loads((ROOT / "benchmarks" / f"{name}.json").read_text()) for name in names]
         for part in table.tables(measured):
@@ -220,10 +224,14 @@ def test_tables_of_train_steps_are_those_of_the_measurement():
     train_table = importlib.import_module("train_table")
     files = sorted((ROOT / "benchmarks").glob("train_*.json"))
     assert len(files) >= len(train_table.measured()) >= 5
-    performance = (ROOT / "docs" / "performance.md").read_text()
-    for file in files:
-        for part in train_table.training(json.loads(file.read_text())["rows"]):
-            assert part in performance, file.name
+    performance = performance_pages()
+    for file in [*files, *(ROOT / "benchmarks").glob("scaling_*.json")]:
+        rows = json.loads(file.read_text())["rows"]
+        parts = [*train_table.training(rows), *train_table.scaling(rows)]
+        assert parts, file.name
+        assert [part for part in parts if part not in performance] == [], file.name
+    assert train_table.busy(train_table.measured(), train_table.measured("busy")) in performance
+    assert train_table.overview(train_table.measured()) in performance
     for page in ("README.md", "README.zh-CN.md"):
         assert train_table.overview(train_table.measured()) in (ROOT / page).read_text()
 

@@ -37,7 +37,7 @@ class FrontEnd(NamedTuple):
         makers: returns name -> what trains. Names that end in `COMPILED` are compared among themselves: what is not the
             optimizer's part of their steps is that of the compiled model alone.
         words: name -> what a reader calls it.
-        models: those that are measured by default.
+        models: those that it trains.
         packages: of the others' RMSprop, besides those of the front end.
     """
 
