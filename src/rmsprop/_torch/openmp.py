@@ -127,12 +127,16 @@ def team() -> OpenMP | None:
 
 
 def _library() -> Any:
-    """Return the libraries of torch with the OpenMP runtime among them; None if it lacks a function, or has no threads.
+    """Return the libraries of torch with the OpenMP runtime among them; None if it is unknown or may have no threads."""
+    return None if _is_forked() else _loaded()
+
+
+@cache
+def _loaded() -> Any:
+    """Return the libraries, loaded once: each `CDLL` leaves cycles behind. None if the runtime lacks a function.
 
     A function of a library that was loaded before all others, by LD_PRELOAD, stands in for that of the same name.
     """
-    if _is_forked():
-        return None
     try:
         name = None if os.environ.get("LD_PRELOAD") else torch._C.__file__
         for one in (name, torch._C.__file__):
