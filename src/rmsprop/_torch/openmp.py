@@ -127,7 +127,7 @@ def team() -> OpenMP | None:
 
 
 def _library() -> Any:
-    """Return the libraries of torch with the OpenMP runtime among them; None if it is unknown or may have no threads."""
+    """Return the libraries of torch with the OpenMP runtime among them; None if unknown, or without threads."""
     return None if _is_forked() else _loaded()
 
 
