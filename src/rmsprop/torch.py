@@ -24,6 +24,7 @@ from rmsprop._torch.hooks import is_watched
 from rmsprop._torch.import_order import warn_of_import_order
 
 __all__ = ["RMSprop"]
+
 #: A smaller momentum is what another optimizer has at that position of its arguments.
 _LEAST_MOMENTUM: Final = 1e-3
 

@@ -1,7 +1,4 @@
-"""What was told to an optimizer is told until a step is done: an interrupt or a refused call uses nothing up.
-
-The functions that XLA calls are left out: what is raised there comes out as an error of XLA's.
-"""
+"""What was told to an optimizer is told until a step is done: an interrupt or a refused call uses nothing up."""
 
 from types import SimpleNamespace
 
