@@ -162,7 +162,7 @@ class TestOtherWork:
         (["--part", "steps", "--variant", EVERY], f"--variant {EVERY} goes with --part train, not with steps"),
         (["--peer", "keras-compiled"], "--peer keras-compiled goes with --part train, not with steps limit"),
         (["--part", "train", "--model", "resnet50"], "--part train measures nothing of --model resnet50"),
-        (["--part", "train", "--model", "dqn"], "--part train measures nothing of --model dqn"),  # NumPy's layers are dense
+        (["--part", "train", "--model", "dqn"], "--part train measures nothing of --model dqn"),  # of NumPy
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(arguments, message, capsys):
