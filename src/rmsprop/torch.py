@@ -1,7 +1,7 @@
 """RMSprop for PyTorch."""
 
 from collections.abc import Callable
-from typing import Any, Final, Self, final, overload
+from typing import Any, Self, final, overload
 
 from rmsprop._core import versions
 from rmsprop._core.extras import naming_the_extra
@@ -15,8 +15,7 @@ with naming_the_extra("rmsprop.torch"):
 from rmsprop._core.explain import Explanation
 from rmsprop._core.other_words import refuses_other_words
 from rmsprop._core.rates import LearningRate
-from rmsprop._core.warnings import warn
-from rmsprop._torch.arguments import check_torch_words, choose_rate
+from rmsprop._torch.arguments import check_torch_words, choose_rate, warn_of_tiny_momentum
 from rmsprop._torch.base import Base
 from rmsprop._torch.conversion import convert
 from rmsprop._torch.groups import names_of
@@ -24,9 +23,6 @@ from rmsprop._torch.hooks import is_watched
 from rmsprop._torch.import_order import warn_of_import_order
 
 __all__ = ["RMSprop"]
-
-#: A smaller momentum is what another optimizer has at that position of its arguments.
-_LEAST_MOMENTUM: Final = 1e-3
 
 
 @final
@@ -149,11 +145,7 @@ class RMSprop(Base):
         }  # fmt: skip
         warn_of_import_order()
         super().__init__(params, choose_rate(learning_rate, lr), defaults, jit_compile, native, name)
-        if 0 < momentum < _LEAST_MOMENTUM:
-            warn(
-                f"momentum={momentum!r} keeps next to nothing; was it meant as epsilon? Positions differ from those of "
-                "torch.optim.RMSprop: write RMSprop(params, learning_rate=..., rho=..., epsilon=..., momentum=...)"
-            )
+        warn_of_tiny_momentum(momentum)
 
     @classmethod
     def from_optimizer(cls, other: torch.optim.Optimizer, **options: Any) -> Self:

@@ -11,6 +11,7 @@ from torch import Tensor
 from rmsprop._core.options import Options, refuse_attribute
 from rmsprop._core.other_words import refuse_unknown
 from rmsprop._core.rates import LearningRate, check_learning_rate
+from rmsprop._core.warnings import warn
 
 #: Arguments of the whole optimizer; the learning rate is `lr` in a group.
 _NOT_A_GROUPS: Final = ("learning_rate", "jit_compile", "native", "name")
@@ -32,6 +33,9 @@ DEFAULTS: Final = {
 }  # fmt: skip
 
 _PLAIN: Final = frozenset((float, int, bool, str, type(None), list))
+
+#: A smaller momentum is what another optimizer has at that position of its arguments.
+_LEAST_MOMENTUM: Final = 1e-3
 
 #: A rate below 0 by no more than this is 0: schedulers that multiply their way down to 0 end there by rounding.
 _ROUNDING: Final = 1e-12
@@ -109,6 +113,15 @@ def check_torch_words(foreach: Any, fused: Any, capturable: Any, differentiable:
         raise ValueError("foreach=True: there is one implementation, which does all tensors in one pass: leave it out")
     if differentiable:
         raise ValueError("differentiable=True: a step writes to the parameters in place and cannot be differentiated")
+
+
+def warn_of_tiny_momentum(momentum: float) -> None:
+    """Warn of what is an epsilon more likely, given by position."""
+    if 0 < momentum < _LEAST_MOMENTUM:
+        warn(
+            f"momentum={momentum!r} keeps next to nothing; was it meant as epsilon? Positions differ from those of "
+            "torch.optim.RMSprop: write RMSprop(params, learning_rate=..., rho=..., epsilon=..., momentum=...)"
+        )
 
 
 def _check_flag(name: str, value: Any) -> None:
