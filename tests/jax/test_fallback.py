@@ -74,5 +74,10 @@ def test_without_a_name():
     fallbacks.check("compiled = False\n" + JAX, ways)
 
 
+def test_with_a_version_and_a_function_that_are_others():
+    fallbacks.check("compiled = True\n" + JAX, CHANGED[:2])
+
+
+@pytest.mark.slow
 def test_with_a_name_that_means_something_else():
     fallbacks.check("compiled = True\n" + JAX, CHANGED)

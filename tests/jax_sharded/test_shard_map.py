@@ -44,6 +44,7 @@ def _applied(transformation):
 
 @pytest.mark.parametrize("make", [RMSprop, rmsprop])
 @pytest.mark.parametrize("clip", CLIPS, ids=str)
+@pytest.mark.matrix(2)
 def test_trajectory_equals_that_on_one_device(clip, make):
     options, mesh = meshes.EVERYTHING | clip, meshes.mesh()
     optimizer, alone = make(**options, axis_name=AXES), RMSprop(**options)

@@ -36,7 +36,7 @@ def run(make, options, strategy, dtype=numpy.float32):
 
 
 # The first of PAIRWISE are those in which most options meet; three graphs a case take a second and a half.
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize("case", cases.PAIRWISE[:8], ids=str)
 def test_trajectory_is_tf_keras_s_own_and_that_of_one_device(case):
     stacked = cases.gradients(STEPS, numpy.float32)

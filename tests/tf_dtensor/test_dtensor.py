@@ -19,6 +19,7 @@ BOUND = 1e-6
 
 
 # Those in which most options meet; DTensor takes seconds to compile one.
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("case", cases.PAIRWISE[1:5], ids=str)
 def test_trajectory_is_that_of_one_device(case):
     given = meshes.gradients(8)
@@ -58,8 +59,11 @@ def test_a_step_on_a_mesh_is_explained():
 
 @pytest.mark.parametrize(
     ("dtype", "slot_dtype", "bound"),
-    [("bfloat16", "float32", BOUND), ("float16", None, BOUND), ("float64", None, 1e-13)],
-)
+    [
+        ("bfloat16", "float32", BOUND), pytest.param("float16", None, BOUND, marks=pytest.mark.slow),
+        pytest.param("float64", None, 1e-13, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_other_types_step_as_on_one_device(dtype, slot_dtype, bound):
     """Variables of half types are the same to the last bit; the bound is for the state that is kept in float32."""
     start = {name: tf.cast(one, dtype).numpy() for name, one in meshes.arrays().items()}

@@ -62,7 +62,7 @@ print("well")
 """
 
 
-@pytest.mark.parametrize("way", ["function", "asynchronous function"])
+@pytest.mark.parametrize("way", ["function", pytest.param("asynchronous function", marks=pytest.mark.slow)])
 def test_every_interrupt_is_what_the_handler_raises(way):
     """The process does not crash or hang, and the optimizer steps on as a new one does.
 

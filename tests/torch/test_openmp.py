@@ -220,14 +220,27 @@ def run(source, timeout=120, **environment):
     return processes.run(START + textwrap.dedent(source), timeout=timeout, **environment)
 
 
-def test_bits_do_not_depend_on_who_does_a_piece():
-    source = """
-        import hashlib
-        print(hashlib.sha256(trained(1) + trained(2, size=300_000)).hexdigest())
-    """
-    wanted = run(source, RMSPROP_NUM_THREADS="1")
-    environments = [{}, {"RMSPROP_NUM_THREADS": "5"}, {"OMP_WAIT_POLICY": "passive"}, {"OMP_THREAD_LIMIT": "1"}]
-    assert [run(source, **environment) for environment in environments] == 4 * [wanted]
+BITS = """
+import hashlib
+print(hashlib.sha256(trained(1) + trained(2, size=300_000)).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def bits_of_one_thread():
+    return run(BITS, RMSPROP_NUM_THREADS="1")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {}, {"OMP_THREAD_LIMIT": "1"}, pytest.param({"OMP_WAIT_POLICY": "passive"}, marks=pytest.mark.slow),
+        pytest.param({"RMSPROP_NUM_THREADS": "5"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bits_do_not_depend_on_who_does_a_piece(environment, bits_of_one_thread):
+    assert run(BITS, **environment) == bits_of_one_thread
 
 
 def test_threads_step_at_once_while_torch_s_number_changes():

@@ -80,6 +80,7 @@ def test_the_checks_find_what_they_look_for():
         check_width(fused, True)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("on", OPTION_SETS, ids=names)
 def test_every_set_of_options(on):
     check_step(("float32", "float32", "float32"), True, on, scaled=False)
@@ -88,6 +89,7 @@ def test_every_set_of_options(on):
 @pytest.mark.parametrize("on", [PLAIN, EVERYTHING, CLIPVALUE], ids=["plain", "everything", "clipvalue"])
 @pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "unaligned"])
 @pytest.mark.parametrize("storage", STORAGE, ids=names)
+@pytest.mark.matrix
 def test_every_storage(storage, aligned, on):
     check_step(storage, aligned, on, scaled=on is EVERYTHING)
 
