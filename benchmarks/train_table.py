@@ -102,6 +102,8 @@ def scaling(rows: list[Row]) -> list[str]:
             if (row["axis"], row["numbers"], row["tensors"], row["threads"]) == (axis, *counts)
         }
         cells = [f"{count:,}" for count in counts]
+        if axis == "table":
+            cells[1] = "table"
         cells += [_scaled(found[peer]) if peer in found else "" for peer in peers]
         lines.append(f"| {' | '.join(cells)} |")
     return ["\n".join(lines)]

@@ -99,10 +99,10 @@ def peak(frontend: str, who: str, model: str, variant: str) -> dict[str, Any]:
 
 
 def scaling(
-    frontend: str, peers: str, numbers: str, tensors: str, threads: str, seconds: str, rounds: str
+    frontend: str, peers: str, axis: str, numbers: str, tensors: str, threads: str, seconds: str, rounds: str
 ) -> dict[str, Any]:
     """Time steps of ours and of peers, which are named with commas between, at one point of cost against work."""
-    point = Point("", int(numbers), int(tensors), int(threads))
+    point = Point(axis, int(numbers), int(tensors), int(threads))
     budget = Budget(float(seconds), int(rounds) if rounds else None)
     return {"rows": measure_point(frontend, peers.split(",") if peers else [], point, budget)}
 

@@ -15,12 +15,15 @@ from bench.peers import FRONTENDS, OURS, PEERS
 
 
 def test_points_go_from_few_to_many():
-    found = scaling.points()
+    found = scaling.points("tf_keras")
     for axis in ("numbers", "tensors", "threads"):
         values = [getattr(point, axis) for point in found if point.axis == axis]
         assert values == sorted(set(values))
     numbers, tensors = ([getattr(one, axis) for one in found if one.axis == axis] for axis in ("numbers", "tensors"))
     assert (numbers[0], numbers[-1], tensors[0], tensors[-1]) == (5_000, 100_000_000, 10, 5_000)
+    tables = [scaling.shapes(point) for point in found if point.axis == "table"]
+    assert (tables[0], tables[-1]) == ([(5_000, 64)], [(1_000_000, 64)])
+    assert {point.axis for point in scaling.points("torch")} == {"numbers", "tensors", "threads"}
     for point in found:
         shapes = scaling.shapes(point)
         assert (len(shapes), count_numbers(shapes)) == (point.tensors, point.numbers)
@@ -35,7 +38,7 @@ def test_peers_are_of_the_front_ends():
 def test_a_run_has_a_row_for_each_point(monkeypatch, tmp_path):
     """Each in a process of its own, which must be told the threads before it does a step."""
     few = [scaling.Point("numbers", 60, 3, 1), scaling.Point("numbers", 600, 3, 1), scaling.Point("threads", 600, 3, 2)]
-    monkeypatch.setattr(scaling, "points", lambda: few)
+    monkeypatch.setattr(scaling, "points", lambda frontend: few)
     path, plot = tmp_path / "scaling.json", tmp_path / "scaling.png"
     with redirect_stdout(StringIO()) as printed:
         command = ["--part", "scaling", "--peer", "none", "--repeat", "2"]

@@ -35,7 +35,7 @@ def falling(remaining):
     return 1e-4 + 1e-3 * remaining
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("rate", [7e-4, falling])
 def test_a2c_goes_the_way_of_their_own(rate, centered):

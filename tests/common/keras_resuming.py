@@ -219,12 +219,14 @@ class Resuming:
                 runs.assert_same(list(found.values()), expected, 0 if way == "ours" else BOUND)
 
     @quick
+    @pytest.mark.matrix(3)
     def test_five_resumptions(self, way, form, tmp_path):
         for number, expected in enumerate(whole(way, form, step)):
             runs.assert_same(part(way, form, tmp_path, number, step), expected, 0 if way == "ours" else BOUND)
 
     @pytest.mark.parametrize("form", FORMATS, ids=str)
     @pytest.mark.parametrize("make", [RMSprop, Own])
+    @pytest.mark.matrix(4)
     def test_a_file_from_before_the_first_step(self, make, form, tmp_path):
         """Loaded into a trained model it takes all of it back to the start, and the next file holds all of it."""
         early = runs.model(make(**OPTIONS))

@@ -69,6 +69,7 @@ class Saving:
         "options", [{}, {"momentum": 0.5}, {"momentum": 0.5, "centered": True, "use_ema": True}], ids=str
     )
     @pytest.mark.parametrize("ours_first", [True, False])
+    @pytest.mark.matrix(2)
     def test_both_ways_with_kerass_own(self, tmp_path, options, ours_first):
         makes = (RMSprop, keras.optimizers.RMSprop) if ours_first else (keras.optimizers.RMSprop, RMSprop)
         model, other = (runs.model(make(0.01, **options)) for make in makes)
@@ -193,6 +194,7 @@ class Saving:
         assert average(first) == (1 if keras.backend.backend() == "jax" else 3)
 
     @pytest.mark.parametrize("make", [RMSprop, keras.optimizers.RMSprop])
+    @pytest.mark.matrix(1)
     def test_back_to_before_the_first_step(self, tmp_path, make):
         """A model that was trained starts again, by the train function that Keras has already."""
         options = OPTIONS | {"initial_velocity": 0.5}

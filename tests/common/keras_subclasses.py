@@ -38,6 +38,7 @@ class Subclasses:
     """Hooks, numbers and files."""
 
     @pytest.mark.parametrize("kind", [Plain, Scaled])
+    @pytest.mark.matrix(1)
     def test_hooks_that_change_nothing_change_no_bits(self, kind):
         found, expected = (runs.model(make(0.01, **OPTIONS)) for make in (kind, RMSprop))
         for one in (found, expected):

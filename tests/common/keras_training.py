@@ -29,6 +29,7 @@ class Training:
     WAYS: ClassVar = ({}, {"run_eagerly": True})
 
     @pytest.mark.parametrize("options", SHARED, ids=ids)
+    @pytest.mark.matrix(2)
     def test_fit_as_with_kerass_own(self, options):
         trained = []
         for make in (RMSprop, keras.optimizers.RMSprop):

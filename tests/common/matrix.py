@@ -24,7 +24,8 @@ def mark_the_rest(items):
     """Mark as slow what `make test` leaves out."""
     tests = {}
     for item in items:
-        if marker := item.get_closest_marker("matrix"):
+        marker = item.get_closest_marker("matrix")
+        if marker and not item.get_closest_marker("slow"):
             tests.setdefault((item.nodeid.partition("[")[0], *marker.args), []).append(item)
     for (_, *count), rows in tests.items():
         chosen = choose({item.name.partition("[")[2] for item in rows}, *count)

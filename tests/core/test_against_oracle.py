@@ -57,7 +57,7 @@ def oracle_for(case, dtype):
 
 @dtypes
 @pytest.mark.parametrize("case", cases.TABLE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_trajectory(case, dtype, paths, record_property):
     """Variables and state after each step; in float64 the same bits, unless a clip has its own order of summing."""
     path, oracle = paths(case, dtype), oracle_for(case, dtype)
@@ -91,6 +91,7 @@ def test_single_steps(case, dtype, paths):
 
 @dtypes
 @pytest.mark.parametrize("case", [case for case in cases.TABLE if case.exact], ids=str)
+@pytest.mark.matrix(5)
 def test_closed_forms(case, dtype, paths):
     path, gradients = paths(case, dtype)["variables"], cases.gradients(STEPS, dtype)
     for name, variable in cases.variables(dtype).items():

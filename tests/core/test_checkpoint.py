@@ -50,7 +50,7 @@ def same(one, other):
         numpy.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("dtype", [numpy.float16, ml_dtypes.bfloat16, numpy.float32, numpy.float64])
 def test_a_run_goes_on_bit_exactly(tmp_path, dtype):
     optimizer, arrays = trained(7, dtype)
@@ -129,6 +129,7 @@ def test_a_function_as_learning_rate_is_no_reason_to_lose_the_state(tmp_path):
         ({}, {"number": None}, ["velocity/number is not needed, the file holds float32 []"]),
     ],
 )
+@pytest.mark.matrix(3)
 def test_what_does_not_fit_is_listed_and_changes_nothing(tmp_path, options, names, lines):
     saved, _ = trained(rho=0.9)
     saved.save(tmp_path / "c")

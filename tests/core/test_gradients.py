@@ -59,6 +59,7 @@ def test_a_gradient_may_be_the_state():
         lambda: numpy.zeros(6, [("a", "f4"), ("b", "f4")])["a"],
     ],
 )
+@pytest.mark.matrix(4)
 def test_gaps_as_wide_as_the_variables_numbers_are_gaps(gradient, dtype):
     """Such a gradient has the variable's strides, but is no block of memory."""
     w = numpy.zeros(6, dtype)
@@ -129,6 +130,7 @@ def test_rows_give_the_bits_of_the_dense_gradient(variable, options, jit_compile
 
 
 @pytest.mark.parametrize("dtype", [*TYPES, ">f4"])
+@pytest.mark.matrix(3)
 def test_rows_give_the_same_bits_in_any_memory_order(dtype):
     """Also where the sum of repeats is beyond the type of the values."""
     gradient = RowSparse([0, 0, 2], numpy.array([[60000, 1], [60000, 1], [1, 1]], dtype), (3, 2))

@@ -70,6 +70,7 @@ def anew(run):
 @every_line
 @pytest.mark.parametrize("steps", [0, 2], ids=["first", "third"])
 @pytest.mark.parametrize(("options", "patterns"), OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.matrix(4)
 def test_what_follows_is_what_the_state_says(options, patterns, steps, every):
     """An interrupt in the first step, and in a later one with another learning rate."""
 

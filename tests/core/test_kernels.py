@@ -57,7 +57,7 @@ def steps(variables, gradients, count=4, **options):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize(("dtype", "slots"), STORAGES, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_bits_equal_the_rule_on_plain_arrays(dtype, slots, options):
     shapes = [(CHUNK + 77,), (300,), (), (0,)]
 
@@ -150,7 +150,7 @@ VARIABLES = [name for name in LAYOUTS if name != "broadcast gradient"]
 @pytest.mark.parametrize("options", ["plain", "everything"])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize(("variable", "gradient"), list(itertools.product(VARIABLES, LAYOUTS)))
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_any_layout_gives_the_bits_of_contiguous_arrays(variable, gradient, dtype, options):
     shape = (37, 5, 113)
     shaped = LAYOUTS[gradient](numbers(shape, dtype, 1))

@@ -189,6 +189,7 @@ LYING += [("gathered", planned.spread), ("gathered", planned.turned), ("gathered
 @pytest.mark.parametrize("out", OUTS)
 @pytest.mark.parametrize(("form", "lay"), LYING)
 @pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.matrix(24)
 def test_plain_and_compiled_runs_make_the_same_bits(options, form, out, lay):
     found = []
     for compiled, threads in ((True, 1), (True, 3), (False, 1)):

@@ -26,6 +26,7 @@ def status_of(statement, folder, tmp_path, *options):
 
 
 @pytest.mark.parametrize("folder", ["core", "torch"])
+@pytest.mark.matrix(1)
 def test_a_framework_may_be_missing_in_the_quick_selection_alone(folder, tmp_path):
     status, output = status_of("import torch", folder, tmp_path, "-m", "quick")
     assert status == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -33,6 +34,7 @@ def test_a_framework_may_be_missing_in_the_quick_selection_alone(folder, tmp_pat
 
 
 @pytest.mark.parametrize("folder", ["core", "torch"])
+@pytest.mark.matrix(1)
 def test_a_framework_that_is_missing_is_an_error(folder, tmp_path):
     status, output = status_of("import torch", folder, tmp_path, "-m", "not slow")
     assert status == pytest.ExitCode.INTERRUPTED
@@ -41,6 +43,6 @@ def test_a_framework_that_is_missing_is_an_error(folder, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["-m", "quick"]], ids=str)
 @pytest.mark.parametrize("statement", ["from arays import numbers", "import numba", "import rmsprop.no_such_module"])
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(2)
 def test_any_other_import_that_fails_is_an_error(statement, options, tmp_path):
     assert status_of(statement, "core", tmp_path, *options)[0] == pytest.ExitCode.INTERRUPTED

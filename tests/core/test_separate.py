@@ -23,7 +23,7 @@ KERNELS += [("everything", dtype, slot) for dtype in TYPES for slot in (None, "f
 
 @pytest.mark.parametrize("out", ELSEWHERE)
 @pytest.mark.parametrize(("options", "dtype", "slot_dtype"), KERNELS, ids=str)
-@pytest.mark.matrix(12)
+@pytest.mark.matrix
 def test_the_same_bits_elsewhere(options, dtype, slot_dtype, out):
     options = OPTIONS[options] | {"slot_dtype": slot_dtype}
     one, other = Planned(SHAPES, options, dtype), Planned(SHAPES, options, dtype, out=out)

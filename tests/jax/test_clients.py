@@ -70,6 +70,7 @@ def test_the_optimizer_steps_the_state_of_an_nnx_module():
 
 
 @pytest.mark.parametrize("way", ["optimizer", "transformation"])
+@pytest.mark.matrix(1)
 def test_equinox(way):
     """What is no array of numbers to learn is None in what is stepped."""
     model = eqx.nn.MLP(3, 2, 8, 2, key=jax.random.key(0))
@@ -96,6 +97,7 @@ def test_equinox(way):
 
 
 @pytest.mark.parametrize("make", [RMSprop, rmsprop])
+@pytest.mark.matrix(1)
 def test_orbax_saves_and_restores_the_state(make, tmp_path):
     params = {"layer": [{"kernel": X, "bias": Y[0]}], "scale": jnp.bfloat16(2)}
     optimizer = make(**EVERYTHING, slot_dtype="bfloat16")

@@ -45,6 +45,7 @@ def test_chain():
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING, {"clipnorm": 1.0}, {"clipvalue": 0.5}], ids=str)
+@pytest.mark.matrix(2)
 def test_inject_hyperparams(options):
     """All numbers are traced: complements are taken in float32 then, which shows in the last place."""
     injected = optax.inject_hyperparams(rmsprop)(learning_rate=0.125, **options)

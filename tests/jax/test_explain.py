@@ -41,6 +41,7 @@ def is_native(explanation):
     ],
     ids=str,
 )  # fmt: skip
+@pytest.mark.matrix(12)
 def test_what_is_lowered(options, dtype, native, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", native)
     optimizer, given = RMSprop(**options), {"w": jnp.ones((3, 2), dtype), "v": jnp.ones(())}
@@ -86,6 +87,7 @@ def test_types_of_gradients_and_state(gradient, kept, reason):
 
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, EVERYTHING], ids=["plain", "clipnorm", "everything"])
 @pytest.mark.parametrize("excluded", [None, ["w"]])
+@pytest.mark.matrix(4)
 def test_launches_are_those_of_a_step(options, excluded, monkeypatch):
     optimizer = RMSprop(**options)
     optimizer.exclude_from_weight_decay(var_names=excluded)

@@ -90,6 +90,7 @@ def test_what_is_explained(case, monkeypatch):
 
 @pytest.mark.parametrize("native", [None, True, False])
 @pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.matrix(4)
 def test_the_numbers_are_those_of_the_traced_step(compiled, native):
     traced = stepped(RMSprop(**EVERYTHING, native=False))
     assert_near(stepped(RMSprop(**EVERYTHING, native=native, jit_compile=compiled)), traced, 1e-6)
@@ -146,7 +147,7 @@ def updated(transformation, steps=3):
 
 @pytest.mark.parametrize("make", TRANSFORMATIONS.values(), ids=TRANSFORMATIONS)
 @pytest.mark.parametrize("options", [{}, EVERYTHING, {"global_clipnorm": 1.0}], ids=["plain", "everything", "clip"])
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(4)
 def test_a_transformation_by_our_kernels(options, make, monkeypatch):
     monkeypatch.setenv("RMSPROP_NATIVE", "0")
     native = make(**options, native=True)

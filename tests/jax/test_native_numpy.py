@@ -20,7 +20,7 @@ def by_name(arrays):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_bits(case, dtype, monkeypatch):
     kept = by_name(cases.variables(dtype))
     numpys = rmsprop.RMSprop(**case.options)
@@ -61,6 +61,7 @@ def test_a_large_gradient_s_norm(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "calls"), [({}, 2), ({"momentum": 0.9, "clipnorm": 1.0}, 4), ({"global_clipnorm": 1.0}, 1)], ids=str
 )
+@pytest.mark.matrix(2)
 def test_many_tensors_are_several_calls(options, calls, monkeypatch):
     """XLA takes long for a call with many results; the norm of all gradients is for one that gets all of them."""
     arrays = [numpy.full(3, number + 1, numpy.float32) for number in range(256)]

@@ -143,6 +143,12 @@ def bits(threads, has_pool=True, **environment):
     return digest
 
 
+def test_bits_do_not_depend_on_who_helps():
+    """XLA's threads, and the package's own where XLA has none to lend."""
+    assert bits(2) == bits(3, has_pool=False)
+
+
+@pytest.mark.slow
 def test_bits_do_not_depend_on_the_threads():
     """One thread, two and five of XLA's, the package's own where XLA has none to lend, and none of either."""
     wanted = bits(1)

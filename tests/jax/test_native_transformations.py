@@ -99,7 +99,7 @@ def unoptimized():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize(
     ("name", "compiled"), CALLS, ids=[f"{name}-{'jit' if jit else 'eager'}" for name, jit in CALLS]
 )
@@ -114,6 +114,7 @@ def test_traced(name, compiled, monkeypatch, unoptimized):
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.matrix(5)
 def test_native(name, compiled, monkeypatch):
     def run(native):
         one = optimizer(monkeypatch, native, **OPTIONS)

@@ -34,7 +34,7 @@ def deviations():
 
 
 @pytest.mark.parametrize(("way", "case", "dtype"), ROWS, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_trajectory(way, case, dtype, deviations):
     """Variables and state after each step."""
     found = path(way, case, dtype, STEPS)
@@ -74,6 +74,7 @@ def test_single_steps(case, dtype):
 @dtypes
 @ways
 @pytest.mark.parametrize("case", [case for case in cases.TABLE if case.exact], ids=str)
+@pytest.mark.matrix(8)
 def test_closed_forms(way, case, dtype):
     found, gradients = path(way, case, dtype, STEPS)["variables"], cases.gradients(STEPS, dtype)
     for name, variable in cases.variables(dtype).items():

@@ -92,6 +92,7 @@ class Called(eqx.Module):
         raise AssertionError("a mask that is a tree was called")
 
 
+@pytest.mark.slow
 def test_masks_that_are_trees_and_can_be_called():
     networks = (
         eqx.nn.Linear(2, 2, key=jax.random.key(0)),

@@ -145,7 +145,7 @@ def test_donated_memory_is_used_and_the_old_values_stay_without():
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 2.0}], ids=str)
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "centered": True, "use_ema": True}], ids=["plain", "more"])
 @ways
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_a_derivative_through_steps(make, options, clip):
     """By the learning rate, against finite differences in float64."""
     with jax.enable_x64(True):

@@ -19,7 +19,7 @@ ways = pytest.mark.parametrize("way", WAYS)
 
 @ways
 @pytest.mark.parametrize("slot_dtype", [None, "float16", "bfloat16", "float32", "float64"])
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(4)
 def test_everything_keeps_its_type(way, slot_dtype):
     """Variables of each type, with gradients of another."""
     types = {numpy.dtype(dtype).name: numpy.dtype(dtype) for dtype in TYPES}
@@ -53,7 +53,7 @@ HALVES = [
 
 
 @pytest.mark.parametrize(("case", "dtype", "slot_dtype"), HALVES, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_half_precision_is_rounded_once(case, dtype, slot_dtype):
     """From the stored state each step is within half an ulp of the storage, beside the roundings of float32."""
     arrays, gradients = cases.variables(dtype), cases.gradients(10, dtype)
@@ -94,6 +94,7 @@ def test_centered_stays_finite_where_it_is_ill_conditioned(case):
 @ways
 @pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm", "clipvalue", None])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.matrix(8)
 def test_non_finite_gradients(way, clip, dtype):
     """NaN where the oracle, and tf_keras, have NaN."""
     options = {"learning_rate": 0.5, **({clip: 1.0} if clip else {})}

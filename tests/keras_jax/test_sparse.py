@@ -34,6 +34,7 @@ class TestElements(keras_sparse.Sparse):
 
 
 @pytest.mark.parametrize("kind", [BCOO, BCSR])
+@pytest.mark.matrix(1)
 def test_other_kinds_and_steps_that_are_traced(kind):
     dense = numpy.zeros((5, 3), "float32")
     dense[1], dense[4, 2] = 0.5, -2.0

@@ -60,6 +60,7 @@ def early(tmp_path):
 
 @pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("names", [("optimizer", "variables"), ("variables", "optimizer")], ids=" ".join)
+@pytest.mark.matrix(2)
 def test_everything_starts_again(names, built, tmp_path):
     path = Run(1.0, built=built).write(tmp_path / "early", *names)
     run = Run(2.0, steps=3)

@@ -66,6 +66,7 @@ _WAYS = [_plain, _build, _branch, _loop]
 
 @pytest.mark.parametrize("way", _WAYS)
 @pytest.mark.parametrize("make", [keras.Variable, None])
+@pytest.mark.matrix(4)
 def test_starts_at_the_value_that_the_variable_gets(way, make):
     optimizer, variables = RMSprop(use_ema=True, native=True), []
 
@@ -84,6 +85,7 @@ def test_starts_at_the_value_that_the_variable_gets(way, make):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@pytest.mark.matrix(2)
 def test_starts_in_the_type_of_the_state(dtype):
     optimizer, model = RMSprop(use_ema=True, slot_dtype=dtype), _model()
     model.compile(optimizer, "mse")

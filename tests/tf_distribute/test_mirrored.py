@@ -90,6 +90,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.matrix(1)
 def test_learning_rate_follows_a_schedule(name):
     stacked = cases.gradients(6, numpy.float32)
     options = {"weight_decay": cases.WEIGHT_DECAY, "momentum": 0.9}

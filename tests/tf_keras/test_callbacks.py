@@ -54,6 +54,7 @@ def test_learning_rate_scheduler():
     assert_same(state(model), state(by_hand))
 
 
+@pytest.mark.slow
 def test_learning_rate_scheduler_beside_the_original():
     models = []
     for kind in (RMSprop, Original):
@@ -140,6 +141,7 @@ BEST = 2
     ("name", "of_weights"),
     [("best.keras", False), ("best.h5", False), ("best", False), ("best.h5", True), ("best", True)],
 )
+@pytest.mark.matrix(2)
 def test_model_checkpoint_keeps_the_best(name, of_weights, tmp_path):
     """The state of the best epoch, with which training goes on."""
     kept, path = _Kept(), str(tmp_path / name)  # the callback takes no other path for whole models
@@ -183,6 +185,7 @@ class _Interrupt(callbacks.Callback):
     "options", [EVERYTHING, {"learning_rate": schedules.CosineDecay(2.0**-5, 30), "momentum": 0.9}],
     ids=["everything", "a schedule of ours"],
 )  # fmt: skip
+@pytest.mark.matrix(1)
 def test_backup_and_restore(options, tmp_path):
     """Interrupted in the third epoch and run again, it ends with the bits of the run that was not."""
     expected = compiled(RMSprop(**options))
@@ -221,6 +224,7 @@ def test_backup_and_restore_within_an_epoch(tmp_path):
 
 @kinds
 @pytest.mark.parametrize("use_ema", [False, True])
+@pytest.mark.matrix(2)
 def test_early_stopping_restores_the_best_weights(kind, use_ema):
     """After `fit` has put the averages in: these are lost then, in tf_keras's order."""
     kept, model = _Kept(), compiled(kind(2.0**-5, momentum=0.5, use_ema=use_ema))

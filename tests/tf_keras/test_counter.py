@@ -35,6 +35,7 @@ def move(optimizer, w, steps=STEPS, way="eager"):
 @natives
 @types
 @pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.matrix(10)
 def test_steps_are_those_of_the_usual_counter(way, dtype, native):
     (optimizer, w), (usual, v) = counted(dtype, native=native), counted(None, native=native)
     for found, expected in zip(move(optimizer, w, way=way), move(usual, v, way=way), strict=True):

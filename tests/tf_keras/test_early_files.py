@@ -55,6 +55,7 @@ def put(form, model, path):
 
 
 @forms
+@pytest.mark.matrix(1)
 def test_training_starts_again(form, tmp_path):
     expected = save_early(form, tmp_path / form.name, initial_velocity=0.25)
     model = compiled(RMSprop(**EVERYTHING, initial_velocity=0.25), mlp(seed=1))

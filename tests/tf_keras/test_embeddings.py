@@ -66,7 +66,7 @@ def fitted(model, optimizer, epochs=3, **arguments):
 UNCLIPPED = {name: value for name, value in EVERYTHING.items() if "clip" not in name} | PLAIN
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize(
     ("name", "options", "run_eagerly"),
     [
@@ -88,6 +88,7 @@ def test_fit_is_the_original_s(name, options, run_eagerly):
 
 
 @pytest.mark.parametrize("name", ["texts", "recommender"])
+@pytest.mark.matrix(1)
 def test_fit_learns(name):
     _, losses = fitted(MODELS[name](), RMSprop(**EVERYTHING | PLAIN), epochs=8)
     assert losses[-1] < losses[0] / 1.3
@@ -114,7 +115,7 @@ def _gradients(model, batch):
 
 @pytest.mark.parametrize("wrap", [lambda step: step, tf.function], ids=["eager", "function"])
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.02}, {"clipvalue": 0.002}, {"global_clipnorm": 0.05}], ids=str)
-@pytest.mark.matrix(5)
+@pytest.mark.matrix(3)
 def test_a_gradient_of_rows_steps_as_the_dense_one(clip, wrap):
     """With every clip, which the original applies before it has summed the duplicates."""
     settings = {**UNCLIPPED, **clip}
@@ -183,6 +184,7 @@ def test_constraints_and_masks():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.matrix(1)
 def test_tables_of_other_types(dtype):
     model, losses = fitted(texts(dtype=dtype), RMSprop(**PLAIN))
     assert model.layers[0].embeddings.dtype == dtype

@@ -1,7 +1,9 @@
 """`examples/train_tf_keras.py` learns."""
 
+import pytest
 from examples import ENOUGH, accuracy
 
 
+@pytest.mark.slow
 def test_reaches_97_percent():
     assert accuracy("train_tf_keras.py") >= ENOUGH

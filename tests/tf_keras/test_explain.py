@@ -44,7 +44,7 @@ def explained_and_traced(optimizer, given, **options):
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, {"slot_dtype": "float32"}], ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_what_a_graph_holds(options, dtype, native):
     optimizer, given = RMSprop(**options, native=native), [tf.Variable(tf.ones((3, 2), dtype), name="w")]
     told, operations = explained_and_traced(optimizer, given)
@@ -73,6 +73,7 @@ def test_an_open_shape():
 
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, EVERYTHING], ids=["plain", "clipnorm", "everything"])
 @pytest.mark.parametrize("excluded", [None, ["half"]])
+@pytest.mark.matrix(4)
 def test_launches_are_those_of_a_step(options, excluded, monkeypatch):
     monkeypatch.setattr("rmsprop._tensorflow.native.PART_BYTES", 100)  # bytes, so that there are several
     given = [tf.Variable(tf.ones((4, 5)), name="w"), tf.Variable(tf.ones(7), name="v")]

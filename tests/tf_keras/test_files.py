@@ -41,6 +41,7 @@ def numbers(optimizer):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.matrix(2)
 def test_a_run_goes_on_bit_exactly(tmp_path, dtype):
     owners, others = variables(dtype), variables(dtype, 7)
     optimizer, again = built(owners, 0.125, **EVERYTHING), built(others, **EVERYTHING)

@@ -54,6 +54,7 @@ def ramp(size):
 
 @natives
 @sizes
+@pytest.mark.matrix(3)
 def test_averages_start_as_the_variables(size, native):
     lazy = Lazy(lambda: [tf.Variable(tf.linspace(-1.0, 2.0, size)), tf.Variable(3.0)], {"native": native})
     assert_as_made_before(lazy.arrays(), [tf.linspace(-1.0, 2.0, size), numpy.float32(3)], native=native)

@@ -39,6 +39,7 @@ SCHEDULES = {
 
 @modes
 @pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.matrix
 def test_schedules_of_ours(name, native, way):
     """To the bit what the schedule says of a tensor, and near what it says of a number."""
     schedule = getattr(schedules, name)(*SCHEDULES[name])
@@ -50,6 +51,7 @@ def test_schedules_of_ours(name, native, way):
 
 @modes
 @pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.matrix
 def test_schedules_of_tf_keras(name, native, way):
     schedule = getattr(tf_keras.optimizers.schedules, name)(*SCHEDULES[name])
     expected = [float(schedule(tf.constant(step))) for step in range(10)]

@@ -90,6 +90,7 @@ def test_the_bits_of_all_sets_are_those_of_functions(options, dtype, kind):
 
 
 @pytest.mark.parametrize("native", [True, False])
+@pytest.mark.matrix(1)
 def test_sets_without_end_are_not_kept(native):
     """Pairs of variables."""
     optimizer, variables = made({}, "float32", native)

@@ -44,7 +44,7 @@ def _use(policy):
 
 @policies
 @options
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_training_is_the_original_s(policy, options):
     _use(policy)
     ours, theirs = (compiled(kind(**options)) for kind in (RMSprop, Original))
@@ -122,6 +122,7 @@ def test_minimize_scales_by_itself():
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
 @pytest.mark.parametrize("kind", [Original, RMSprop], ids=["the original", "ours"])
+@pytest.mark.matrix(2)
 def test_a_step_without_finite_gradients_is_skipped(kind, run_eagerly):
     """Weights, averages and slots stay. Only tf_keras's wrapper counts it as a step, whatever it wraps."""
     _use("mixed_float16")
@@ -244,6 +245,7 @@ def test_state_in_float32(dtype, run_eagerly):
 
 
 @pytest.mark.parametrize(("dtype", "reached"), [("bfloat16", 0.81), ("float16", 0.98)])
+@pytest.mark.matrix(1)
 def test_what_state_in_float32_is_for(dtype, reached):
     """An average with 0.99 of ones: in a half type it stalls where a hundredth of the rest is less than half an ulp."""
     found = {}

@@ -16,7 +16,7 @@ BOUNDS = {"float32": 1e-6, "float64": 1e-13}
     [(case, "float32") for case in cases.PAIRWISE + cases.EXTREMES] + [(case, "float64") for case in cases.PAIRWISE],
     ids=str,
 )
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_trajectory(case, dtype, deviations, record_property):
     """Variables and state after each step."""
     found = runs.deviation(runs.path(case, dtype, native=True), original.path(case, dtype))

@@ -35,7 +35,7 @@ def assert_bits(found, expected):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_bits(case, dtype):
     check(case, dtype)
 

@@ -15,7 +15,7 @@ EAGER_STEPS = 25
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(4)
 def test_eager_steps(case, native, dtype, record_property):
     found = runs.deviation(runs.path(case, dtype, EAGER_STEPS, "eager", native=native), original.path(case, dtype))
     record_property("deviation", found)
@@ -23,7 +23,7 @@ def test_eager_steps(case, native, dtype, record_property):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(3)
 def test_all_native_ways_give_the_same_bits(case):
     """Eagerly, in a function for each step, and in one function that loops over the steps."""
     eager, function, loop = (

@@ -16,7 +16,7 @@ def check(path, theirs, bound, deviations, desc, dtype):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE + cases.EXTREMES, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_trajectory(case, deviations):
     check(
         runs.path(case, "float32", native=False), original.path(case, "float32"),
@@ -25,7 +25,7 @@ def test_trajectory(case, deviations):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(4)
 def test_trajectory_in_double(case, deviations):
     check(
         runs.path(case, "float64", native=False), original.path(case, "float64"),
@@ -34,7 +34,7 @@ def test_trajectory_in_double(case, deviations):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 def test_trajectory_compiled_by_xla(case, deviations):
     """Both compiled, both give the same bits, but where a norm clips: there tf_keras rounds a gradient twice.
 
@@ -50,7 +50,7 @@ def test_trajectory_compiled_by_xla(case, deviations):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_trajectory_compiled_by_xla_in_double(case, deviations):
     path = runs.path(case, "float64", way="xla", native=False)
     check(path, original.path(case, "float64"), BOUNDS["float64"], deviations, f"{case.desc}, ours by XLA", "float64")

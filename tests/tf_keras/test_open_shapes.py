@@ -40,7 +40,7 @@ def stepped(shape, way, options, sparse, steps=4):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("way", ["eager", "function"])
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_it_trains_as_one_of_a_known_shape(shape, way, options, sparse):
     found, expected = stepped(shape, way, options, sparse), stepped(None, way, options, sparse)
     assert len(found) == len(expected)
@@ -59,6 +59,7 @@ def test_xla_compiles_its_steps(options):
 @pytest.mark.parametrize("native", [None, False])
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("lengths", [(3,), (1, 3), (2, 1), (2, 2, 3), (6,), (3, 2)], ids=str)
+@pytest.mark.matrix
 def test_a_gradient_of_another_shape_is_refused(lengths, way, native):
     """It would be spread over the variable, or make it larger."""
     variable, optimizer = tf.Variable(tf.ones([2, 3]), shape=tf.TensorShape(None)), RMSprop(0.1, native=native)

@@ -119,6 +119,7 @@ def test_a_model_that_has_stepped_goes_back(runs, form):
 
 
 @formats
+@pytest.mark.matrix(4)
 def test_a_learning_rate_set_by_hand_is_kept(tmp_path, form):
     """Only HDF5 files of weights do not hold it, with tf_keras as with ours."""
     model = compiled(RMSprop(0.5))
@@ -171,7 +172,7 @@ wholes = pytest.mark.parametrize("form", [form for form in FORMATS if form.whole
 
 @wholes
 @pytest.mark.parametrize(("dtype", "slot_dtype"), [("float16", "float32"), ("float64", None)])
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(2)
 def test_models_of_other_types(tmp_path, form, dtype, slot_dtype):
     found, expected = _resumed(form, tmp_path, dtype, slot_dtype=slot_dtype)
     assert expected["velocity/first/kernel:0"].dtype == (slot_dtype or dtype)
@@ -186,6 +187,7 @@ def test_half_precision_models_in_saved_models(tmp_path):
 
 
 @wholes
+@pytest.mark.matrix(2)
 def test_half_precision_state_in_hdf5(tmp_path, form):
     """HDF5 gives a bfloat16 back as two bytes without a type."""
     found, expected = _resumed(form, tmp_path, "float32", slot_dtype="bfloat16")

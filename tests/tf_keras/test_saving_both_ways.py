@@ -69,6 +69,7 @@ class Run:
 @pytest.mark.parametrize("name", ["plain", "momentum", "centered", "ema7", "momentum-centered", "momentum-ema7",
                                   "centered-ema7", "momentum-centered-ema7"])  # fmt: skip
 @pytest.mark.parametrize("built", [True, False])
+@pytest.mark.matrix(6)
 def test_variables_are_the_original_s(name, built):
     """The averages stand before the velocities."""
     ours, theirs = (Run(kind, _ROWS[name], built=built).step(0, 1) for kind in (RMSprop, Original))
@@ -93,6 +94,7 @@ def test_the_order_of_all_slots():
 @settings
 @directions
 @pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.matrix(8)
 def test_checkpoints(name, dtype, writer, reader, tmp_path):
     """Whoever is not built yet takes the state when it is."""
     one = Run(writer, SETTINGS[name], dtype).step(0, BEFORE)
@@ -146,6 +148,7 @@ def _by_store(source, target):
 
 @settings
 @directions
+@pytest.mark.matrix(6)
 def test_arrays(name, writer, reader):
     one = Run(writer, SETTINGS[name]).step(0, BEFORE)
     others = {carry: Run(reader, SETTINGS[name], seed=1) for carry in (_by_arrays, _by_variables, _by_store)}

@@ -32,6 +32,7 @@ def original_paths():
 
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("case", [case for case in cases.ILL_CONDITIONED if case.options["rho"]], ids=str)
+@pytest.mark.matrix(6)
 def test_single_steps_where_centered_is_ill_conditioned(case, native, original_paths):
     """From tf_keras's state our step is as near to tf_keras's as the roundings of the variance let them be."""
     theirs, gradients = original_paths(case), {"w": case.gradients(STEPS)}
@@ -70,6 +71,7 @@ def test_constant_gradients_stay_finite(arguments):
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm", "clipvalue", None])
 @pytest.mark.parametrize("bad", [numpy.inf, -numpy.inf, numpy.nan])
+@pytest.mark.matrix(10)
 def test_non_finite_gradients(clip, bad, native):
     """A non-finite global norm is NaN everywhere; clipnorm's stays in its variable, the others in their element."""
     options = {"learning_rate": 0.5, **({clip: 1.0} if clip else {})}

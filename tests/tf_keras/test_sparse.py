@@ -73,7 +73,7 @@ def dense_steps(case, native):
 
 @modes
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(4)
 def test_sparse_equals_dense(case, native, way):
     (sparse, w), (dense, path) = built(case.options, native=native), dense_steps(case, native)
     step = stepper(sparse, w, way)
@@ -86,7 +86,7 @@ def test_sparse_equals_dense(case, native, way):
 @modes
 @pytest.mark.parametrize("indices", ["int32", "int64"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-@pytest.mark.matrix
+@pytest.mark.matrix(4)
 def test_sparse_equals_dense_in_other_types(dtype, indices, native, way):
     options = {"learning_rate": 2.0**-7, "momentum": 0.9, "global_clipnorm": 3.0}
     (sparse, w), (dense, expected) = (built(options, dtype, native=native) for _ in range(2))
@@ -113,7 +113,7 @@ def test_rows_of_half_types_are_summed_in_float32(dtype, digits, native, way):
 
 @modes
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 2, 2, 2), (1, 4), (6, 0), (0, 3)], ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(5)
 def test_sparse_equals_dense_in_other_shapes(shape, native, way):
     (sparse, w), (dense, expected) = (built({"clipnorm": 2.0}, shape=shape, native=native) for _ in range(2))
     step, few = stepper(sparse, w, way), [[row for row in rows if row < shape[0]] for rows in ROWS]
@@ -164,7 +164,7 @@ def steps_of_tf_keras(case):
 
 @modes
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(4)
 def test_rows_that_occur_once_are_as_in_tf_keras(case, native, way):
     """Of duplicates tf_keras clips each before it sums them; and clipnorm it takes of the rows that are there."""
     mine, w = built(case.options, "float64", native=native)
@@ -176,6 +176,7 @@ def test_rows_that_occur_once_are_as_in_tf_keras(case, native, way):
 
 
 @modes
+@pytest.mark.matrix(2)
 def test_sparse_and_dense_in_one_step(native, way):
     """One norm over both, whatever their order."""
     options, values = {"global_clipnorm": 1.0, "weight_decay": 0.5}, numpy.array([[1, 2, 3], [4, 5, 6]])

@@ -256,6 +256,7 @@ def test_a_native_step_reused_within_xla_is_an_error():
 
 
 @pytest.mark.parametrize("native", [None, False])
+@pytest.mark.matrix(1)
 def test_a_compiled_model_works_by_itself(native):
     """`compile(jit_compile=True)`: XLA is seen while tracing; the same numbers as without, near enough."""
     found = []

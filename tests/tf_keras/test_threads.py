@@ -75,7 +75,7 @@ def until(seconds, step, *arguments):
 
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_readers_never_see_a_value_change(sizes, way):
     """Thousands of steps of the small ones, hundreds of the large ones."""
     optimizer, variables, gradients = made(sizes, EVERYTHING)
@@ -92,6 +92,7 @@ def test_readers_never_see_a_value_change(sizes, way):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.matrix(1)
 def test_two_threads_call_the_same_step(sizes):
     """Their steps may mix, as with any variables of TensorFlow; but each variable gets whole values of one of them."""
     optimizer, variables, gradients = made(sizes, {"momentum": 0.5})
@@ -120,6 +121,7 @@ def test_two_threads_call_the_same_step(sizes):
 
 
 @pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.matrix(1)
 def test_threads_with_optimizers_of_their_own(way):
     """Each comes to what it comes to alone."""
 

@@ -83,6 +83,7 @@ def _expected(name):
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("wrap", [None, _in_a_function, _in_one_function_for_all])
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.matrix(10)
 def test_every_way_to_step(step, wrap, name):
     """Each is the original's eager loop by hand."""
     assert furthest(_run(RMSprop, OPTIONS[name], step, wrap), _expected(name)) <= BOUND  # measured up to 2.9e-7

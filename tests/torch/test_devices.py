@@ -49,6 +49,7 @@ def test_the_rule_on_tensors_goes_the_way_of_the_kernels(case, dtype, monkeypatc
 
 @pytest.mark.usefixtures("no_kernels")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
+@pytest.mark.matrix(2)
 def test_other_types_and_sparse_gradients(dtype, monkeypatch):
     start = torch.tensor(numbers((6, 4))).to(dtype)
     gradient = torch.sparse_coo_tensor(

@@ -35,6 +35,7 @@ def test_the_bits_are_those_of_numpy(case, dtype):
 @pytest.mark.parametrize("dtype", [numpy.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
 @pytest.mark.parametrize("slot_dtype", [None, "float32"])
 @pytest.mark.parametrize("case", cases.PAIRWISE[:4], ids=str)
+@pytest.mark.matrix(8)
 def test_half_types_have_the_bits_of_numpy(case, dtype, slot_dtype):
     options = dict(case.options) | {"slot_dtype": slot_dtype}
     expected, found = ours.path(options, dtype, STEPS), path(options, dtype, STEPS)

@@ -69,6 +69,7 @@ def test_state_that_does_not_fit_a_later_parameter():
 
 
 @pytest.mark.parametrize("options", [AVERAGED, AVERAGED | {"global_clipnorm": 1.0}], ids=["plain", "norm"])
+@pytest.mark.matrix(1)
 def test_a_rate_that_is_a_warning(options):
     """float32 has no such number, which NumPy warns of; here warnings are errors."""
     a, b = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3, dtype=torch.float64))

@@ -50,11 +50,13 @@ def test_every_setting(case):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_settings_in_float64_for_nine_steps(case):
     run(Pair(case.options, cases.variables(numpy.float64)), 9, numpy.float64)
 
 
 @pytest.mark.parametrize(("variable", "slots"), STORAGE)
+@pytest.mark.matrix
 def test_every_storage(variable, slots):
     options = EVERYTHING | {"slot_dtype": slots}
     run(Pair(options, cases.variables(variable)), 3, variable)

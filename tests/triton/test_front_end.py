@@ -42,6 +42,7 @@ def both(monkeypatch):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE, ids=str)
+@pytest.mark.matrix
 def test_every_case_of_the_table(case, both):
     runs = both(**case.options)
     for seed in range(4):

@@ -7,12 +7,17 @@ from matplotlib.figure import Figure
 
 from bench.peers import OURS, PEERS
 from bench.report import Report, Row
+from bench.scaling import column
+from bench.scaling import words as axis_words
 from bench.tables import duration
 from bench.training.contenders import COMPILED, MODEL, SGD
 from bench.training.show import headline, words
+from bench.workloads import TOUCHED
 
 _OURS, _PEER, _SGD, _MODEL, _GREY = "#2a6fbb", "#e0762c", "#5a9367", "#d5d5d5", "#666666"
-_LINES: Final = {OURS: _OURS, "torch": _PEER, "torch-foreach": "#b85c1e", "optax": "#c9a227", "keras": "#c0392b"}
+_LINES: Final = {
+    OURS: _OURS, "torch": _PEER, "torch-foreach": "#b85c1e", "optax": "#c9a227", "keras": "#c0392b", "tf_keras": _PEER,
+}  # fmt: skip
 _INCH: Final = 0.27  # for a bar
 
 
@@ -93,7 +98,7 @@ def draw_scaling(report: Report, path: Path) -> None:
             _draw_line(panel, [row for row in rows if row["peer"] == name], axis)
         if axis == "threads":
             panel.set_ylim(bottom=0)
-        panel.set_xlabel(axis, fontsize=9)
+        panel.set_xlabel(axis_words(axis), fontsize=9)
         panel.set_title(_fixed(rows[0], axis), fontsize=9, color=_GREY)
         panel.grid(color=_GREY, alpha=0.2)
         panel.tick_params(labelsize=8)
@@ -105,7 +110,7 @@ def draw_scaling(report: Report, path: Path) -> None:
 
 
 def _draw_line(panel: Any, rows: list[Row], axis: str) -> None:
-    places, times = [row[axis] for row in rows], [row["seconds"] for row in rows]
+    places, times = [row[column(axis)] for row in rows], [row["seconds"] for row in rows]
     spread = [[row[f"seconds_{end}"] for row in rows] for end in ("p10", "p90")]
     name = rows[0]["peer"]
     style = {"color": _LINES.get(name, _GREY), "linewidth": 2.2 if name == OURS else 1.4}
@@ -120,6 +125,8 @@ def _draw_line(panel: Any, rows: list[Row], axis: str) -> None:
 
 def _fixed(row: Row, axis: str) -> str:
     """Say what is the same at every point of an axis."""
+    if axis == "table":
+        return f"a gradient of {TOUCHED:,} rows, {row['threads']} threads"
     words = {"numbers": f"{row['numbers']:,} numbers", "tensors": f"{row['tensors']} tensors"}
     words["threads"] = f"{row['threads']} threads"
     return ", ".join(text for name, text in words.items() if name != axis)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bench.peers import OURS
+from bench.scaling import words as axis_words
 from bench.tables import duration, make_table, print_table, spread
 from bench.training.contenders import FRONTENDS
 from bench.training.jobs import MODELS
@@ -43,7 +44,9 @@ def _cells(row: Row) -> list[str]:
 def show_scaling(report: Report, console: Console) -> None:
     """Print cost against work: a table for each axis."""
     for axis in dict.fromkeys(row["axis"] for row in report.of("scaling")):
-        table = make_table(f"a plain step by {axis}", "numbers", "tensors", "threads", "", "a step", "10-90 %", "ratio")
+        table = make_table(
+            f"a plain step by {axis_words(axis)}", "numbers", "tensors", "threads", "", "a step", "10-90 %", "ratio"
+        )
         for row in report.of("scaling", axis=axis):
             counts = [f"{row[name]:,}" for name in ("numbers", "tensors", "threads")]
             cells = [row["peer"], duration(row["seconds"]), spread(row), f"{row['ratio']:.2f}"]
