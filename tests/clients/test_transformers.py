@@ -52,6 +52,7 @@ def weights(model):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
+@pytest.mark.slow
 def test_trains_with_optimizer_and_scheduler(tmp_path):
     run = trainer(tmp_path, max_steps=60, logging_strategy="steps", logging_steps=10)
     optimizer = run.optimizer
@@ -63,6 +64,7 @@ def test_trains_with_optimizer_and_scheduler(tmp_path):
     assert rows[0]["learning_rate"] > rows[-1]["learning_rate"] == pytest.approx(0.001)
 
 
+@pytest.mark.slow
 def test_resumes_from_a_checkpoint(tmp_path):
     whole, second = trainer(tmp_path, save_strategy="steps", save_steps=5), trainer(tmp_path)
     whole.train()
@@ -82,6 +84,7 @@ def test_made_by_the_trainer_from_class_and_keywords(tmp_path):
     assert {(group["lr"], group["rho"], group["momentum"]) for group in optimizer.param_groups} == {(0.25, 0.5, 0.75)}
 
 
+@pytest.mark.slow
 def test_the_trainers_clipping_is_ours(tmp_path):
     theirs = trainer(tmp_path, max_grad_norm=0.125)
     ours = trainer(tmp_path, max_grad_norm=0.0)

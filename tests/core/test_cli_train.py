@@ -324,7 +324,7 @@ class TestInterruption:
         assert main(["train", "--out", str(tmp_path)]) == 130
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("kills", [10, pytest.param(40, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
     def test_by_sigkill_leaves_a_whole_checkpoint(self, tmp_path: Path, kills: int) -> None:
         """Nearly all kills come during a save; the run that survives them equals one that nobody touched."""
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # a process with threads should not be forked

@@ -70,11 +70,11 @@ def left_out(code):
 
 
 def examples(others=()):
-    """List the examples of all pages; `others` are marks for those with a framework that are not on the README page."""
+    """List the examples of all pages; `others` are marks for those that are not on the README page."""
     return [
         pytest.param(
             code, output, id=f"{page.relative_to(ROOT)}-{number}",
-            marks=[left_out(code), *(others if page.name != "README.md" and USED.search(code) else ())],
+            marks=[left_out(code), *(others if page.name != "README.md" else ())],
         )
         for page in PAGES
         for number, (code, output) in enumerate(examples_of(page))
@@ -139,7 +139,7 @@ def printed(request, tmp_path_factory):
     return printed_by
 
 
-# Those of the README page and those of NumPy in make test: the others start a process for each framework. A Chinese
+# Those of the README page in make test. A Chinese
 # page's examples are the English one's, with the same lines below them: a test below holds that.
 @pytest.mark.parametrize(("code", "output"), examples([pytest.mark.slow]))
 def test_an_example_prints_what_stands_below_it(code, output, printed):

@@ -32,7 +32,7 @@ def variables():
 
 @pytest.mark.parametrize("options", [{}, {"clipnorm": 1.0}, EVERYTHING], ids=["plain", "clipnorm", "everything"])
 @pytest.mark.parametrize("excluded", [None, ["half", "flat"]])
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 def test_launches_are_those_of_a_step(options, excluded, monkeypatch):
     named, optimizer = variables(), RMSprop(**options)
     optimizer.exclude_from_weight_decay(var_names=excluded)

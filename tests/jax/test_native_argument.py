@@ -164,6 +164,7 @@ def test_a_transformation_is_traced_unless_our_kernels_are_wanted(make, native):
     assert_same(updated(given)[0], updated(make(momentum=0.5))[0])
 
 
+@pytest.mark.slow
 def test_a_transformation_under_vmap_and_grad():
     """What our kernels cannot do is traced."""
     many = jax.tree.map(lambda one: jnp.stack([one, 2 * one]), PARAMS)

@@ -61,7 +61,7 @@ def test_a_large_gradient_s_norm(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "calls"), [({}, 2), ({"momentum": 0.9, "clipnorm": 1.0}, 4), ({"global_clipnorm": 1.0}, 1)], ids=str
 )
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_many_tensors_are_several_calls(options, calls, monkeypatch):
     """XLA takes long for a call with many results; the norm of all gradients is for one that gets all of them."""
     arrays = [numpy.full(3, number + 1, numpy.float32) for number in range(256)]

@@ -228,7 +228,8 @@ print(failures or "well")
 """
 
 
-@pytest.mark.parametrize("threads", [pytest.param("2", marks=pytest.mark.slow), "4"])
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["2", "4"])
 def test_many_steps_at_once_on_several_devices(threads):
     """Large and small ones, with XLA's own work; all of the pool's threads may be in steps at once."""
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "RMSPROP_NUM_THREADS": threads}

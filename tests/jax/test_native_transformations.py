@@ -114,7 +114,7 @@ def test_traced(name, compiled, monkeypatch, unoptimized):
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("name", NATIVE)
-@pytest.mark.matrix(5)
+@pytest.mark.matrix(4)
 def test_native(name, compiled, monkeypatch):
     def run(native):
         one = optimizer(monkeypatch, native, **OPTIONS)

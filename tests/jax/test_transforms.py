@@ -78,6 +78,7 @@ def test_scan_is_the_loop(make):
 
 
 @ways
+@pytest.mark.matrix(1)
 def test_vmap_steps_many_models(make):
     init, step = make(**EVERYTHING)
     stack = lambda *rows: jnp.stack(rows)  # noqa: E731
@@ -145,7 +146,7 @@ def test_donated_memory_is_used_and_the_old_values_stay_without():
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 2.0}], ids=str)
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "centered": True, "use_ema": True}], ids=["plain", "more"])
 @ways
-@pytest.mark.matrix(5)
+@pytest.mark.matrix(3)
 def test_a_derivative_through_steps(make, options, clip):
     """By the learning rate, against finite differences in float64."""
     with jax.enable_x64(True):

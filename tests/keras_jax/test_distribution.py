@@ -2,6 +2,7 @@
 
 import textwrap
 
+import pytest
 from processes import path, run
 
 SOURCE = """
@@ -45,6 +46,7 @@ SOURCE = """
 
 
 # Takes more than ten seconds: starts a process that compiles for eight devices
+@pytest.mark.slow
 def test_distributions():
     source = "import warnings; warnings.simplefilter('default')\n"
     source += textwrap.dedent(SOURCE)

@@ -25,7 +25,7 @@ PROCESSES = {
 #: Those whose steps have the same bits on a CPU; JAX and TensorFlow may sum a global norm in another order.
 EXACT = "numpy", "torch", "keras on torch"
 
-#: Of the largest weight, after nine steps: what DESIGN allows for float32.
+#: Of the largest weight, after nine steps: what is promised for float32.
 BOUND = 6e-7
 
 

@@ -42,7 +42,7 @@ def deviations():
 
 
 @pytest.mark.parametrize(("case", "dtype"), original.ROWS, ids=str)
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(4)
 def test_trajectory(case, dtype, deviations, record_property):
     """Variables and state after each of 300 steps."""
     theirs, path = original.path(case, dtype), ours.path(case.options, dtype, original.STEPS)
@@ -58,7 +58,7 @@ def test_trajectory(case, dtype, deviations, record_property):
     "centered", "centered-ema7", "centered-clipnorm", "centered-global_clipnorm", "momentum-centered",
     "momentum-centered-decay-global_clipnorm-ema7",
 ])  # fmt: skip
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(4)
 def test_trajectory_with_little_spread(desc, dtype, record_property):
     """Centered, gradients whose standard deviation is a tenth of their mean: the least that is compared over steps.
 

@@ -36,7 +36,7 @@ def run(make, options, strategy, dtype=numpy.float32):
 
 
 # The first of PAIRWISE are those in which most options meet; three graphs a case take a second and a half.
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("case", cases.PAIRWISE[:8], ids=str)
 def test_trajectory_is_tf_keras_s_own_and_that_of_one_device(case):
     stacked = cases.gradients(STEPS, numpy.float32)
@@ -66,6 +66,7 @@ def test_steps_of_copies_are_explained():
     assert set(apart) == {"within a distribution strategy"}
 
 
+@pytest.mark.slow
 def test_float64_trajectory_is_tf_keras_s_own():
     stacked = cases.gradients(STEPS, numpy.float64)
     found = run(replicas.ours, EVERYTHING, replicas.mirrored(), numpy.float64).path(stacked, finalize=True)

@@ -37,7 +37,8 @@ def sparse_path(make, options, strategy):
     return found.now()
 
 
-@pytest.mark.parametrize("centered", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("centered", [False, True])
 def test_sparse_gradients_are_summed_over_replicas_and_rows(centered):
     options = OPTIONS | {"centered": centered}
     found = sparse_path(replicas.ours, options, replicas.mirrored())
@@ -46,7 +47,7 @@ def test_sparse_gradients_are_summed_over_replicas_and_rows(centered):
 
 
 @pytest.mark.parametrize("clip", [{"clipnorm": 3.0}, {"clipvalue": 2.0}, {"global_clipnorm": 3.0}], ids=str)
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_sparse_gradients_are_clipped_as_the_dense_ones(clip):
     """tf_keras clips the rows that the replicas hand in, before it sums those that are one row."""
     found = sparse_path(replicas.ours, OPTIONS | clip, replicas.mirrored())

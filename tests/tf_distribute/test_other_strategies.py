@@ -27,6 +27,7 @@ def run(strategy, make=replicas.ours, **options):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.matrix(1)
 def test_trajectory_is_that_of_tf_keras_and_of_one_device(name):
     stacked = cases.gradients(5, numpy.float32)
     found = run(STRATEGIES[name]()).path(stacked, finalize=True)

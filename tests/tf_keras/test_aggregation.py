@@ -76,6 +76,7 @@ def test_what_it_gives_is_checked():
 
 
 @pytest.mark.parametrize("base", [RMSprop, tf_keras.optimizers.RMSprop])
+@pytest.mark.matrix(1)
 def test_fit(base):
     kind = doubling(base)
     model = compiled(kind(**OPTIONS))

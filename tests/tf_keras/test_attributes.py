@@ -27,7 +27,7 @@ def test_arguments_are_read_as_attributes(name):
 
 @natives
 @pytest.mark.parametrize("name", ARGUMENTS)
-@pytest.mark.matrix(11)
+@pytest.mark.matrix(6)
 def test_an_argument_set_before_the_first_step_is_as_given(name, native):
     given, assigned = RMSprop(native=native, **{name: ARGUMENTS[name]}), RMSprop(native=native)
     setattr(assigned, name, ARGUMENTS[name])

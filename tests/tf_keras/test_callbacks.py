@@ -141,7 +141,7 @@ BEST = 2
     ("name", "of_weights"),
     [("best.keras", False), ("best.h5", False), ("best", False), ("best.h5", True), ("best", True)],
 )
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_model_checkpoint_keeps_the_best(name, of_weights, tmp_path):
     """The state of the best epoch, with which training goes on."""
     kept, path = _Kept(), str(tmp_path / name)  # the callback takes no other path for whole models
@@ -224,7 +224,7 @@ def test_backup_and_restore_within_an_epoch(tmp_path):
 
 @kinds
 @pytest.mark.parametrize("use_ema", [False, True])
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_early_stopping_restores_the_best_weights(kind, use_ema):
     """After `fit` has put the averages in: these are lost then, in tf_keras's order."""
     kept, model = _Kept(), compiled(kind(2.0**-5, momentum=0.5, use_ema=use_ema))

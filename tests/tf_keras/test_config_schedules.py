@@ -125,6 +125,7 @@ def test_a_schedule_class_of_one_s_own(kind):
 @pytest.mark.parametrize("kind", [Warmup, TheirWarmup])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.matrix(2)
 def test_a_schedule_class_of_one_s_own_in_a_model(kind, name, tmp_path):
     model = compiled(RMSprop(kind(0.5)))
     train(model, 0, 2)

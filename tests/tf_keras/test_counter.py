@@ -60,6 +60,7 @@ RATES = {
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("dtype", ["int16", "int32", "uint8"])
+@pytest.mark.matrix
 def test_schedules_count_by_it(dtype, way, rate):
     (optimizer, w), (usual, v) = (counted(one, learning_rate=RATES[rate]()) for one in (dtype, None))
     for found, expected in zip(move(optimizer, w, way=way), move(usual, v, way=way), strict=True):

@@ -50,7 +50,7 @@ def test_without_a_gpu_nothing_is_compiled(native, compiled):
 
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("case", [cases.PAIRWISE[1], cases.PAIRWISE[3], cases.PAIRWISE[6]], ids=str)
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 def test_forced_it_gives_the_numbers_of_tf_keras(case, way):
     gradients = cases.gradients(60, "float32")
     found = runs.follow(*forced(case.options, cases.variables("float32")), gradients, way)

@@ -107,6 +107,7 @@ def test_sets_without_end_are_not_kept(native):
 
 
 @pytest.mark.parametrize("native", [True, False])
+@pytest.mark.matrix(1)
 def test_options_without_end_are_not_kept_either(native):
     optimizer, variables = made({"momentum": 0.5}, "float32", native)
 

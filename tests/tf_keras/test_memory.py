@@ -101,6 +101,7 @@ def test_who_holds_old_values_pays_for_these_only_and_once():
 
 
 @linux
+@pytest.mark.slow
 def test_steps_leave_nothing_whether_they_fail_or_not():
     """Eager and traced ones; the failing ones have a row that is not there, 16 MiB of new values are made for them."""
     source = """

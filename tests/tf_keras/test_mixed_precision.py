@@ -59,7 +59,9 @@ def test_training_is_the_original_s(policy, options):
 @pytest.mark.parametrize(
     "options", [pytest.param(PLAIN, marks=pytest.mark.slow), EVERYTHING], ids=["plain", "everything"]
 )
-@pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [{"run_eagerly": True}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+)
 def test_every_way_to_run_a_step(arguments, options):
     """In float16; against the original in the same way, as what a model computes in it differs between ways.
 

@@ -41,7 +41,7 @@ def test_bits(case, dtype):
 
 
 @pytest.mark.parametrize("case", cases.EXTREMES, ids=str)
-@pytest.mark.matrix
+@pytest.mark.matrix(6)
 def test_bits_at_the_ends_of_the_ranges(case):
     check(case, "float32")
 

@@ -57,7 +57,7 @@ def stepped(place, native, collect):
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 def test_a_step_outlives_its_optimizer(place):
     found, expected = stepped(place, None, True), stepped(place, False, False)
     numpy.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -63,7 +63,7 @@ class Run:
 
 @ways
 @pytest.mark.parametrize("options", [{}, {"name": "momentum"}, {"centered": False}, {"momentum": 0.0}], ids=str)
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(4)
 def test_five_resumptions_of_checkpoints(way, options, tmp_path):
     path = None
     for number, kind in enumerate(WAYS[way]):

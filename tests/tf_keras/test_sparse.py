@@ -100,6 +100,7 @@ def test_sparse_equals_dense_in_other_types(dtype, indices, native, way):
 
 @modes
 @pytest.mark.parametrize(("dtype", "digits"), [("float16", 10), ("bfloat16", 7)])
+@pytest.mark.matrix(4)
 def test_rows_of_half_types_are_summed_in_float32(dtype, digits, native, way):
     """One at a time, two small numbers are nothing beside a large one."""
     large, options = (

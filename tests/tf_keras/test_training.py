@@ -23,7 +23,7 @@ most = pytest.mark.parametrize(
 BOUND = 3e-6
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize(
     ("style", "options"),
     [
