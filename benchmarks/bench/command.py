@@ -59,7 +59,8 @@ parameters and state, and the peer is one of optax's; compiling is timed too.
 
 Two parts are measured where --part names them: "train", whole train steps and
 the optimizer's part of them, and "scaling", the cost of a step by the numbers,
-tensors and threads. With --busy another process computes on every core.
+tensors and threads, and by the size of a table of which a step has some rows
+(tf_keras). With --busy another process computes on every core.
 
 Keras 3 runs on one backend in a process, --backend or else KERAS_BACKEND: a
 step is in a tf.function, jitted or done by torch as the backend's trainer has
