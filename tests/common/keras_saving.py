@@ -193,8 +193,7 @@ class Saving:
         # On JAX a step of the second is an assignment, too.
         assert average(first) == (1 if keras.backend.backend() == "jax" else 3)
 
-    @pytest.mark.parametrize("make", [RMSprop, keras.optimizers.RMSprop])
-    @pytest.mark.matrix(1)
+    @pytest.mark.parametrize("make", [RMSprop, pytest.param(keras.optimizers.RMSprop, marks=pytest.mark.slow)])
     def test_back_to_before_the_first_step(self, tmp_path, make):
         """A model that was trained starts again, by the train function that Keras has already."""
         options = OPTIONS | {"initial_velocity": 0.5}

@@ -75,8 +75,7 @@ def test_what_it_gives_is_checked():
         moved(Wrong(), [1.0, -1.0], "eager")
 
 
-@pytest.mark.parametrize("base", [RMSprop, tf_keras.optimizers.RMSprop])
-@pytest.mark.matrix(1)
+@pytest.mark.parametrize("base", [RMSprop, pytest.param(tf_keras.optimizers.RMSprop, marks=pytest.mark.slow)])
 def test_fit(base):
     kind = doubling(base)
     model = compiled(kind(**OPTIONS))

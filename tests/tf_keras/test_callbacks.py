@@ -223,8 +223,7 @@ def test_backup_and_restore_within_an_epoch(tmp_path):
 
 
 @kinds
-@pytest.mark.parametrize("use_ema", [False, True])
-@pytest.mark.matrix(1)
+@pytest.mark.parametrize("use_ema", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_early_stopping_restores_the_best_weights(kind, use_ema):
     """After `fit` has put the averages in: these are lost then, in tf_keras's order."""
     kept, model = _Kept(), compiled(kind(2.0**-5, momentum=0.5, use_ema=use_ema))

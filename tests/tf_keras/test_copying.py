@@ -30,8 +30,7 @@ def train(made, steps):
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("steps", [0, 3])
-@pytest.mark.matrix(1)
+@pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_copied_model_goes_on_as_the_model(way, steps):
     first = model()
     before = train(first, steps)

@@ -123,8 +123,9 @@ def test_minimize_scales_by_itself():
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
-@pytest.mark.parametrize("kind", [Original, RMSprop], ids=["the original", "ours"])
-@pytest.mark.matrix(2)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Original, marks=pytest.mark.slow), RMSprop], ids=["the original", "ours"]
+)
 def test_a_step_without_finite_gradients_is_skipped(kind, run_eagerly):
     """Weights, averages and slots stay. Only tf_keras's wrapper counts it as a step, whatever it wraps."""
     _use("mixed_float16")

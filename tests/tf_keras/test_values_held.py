@@ -66,7 +66,7 @@ def test_what_is_read_shares_the_variables_memory(name):
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 def test_values_of_variables_and_slots_stay(options, native, way, small_buckets):
     """All are held for twelve steps, then every second one; after each step all those held are compared."""
     optimizer, variables, gradients = made(options, native)
