@@ -16,7 +16,7 @@ def check(path, theirs, bound, deviations, desc, dtype):
 
 
 @pytest.mark.parametrize("case", cases.PAIRWISE + cases.EXTREMES, ids=str)
-@pytest.mark.matrix(6)
+@pytest.mark.matrix
 def test_trajectory(case, deviations):
     check(
         runs.path(case, "float32", native=False), original.path(case, "float32"),
