@@ -103,7 +103,7 @@ def step_function(optimizer, variables, gradients):
 
 
 @pytest.mark.parametrize("case", COMBINATIONS, ids=str)
-@pytest.mark.matrix(4)
+@pytest.mark.matrix
 def test_one_operation_for_every_set_of_options(case):
     optimizer, variables, gradients = made(**case.options)
     found = runs.operations(step_function(optimizer, variables, gradients))
