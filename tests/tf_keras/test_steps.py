@@ -156,3 +156,18 @@ def test_large_steps_are_cut_into_buckets(bucket, expected, monkeypatch):
     monkeypatch.setattr(_native, "PART_BYTES", bucket)
     optimizer, variables, gradients = made(momentum=0.9)  # 72, 36 and 12 bytes with their state
     assert runs.native_operations(step_function(optimizer, variables, gradients)) == expected
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_a_step_in_parts_has_the_bits_of_one(clip, monkeypatch):
+    """Each gradient is scaled by its own norm, wherever its part begins."""
+    found = []
+    for bucket in (1 << 30, 1):
+        monkeypatch.setattr(_native, "PART_BYTES", bucket)
+        optimizer, variables, _ = made(momentum=0.9, **{clip: 0.5})
+        gradients = [tf.ones_like(one) * size for one, size in zip(variables, (10.0, 0.1, 3.0), strict=True)]
+        step = step_function(optimizer, variables, gradients)
+        for _ in range(2):
+            step()
+        found.append([one.numpy().tobytes() for one in (*variables, *optimizer.variables)])
+    assert found[0] == found[1]
