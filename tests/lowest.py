@@ -38,9 +38,12 @@ PINNED = ("torch", *TOOLS)
 
 
 def bounds() -> dict[str, str]:
-    """Give the lower bound of each package that we need, in any extra but that of the tests."""
+    """Give the lower bound of each package that we need, in any extra but those of the tests and of the site."""
     extras = PROJECT["optional-dependencies"]
-    needed = [*PROJECT["dependencies"], *(one for name in extras if name != "test" for one in extras[name])]
+    needed = [
+        *PROJECT["dependencies"],
+        *(one for name in extras if name not in ("test", "docs") for one in extras[name]),
+    ]
     found = {}
     for requirement in needed:
         match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement)

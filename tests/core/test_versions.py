@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import tomllib
 import types
@@ -152,3 +153,10 @@ def test_the_newest_are_those_of_constraints_newest():
     """`make newest` renews that file: then this table of `rmsprop._core.versions`, too."""
     pinned = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints-newest.txt").read_text(), re.MULTILINE))
     assert {name: pinned[name] for name in TRIED} == {name: newest for name, (_, newest) in TRIED.items()}
+
+
+def test_every_lower_bound_is_one_that_the_oldest_environments_can_have():
+    """`make test-lowest` makes them from pyproject.toml: a bound of another form would end it."""
+    source = "import runpy, json; print(json.dumps(runpy.run_path('tests/lowest.py')['bounds']()))"
+    found = json.loads(subprocess.run([sys.executable, "-c", source], capture_output=True, cwd=ROOT, check=True).stdout)
+    assert {"numpy", "jax", "torch", "tensorflow", "keras"} <= set(found)
