@@ -95,7 +95,7 @@ def measure_point(frontend: str, peers: Sequence[str], point: Point, budget: Bud
     set_threads(point.threads)
     task, kind = make(point), "embedding" if point.axis == "table" else "step"
     everybody = {OURS: ours} | {name: PEERS[name] for name in peers}
-    contenders = {name: one.makers[kind](task) for name, one in everybody.items()}
+    contenders = {name: one.makers[kind](task) for name, one in everybody.items() if kind in one.makers}
     times = interleave({name: one.step for name, one in contenders.items()}, budget)
     return [{"peer": name, **summary(found), "ratio": ratio(found, times[OURS])} for name, found in times.items()]
 

@@ -12,12 +12,13 @@ from bench import scaling
 from bench.command import main
 from bench.models import count_numbers
 from bench.peers import FRONTENDS, OURS, PEERS
+from bench.processes import measure_in_child
 
 
 def test_points_go_from_few_to_many():
     found = scaling.points("tf_keras")
-    for axis in ("numbers", "tensors", "threads"):
-        values = [getattr(point, axis) for point in found if point.axis == axis]
+    for axis in ("numbers", "tensors", "threads", "table"):
+        values = [getattr(point, scaling.column(axis)) for point in found if point.axis == axis]
         assert values == sorted(set(values))
     numbers, tensors = ([getattr(one, axis) for one in found if one.axis == axis] for axis in ("numbers", "tensors"))
     assert (numbers[0], numbers[-1], tensors[0], tensors[-1]) == (5_000, 100_000_000, 10, 5_000)
@@ -67,3 +68,17 @@ def test_the_documentations_table_has_a_line_for_each_point():
         "| 5,000 | 10 | 2 | 1 ms | 3.0 x |",
         "| 50,000 | 10 | 2 | 1 ms | 3.0 x |",
     ]
+
+
+def test_a_table_is_no_number_of_tensors():
+    row = {"kind": "scaling", "frontend": "tf_keras", "axis": "table", "tensors": 1, "threads": 2, "numbers": 64_000}
+    (shown,) = table.tables([{"rows": [row | {"peer": OURS, "seconds": 0.001, "ratio": 1.0}]}])
+    assert shown.splitlines()[-1] == "| 64,000 | table | 2 | 1 ms |"
+    assert (scaling.column("table"), scaling.column("tensors")) == ("numbers", "tensors")
+
+
+@pytest.mark.slow
+def test_a_point_of_a_table_is_measured_of_those_who_have_one():
+    point = scaling.Point("table", 64 * 8, 1, 1)
+    found = measure_in_child("scaling", "tf_keras", "tf_keras,floor-tf_keras", *map(str, point), "0.1", "2")
+    assert [row["peer"] for row in found["rows"]] == [OURS, "tf_keras"]

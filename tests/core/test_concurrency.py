@@ -344,7 +344,6 @@ def test_an_interrupt_waits_for_the_helpers():
 
 
 @pytest.mark.parametrize("state", ["asleep", "busy"])
-@pytest.mark.matrix(1)
 def test_a_process_ends_whatever_its_helpers_do(state):
     source = """
         from rmsprop._core.cpu.helpers import THE_TEAM

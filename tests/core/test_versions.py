@@ -102,7 +102,6 @@ def _messages(front_end, backend):
 @pytest.mark.parametrize(
     ("front_end", "backend", "package", "version", "named"), [installed(*one) for one in OLD], ids=str
 )
-@pytest.mark.matrix(2)
 def test_an_older_one_is_refused(front_end, backend, package, version, named):
     said = _messages(front_end, backend)[_make_older(package, version)]
     oldest = TRIED[package][0]

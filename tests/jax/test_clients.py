@@ -70,7 +70,6 @@ def test_the_optimizer_steps_the_state_of_an_nnx_module():
 
 
 @pytest.mark.parametrize("way", ["optimizer", "transformation"])
-@pytest.mark.matrix(1)
 @pytest.mark.slow
 def test_equinox(way):
     """What is no array of numbers to learn is None in what is stepped."""

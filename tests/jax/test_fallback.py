@@ -74,7 +74,6 @@ def test_without_a_name():
     fallbacks.check("compiled = False\n" + JAX, ways)
 
 
-@pytest.mark.slow
 def test_with_a_version_and_a_function_that_are_others():
     fallbacks.check("compiled = True\n" + JAX, CHANGED[:2])
 

@@ -90,7 +90,6 @@ def test_what_is_explained(case, monkeypatch):
 
 @pytest.mark.parametrize("native", [None, True, False])
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.matrix(4)
 def test_the_numbers_are_those_of_the_traced_step(compiled, native):
     traced = stepped(RMSprop(**EVERYTHING, native=False))
     assert_near(stepped(RMSprop(**EVERYTHING, native=native, jit_compile=compiled)), traced, 1e-6)

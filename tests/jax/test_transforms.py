@@ -78,7 +78,6 @@ def test_scan_is_the_loop(make):
 
 
 @ways
-@pytest.mark.matrix(1)
 def test_vmap_steps_many_models(make):
     init, step = make(**EVERYTHING)
     stack = lambda *rows: jnp.stack(rows)  # noqa: E731

@@ -31,7 +31,6 @@ def test_the_state_lies_as_the_parameters_do(make, way, slot_dtype, kind):
 
 @kinds
 @clips
-@pytest.mark.matrix(3)
 def test_trajectory_equals_that_on_one_device(clip, kind):
     optimizer, mesh = RMSprop(**meshes.EVERYTHING, **clip), meshes.mesh(kind)
     one = meshes.arrays()

@@ -43,7 +43,6 @@ class TestSaving(keras_saving.Saving):
 
 
 @pytest.mark.parametrize("written_first", [True, False])
-@pytest.mark.matrix(1)
 @pytest.mark.slow
 def test_files_that_take_no_notes_are_told_of_once(written_first):
     """State of other kinds is loaded then: nothing in the file says what it is."""

@@ -33,8 +33,7 @@ class TestElements(keras_sparse.Sparse):
         return BCOO((jnp.asarray(values).ravel(), jnp.asarray(places, jnp.int32).reshape(-1, 2)), shape=shape)
 
 
-@pytest.mark.parametrize("kind", [BCOO, BCSR])
-@pytest.mark.matrix(1)
+@pytest.mark.parametrize("kind", [pytest.param(BCOO, marks=pytest.mark.slow), BCSR])
 def test_other_kinds_and_steps_that_are_traced(kind):
     dense = numpy.zeros((5, 3), "float32")
     dense[1], dense[4, 2] = 0.5, -2.0

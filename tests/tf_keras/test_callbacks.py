@@ -139,9 +139,11 @@ BEST = 2
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 @pytest.mark.parametrize(
     ("name", "of_weights"),
-    [("best.keras", False), ("best.h5", False), ("best", False), ("best.h5", True), ("best", True)],
-)
-@pytest.mark.matrix(1)
+    [
+        ("best.keras", False), ("best.h5", True),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in [("best.h5", False), ("best", False), ("best", True)]),
+    ],
+)  # fmt: skip
 def test_model_checkpoint_keeps_the_best(name, of_weights, tmp_path):
     """The state of the best epoch, with which training goes on."""
     kept, path = _Kept(), str(tmp_path / name)  # the callback takes no other path for whole models
@@ -182,10 +184,13 @@ class _Interrupt(callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    "options", [EVERYTHING, {"learning_rate": schedules.CosineDecay(2.0**-5, 30), "momentum": 0.9}],
+    "options",
+    [
+        EVERYTHING,
+        pytest.param({"learning_rate": schedules.CosineDecay(2.0**-5, 30), "momentum": 0.9}, marks=pytest.mark.slow),
+    ],
     ids=["everything", "a schedule of ours"],
-)  # fmt: skip
-@pytest.mark.matrix(1)
+)
 def test_backup_and_restore(options, tmp_path):
     """Interrupted in the third epoch and run again, it ends with the bits of the run that was not."""
     expected = compiled(RMSprop(**options))

@@ -88,7 +88,6 @@ def test_fit_is_the_original_s(name, options, run_eagerly):
 
 
 @pytest.mark.parametrize("name", ["texts", "recommender"])
-@pytest.mark.matrix(1)
 @pytest.mark.slow
 def test_fit_learns(name):
     _, losses = fitted(MODELS[name](), RMSprop(**EVERYTHING | PLAIN), epochs=8)

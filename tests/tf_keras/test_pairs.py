@@ -167,7 +167,6 @@ def test_finalize_needs_known_variables():
 
 
 @pytest.mark.parametrize("native", [True, False], ids=["native", "traced"])
-@pytest.mark.matrix(2)
 def test_variables_of_every_type_in_one_step(native):
     """Each as it would be alone."""
     types = ("float16", "bfloat16", "float32", "float64")

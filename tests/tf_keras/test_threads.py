@@ -73,9 +73,8 @@ def until(seconds, step, *arguments):
     return count
 
 
-@pytest.mark.parametrize("way", ["eager", "function"])
+@pytest.mark.parametrize("way", [pytest.param("eager", marks=pytest.mark.slow), "function"])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.matrix(1)
 def test_readers_never_see_a_value_change(sizes, way):
     """Thousands of steps of the small ones, hundreds of the large ones."""
     optimizer, variables, gradients = made(sizes, EVERYTHING)
@@ -92,7 +91,6 @@ def test_readers_never_see_a_value_change(sizes, way):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.matrix(1)
 def test_two_threads_call_the_same_step(sizes):
     """Their steps may mix, as with any variables of TensorFlow; but each variable gets whole values of one of them."""
     optimizer, variables, gradients = made(sizes, {"momentum": 0.5})

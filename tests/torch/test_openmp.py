@@ -298,7 +298,6 @@ def test_a_forked_child_steps():
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.matrix(1)
 def test_a_first_step_in_a_forked_child_of_a_parent_with_a_team(when):
     """Torch's own operations have made the team. The child's are too small for it: it would wait for ever."""
     source = """
