@@ -3,11 +3,12 @@
 import time
 from typing import NamedTuple
 
-import numba
 import numpy
+from numba.core.caching import NullCache
 
 from rmsprop._core.cpu.pieces import over_pieces
-from rmsprop._core.cpu.words import add_shared, part, read, read_column, read_shared
+from rmsprop._core.cpu.target import CFunction, part
+from rmsprop._core.cpu.words import add_shared, read, read_column, read_shared
 from rmsprop._core.plan import Plan, Tensor
 from rmsprop._core.run import Run
 from rmsprop._core.tables import CHUNK, COUNTERS, HEAD, JOB, ROW, WHERE, Storage
@@ -33,7 +34,7 @@ def _do(head, row, start, count, scratch):
     add_shared(gate + 8 * _INSIDE, -1)
 
 
-_kernel = numba.cfunc("void(int64)", error_model="numpy")(over_pieces(_Key(), part(_do)))
+_kernel = CFunction(over_pieces(_Key(), part(_do)), "void(int64)", NullCache())
 
 
 class Counting:

@@ -68,8 +68,8 @@ def test_an_edited_rule_gives_new_numbers(package):
 
 
 #: The modules that a kernel of steps is made of, of those that all kernels are, and its own.
-SHARED = ("rule", "tables", *(f"cpu/{one}" for one in ("half", "memory", "modes", "words")))
-OWN = tuple(f"cpu/{one}" for one in ("step", "gather", "pieces", "kernels"))
+SHARED = ("rule", "tables", *(f"cpu/{one}" for one in ("half", "memory", "modes", "target", "words")))
+OWN = tuple(f"cpu/{one}" for one in ("step", "gather", "pieces"))
 
 
 @pytest.mark.parametrize(

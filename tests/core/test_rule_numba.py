@@ -8,11 +8,13 @@ import rules
 from rmsprop._core import rule
 from rmsprop._core.cpu import step
 
+_update = numba.njit(error_model="numpy")(step.update.py_func)
+
 
 @numba.njit(error_model="numpy")
 def update(arguments):
-    """Call the compiled rule, which Python cannot call by itself."""
-    return step.update(*arguments)
+    """Call the rule with the arguments of a tuple, of which any may be None."""
+    return _update(*arguments)
 
 
 @pytest.mark.parametrize("on", rules.VARIANTS)

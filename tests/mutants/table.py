@@ -313,6 +313,11 @@ _CPU = [
         "core/test_golden.py",
     ),
     _mutant(
+        "cpu: Numba is asked whether a class is one of its containers", "_core/cpu/target.py",
+        "if isinstance(val, type) else", "if val is None else",
+        "core/test_target.py",
+    ),
+    _mutant(
         "cpu: no norms before a step", "_core/cpu/execute.py",
         "if given <= NOTHING:", "if given < NOTHING:",
         "core/test_against_oracle.py",

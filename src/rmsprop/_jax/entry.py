@@ -5,6 +5,7 @@ process before XLA executes it, and has written the steps' addresses into a tabl
 size is compared with the plan before a number is written.
 """
 
+import math
 from typing import Any, Final
 
 from llvmlite import ir
@@ -14,7 +15,8 @@ from numba.extending import intrinsic
 from rmsprop._core.cpu.c_interface import own_word
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import call, call_word, jit, read, read_float, read_int, write, write_float
+from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.words import call, call_word, read, read_float, read_int, write, write_float
 from rmsprop._core.tables import HEAD
 from rmsprop._jax import xla_ffi
 from rmsprop._jax.xla_ffi import DTYPES, INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED
@@ -48,6 +50,7 @@ _DTYPE, _SIZE, _KIND, _TO, _WRONG_DTYPE, _WRONG_SIZE = range(len(OPERAND))
     _ATTRIBUTES_BYTES,
 ) = range(len(PROCESS))  # fmt: skip
 _CALL = HEAD.index("call")
+_PLACES_AT, _PLACE_BYTES, _OPERAND_BYTES = 8 * len(PROCESS), 8 * len(PLACE), 8 * len(OPERAND)
 
 _FRAME, _BUFFERS, _BUFFER = xla_ffi.Frame, xla_ffi.Buffers, xla_ffi.Buffer
 _ARGUMENTS, _RETURNED, _ATTRIBUTES = _FRAME.arguments.offset, _FRAME.results.offset, _FRAME.attributes.offset
@@ -158,7 +161,7 @@ def _find(process, text):
     places = read(process, _PLACES)
     number = key & (places - 1)
     while True:
-        place = process + 8 * (len(PROCESS) + len(PLACE) * number)
+        place = process + _PLACES_AT + _PLACE_BYTES * number
         step = read(place, 2)
         if step == 0 or (read(place, 0) == key and read(place, 1) == more):
             return step
@@ -204,7 +207,7 @@ def _fill(frame, step, head):
             write(to, 0, read_int(address))
         else:
             write(to, 0, read(address, 0))
-        operand += 8 * len(OPERAND)
+        operand += _OPERAND_BYTES
         number += 1
     return 0, 0
 
@@ -216,7 +219,7 @@ def _step(frame, process, step):
         return _fail(frame, process, RESOURCE_EXHAUSTED, read(step, _NO_MEMORY), 0.0)
     text, code = _fill(frame, step, head)
     rate = read_float(head + read(step, _RATE), 0)
-    if text == 0 and not 0.0 <= rate < float("inf"):
+    if text == 0 and not 0.0 <= rate < math.inf:
         text, code = read(step, _WRONG_RATE), INVALID_ARGUMENT
     error = 0
     if text == 0:

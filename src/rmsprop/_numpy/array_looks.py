@@ -18,6 +18,7 @@ LOOK = ("object", "type", "data", "descr", "axes", "lengths", "strides", "flags"
 
 _COUNT, _HEADER, _INTERVALS, _STARTS, _ENDS = range(len(HEADER))
 _OBJECT, _TYPE, _DATA, _DESCR, _AXES, _LENGTHS, _STRIDES, _FLAGS, _BELOW, _ABOVE, _TO = range(len(LOOK))
+_ROWS, _ROW_BYTES = 8 * len(HEADER), 8 * len(LOOK)
 
 #: Words of an ndarray object after its header.
 DATA, AXES, LENGTHS, STRIDES, DESCR, FLAGS = 0, 1, 2, 3, 5, 6
@@ -38,7 +39,7 @@ def look(table, given):
     objects = read(given + header, 1)
     starts, ends, intervals = read(table, _STARTS), read(table, _ENDS), read(table, _INTERVALS)
     for number in range(count):
-        row = table + 8 * (len(HEADER) + len(LOOK) * number)
+        row = table + _ROWS + _ROW_BYTES * number
         found = read(objects, number)
         wanted = read(row, _OBJECT)
         if wanted != 0 and found != wanted:

@@ -6,9 +6,10 @@ compared with those of the step before a number is written, whatever the graph s
 """
 
 from rmsprop._core.cpu.c_interface import append, own_word, room
-from rmsprop._core.cpu.coalesce import REQUEST
+from rmsprop._core.cpu.coalesce import REQUEST_BYTES
 from rmsprop._core.cpu.copies import TEMPLATE, borrow, execute, give_back
 from rmsprop._core.cpu.modes import compute_exactly, restore
+from rmsprop._core.cpu.target import jit, part
 from rmsprop._core.cpu.words import (
     add_shared,
     as_int,
@@ -16,8 +17,6 @@ from rmsprop._core.cpu.words import (
     call_with_seven,
     call_with_three,
     invoke,
-    jit,
-    part,
     read,
     read_shared,
     replace_shared,
@@ -209,7 +208,7 @@ def compute(record, context):
         return
     # TensorFlow's threads flush subnormal numbers, also those among the operands.
     mode = compute_exactly()
-    text = head + read(step, _BEHIND) + 8 * len(REQUEST)
+    text = head + read(step, _BEHIND) + REQUEST_BYTES
     status = invoke(process, _NEW_STATUS, 0, 0, 0)
     code = _read_inputs(process, context, step, head, status, text)
     if code == OK:
@@ -250,7 +249,7 @@ def compute_eagerly(request):
         number += 1
     code = _work(process, step, head)
     if code != OK:
-        text = head + read(step, _BEHIND) + 8 * len(REQUEST)
+        text = head + read(step, _BEHIND) + REQUEST_BYTES
         _copy_text(read(process, _SNPRINTF), request, read(process, _TEXT), text)
     give_back(step, head)
     restore(mode)

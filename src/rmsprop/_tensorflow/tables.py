@@ -5,7 +5,7 @@ A word is an int64: a number, an address, or a distance in bytes from the head o
 
 from typing import Final
 
-from rmsprop._core.cpu.coalesce import REQUEST
+from rmsprop._core.cpu.coalesce import REQUEST, REQUEST_BYTES
 from rmsprop._core.cpu.copies import TEMPLATE
 
 #: Functions of TensorFlow's C interface: `tensorflow/c/kernels.h`, `tf_tensor.h` and `tf_status.h`.
@@ -75,7 +75,7 @@ SPARSE: Final = (
 
 #: What a copy has behind its run: a request, then an error text, then addresses and lengths that are not the run's.
 TEXT_BYTES: Final = 1024
-LOCALS: Final = 8 * len(REQUEST) + TEXT_BYTES
+LOCALS: Final = REQUEST_BYTES + TEXT_BYTES
 
 #: An eager step: its record, the addresses of inputs, the lengths of their first axes, the addresses of outputs, and
 #: where an error text goes.

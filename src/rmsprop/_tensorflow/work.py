@@ -4,9 +4,10 @@
 """
 
 from rmsprop._core.cpu.c_interface import append
-from rmsprop._core.cpu.coalesce import FOUND, NO_MEMORY, NO_ROW, REQUEST
+from rmsprop._core.cpu.coalesce import FOUND, NO_MEMORY, NO_ROW, REQUEST, REQUEST_BYTES
 from rmsprop._core.cpu.copies import execute
-from rmsprop._core.cpu.words import call, call_word, jit, read, write
+from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.words import call, call_word, read, write
 from rmsprop._core.tables import HEAD, columns
 from rmsprop._tensorflow.tables import (
     INVALID_ARGUMENT,
@@ -33,6 +34,7 @@ _NUMBERS, _VALUES, _COUNT, _LIMIT, _BLOCKS, _OUTSIDE, _ROWS, _ROW_VALUES, _ROW_C
 #: An answer besides those of `coalesce`: there are more or fewer rows than their numbers.
 _OTHER_COUNT = NO_MEMORY + 1
 _SCALES, _TENSORS = columns(HEAD, "scales", "tensors")
+_SPARSE_BYTES = 8 * len(SPARSE)
 
 
 @jit
@@ -97,14 +99,14 @@ def work(process, step, head):
     The text of an error is behind the request of the copy.
     """
     request = head + read(step, _BEHIND)
-    text = request + 8 * len(REQUEST)
+    text = request + REQUEST_BYTES
     write(request, _BLOCKS, 0)
     code, sparse, number = OK, read(step, _SPARSE_TABLE), read(step, _SPARSE_COUNT)
     while number > 0 and code == OK:
         answer = _find_rows(sparse, head, request)
         if answer != FOUND:
             code = _describe(process, sparse, head, request, answer, text)
-        sparse += 8 * len(SPARSE)
+        sparse += _SPARSE_BYTES
         number -= 1
     if code == OK and read(step, _EXECUTES) != 0:
         if read(step, _GIVEN_AT) != 0:

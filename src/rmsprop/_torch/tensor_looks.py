@@ -6,7 +6,8 @@ word; `rmsprop._torch.short_way` finds out where.
 """
 
 from rmsprop._core.cpu.looks import differ, touches
-from rmsprop._core.cpu.words import ask, part, read, write
+from rmsprop._core.cpu.target import part
+from rmsprop._core.cpu.words import ask, read, write
 
 #: Functions of the interface, in the order in which the table has their addresses.
 FUNCTIONS = (
@@ -35,6 +36,7 @@ _GET_LAYOUT, _GET_DEVICE, _GET_DTYPE, _GET_AXES, _GET_LENGTHS, _GET_STRIDES, _GE
 (
     _OBJECT, _TENSOR, _TYPE, _OTHER, _LAYOUT, _DEVICE, _DTYPE, _AXES, _LENGTHS, _STRIDES, _DATA, _BYTES, _ITEMSIZE, _TO,
 ) = range(len(LOOK))  # fmt: skip
+_ROWS, _ROW_BYTES = 8 * len(HEADER), 8 * len(LOOK)
 
 
 @part
@@ -61,7 +63,7 @@ def look(table, given):
     starts, ends, intervals = read(table, _STARTS), read(table, _ENDS), read(table, _INTERVALS)
     cdata, type_at = read(table, _CDATA), read(table, _TYPE_AT)
     for number in range(read(table, _COUNT)):
-        row = table + 8 * (len(HEADER) + len(LOOK) * number)
+        row = table + _ROWS + _ROW_BYTES * number
         found, wanted, axes = read(objects, number), read(row, _OBJECT), read(row, _AXES)
         handle = found + cdata
         if wanted != 0:

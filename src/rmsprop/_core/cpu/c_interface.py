@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from rmsprop._core.cpu.words import jit
+from rmsprop._core.cpu.target import jit
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 

@@ -32,13 +32,13 @@ from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
 from rmsprop._core import rule, tables
-from rmsprop._core.cpu import half, memory, modes, private, words
+from rmsprop._core.cpu import half, memory, modes, private, target, words
 from rmsprop._core.warnings import warn
 
 T = TypeVar("T")
 
 #: What every kernel is made of.
-_SHARED: Final = (rule, tables, half, memory, modes, words)
+_SHARED: Final = (rule, tables, half, memory, modes, target, words)
 
 
 @cache
@@ -59,12 +59,6 @@ def _hash(text: str, *sources: str) -> str:
     for source in sources:
         digest.update(Path(source).read_bytes())
     return digest.hexdigest()
-
-
-def cached(dispatcher: Any) -> Any:
-    """Let a Numba dispatcher look for its machine code on disk before it compiles."""
-    dispatcher._cache = KernelCache(dispatcher.__name__, (dispatcher.py_func.__code__.co_filename,))
-    return dispatcher
 
 
 #: Refused caches, of which a warning was given.
@@ -102,12 +96,10 @@ class KernelCache(_Cache):
     Args:
         name: of the file.
         sources: paths of the function's own modules, besides those of all kernels.
-        refreshes: whether Numba first loads what it knows of NumPy and Python, which takes longer than all our
-            kernels. A C function of numbers needs nothing of it.
     """
 
-    def __init__(self, name: str, sources: Sequence[str], refreshes: bool = True) -> None:
-        self._name, self._sources, self._refreshes = name, sources, refreshes
+    def __init__(self, name: str, sources: Sequence[str]) -> None:
+        self._name, self._sources = name, sources
 
     @property
     def cache_path(self) -> str:
@@ -116,8 +108,6 @@ class KernelCache(_Cache):
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the compiled kernel, or None if there is no sound file of it."""
-        if self._refreshes:
-            target_context.refresh()
 
         def load(folder: Path) -> Any:
             stored = private.read(folder, self._file(signature, target_context.codegen()))

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy
 
 from rmsprop._core.cpu.memory import load, pointer, storage_tag, store
-from rmsprop._core.cpu.words import call_word, jit, read, read_int, write
+from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.words import call_word, read, read_int, write
 
 #: What is asked: addresses of the row numbers and of the rows, how many there are, the bytes of a row number, how many
 #: rows the variable has, numbers of a row, bytes of a number in a sum, the function that sums rows of this type,
@@ -23,6 +24,7 @@ REQUEST: Final = (
     _NUMBERS, _VALUES, _COUNT, _NUMBER_BYTES, _LIMIT, _WIDTH, _ITEMSIZE, _SUM, _ALWAYS, _MALLOC,
     _BLOCKS, _OUTSIDE, _ORDER, _FIRSTS, _ROWS, _ROW_VALUES, _ROW_COUNT,
 ) = range(len(REQUEST))  # fmt: skip
+REQUEST_BYTES: Final = 8 * len(REQUEST)
 
 #: What `coalesce` returns.
 FOUND, NO_ROW, NO_MEMORY = 0, 1, 2

@@ -12,7 +12,8 @@ import numpy
 from rmsprop._core.cpu.c_memory import CMemory
 from rmsprop._core.cpu.kernels import entry
 from rmsprop._core.cpu.system import library_function
-from rmsprop._core.cpu.words import call, call_word, exchange_shared, jit, read, replace_shared, write
+from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.words import call, call_word, exchange_shared, read, replace_shared, write
 from rmsprop._core.plan import Integers
 from rmsprop._core.run import Run
 from rmsprop._core.tables import LINE

@@ -2,7 +2,8 @@
 
 from rmsprop._core.cpu import norms, pools
 from rmsprop._core.cpu.modes import compute_exactly, restore
-from rmsprop._core.cpu.words import call, part, read
+from rmsprop._core.cpu.target import part
+from rmsprop._core.cpu.words import call, read
 from rmsprop._core.tables import COUNTERS, HEAD, JOB, JOB_WORDS, MEASURE, NOTHING, columns
 
 _GIVEN, _NORM_JOBS, _NORMS, _STEP_JOBS, _STEPS = columns(HEAD, "given", "norm_jobs", "norms", "step_jobs", "steps")

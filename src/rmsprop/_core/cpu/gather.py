@@ -8,7 +8,8 @@ The rows of a sparse gradient are contiguous; the ascending numbers of these row
 """
 
 from rmsprop._core.cpu.memory import advance, itemsize, load, pointer, store
-from rmsprop._core.cpu.words import greater, jit, less, read
+from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.words import greater, less, read
 
 #: Columns of a matrix in Fortran order that are read together: few enough for the first-level cache.
 _COLUMNS = 32

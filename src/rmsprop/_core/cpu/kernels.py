@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy
-from numba.core import sigutils
-from numba.core.ccallback import CFunc
 
 from rmsprop._core import scales
 from rmsprop._core.cpu import coalesce, execute, gather, norms, openmp, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.system import library_function, yields
+from rmsprop._core.cpu.target import CFunction
 from rmsprop._core.forks import compiling
 
 _WORD: Final = "void(int64)"
@@ -40,16 +39,11 @@ _ENTRIES: Final = {
     "dismiss": (team.dismiss, _TWO_WORDS, (team, pools)),
 }
 
-#: `_nrt`: no objects that are counted, whose functions Numba would have to load.
-_OPTIONS: Final = {"error_model": "numpy", "_nrt": False}
-
 
 def live_forever(owner: Any) -> None:
     """Keep an object alive while the interpreter is taken down: a thread of a framework may still run its code."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
 
-
-_c_func: Any = CFunc  # Numba's stubs lack a part of it
 
 _found: dict[Any, Any] = {}
 
@@ -99,10 +93,7 @@ def _address(key: Any, name: str, make: Callable[[], tuple[Any, str, Sequence[An
         with compiling():
             if key not in _found:
                 function, signature, modules = make()
-                found = _c_func(function, sigutils.normalize_signature(signature), {}, _OPTIONS)
-                sources = __file__, *(module.__file__ for module in modules)  # this one for `_OPTIONS`
-                found._cache = KernelCache(name, sources, refreshes=False)
-                found.compile()
+                found = CFunction(function, signature, KernelCache(name, [module.__file__ for module in modules]))
                 live_forever(found)
                 _found[key] = found
     address: int = _found[key].address

@@ -1,6 +1,7 @@
 """Comparisons of arrays and tensors with those of the step before: lists of words, and memory that overlaps."""
 
-from rmsprop._core.cpu.words import part, read
+from rmsprop._core.cpu.target import part
+from rmsprop._core.cpu.words import read
 
 
 @part

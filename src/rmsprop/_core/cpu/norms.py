@@ -12,7 +12,8 @@ import numpy
 from rmsprop._core import scales
 from rmsprop._core.cpu.gather import GRADIENT, gather_rows, move
 from rmsprop._core.cpu.memory import advance, load, pointer, storage_tag, store
-from rmsprop._core.cpu.words import jit, less, part, read, read_column, read_float, read_whole, write_float
+from rmsprop._core.cpu.target import jit, part
+from rmsprop._core.cpu.words import less, read, read_column, read_float, read_whole, write_float
 from rmsprop._core.tables import (
     CHUNK,
     COUNTERS,

@@ -12,13 +12,13 @@ they have begun; and the more often it comes late, the longer.
 from typing import Final
 
 from rmsprop._core.cpu.pools import JOB_OF, POOL, POOL_OF, SPARE, help_now
+from rmsprop._core.cpu.target import jit
 from rmsprop._core.cpu.words import (
     add_shared,
     call_with_four,
     call_with_three,
     call_word,
     greater,
-    jit,
     less,
     nanoseconds,
     read,

@@ -13,15 +13,14 @@ freed by the last that knows of it, the leader or a call.
 from typing import Final
 
 from rmsprop._core.cpu.modes import pause
+from rmsprop._core.cpu.target import jit, part
 from rmsprop._core.cpu.words import (
     add_shared,
     call,
     call_system,
     call_with_three,
     call_word,
-    jit,
     less,
-    part,
     read,
     read_shared,
     replace_shared,

@@ -15,7 +15,8 @@ from rmsprop._core import rule
 from rmsprop._core.cpu.gather import GRADIENT, VARIABLE, gather_rows, move
 from rmsprop._core.cpu.memory import advance, column_pointer, fence, first_given, pointer, storage_tag, store, stream
 from rmsprop._core.cpu.memory import load as _load
-from rmsprop._core.cpu.words import jit, less, only, part, read, read_column, read_flag, read_scalar
+from rmsprop._core.cpu.target import jit, part
+from rmsprop._core.cpu.words import less, only, read, read_column, read_flag, read_scalar
 from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE, columns
 
 

@@ -8,19 +8,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-import numba
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-
-#: What compiles functions that others are made of: no Python calls them, and nothing of theirs is counted. Divisions by
-#: zero are numbers, and there is no fast-math.
-_OPTIONS: Final[dict[str, Any]] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-jit: Final[Any] = numba.njit(error_model="numpy", **_OPTIONS)
-
-#: The same for a function with one caller or two, of which it becomes a part before that is compiled. A function of its
-#: own takes about 40 milliseconds to compile, and is optimised again in each that calls it.
-part: Final[Any] = numba.njit(error_model="numpy", inline="always", **_OPTIONS)
 
 _I32, _I64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _POSITIONAL: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD
