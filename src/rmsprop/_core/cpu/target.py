@@ -73,6 +73,9 @@ class _Codegen(codegen.JITCPUCodegen):
 class _TypingContext(Context):
     """What types numbers have, and what functions of numbers return."""
 
+    def init(self) -> None:
+        self._signatures: dict[Any, Any] = {}
+
     def refresh(self) -> None:
         # Otherwise Numba asks its own target, and loads all that this one knows.
         with target_extension.target_override(_NAME):
@@ -82,6 +85,15 @@ class _TypingContext(Context):
         from numba.core.typing import mathdecl
 
         self.install_registry(mathdecl.registry)
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        # A kernel calls `read` and adds words some hundred times, and each time Numba tries all that could be meant.
+        if kws or isinstance(func, str):
+            return super().resolve_function_type(func, args, kws)
+        key = func, args
+        if key not in self._signatures:
+            self._signatures[key] = super().resolve_function_type(func, args, kws)
+        return self._signatures[key]
 
     def resolve_value_type(self, val: Any) -> Any:
         # Of a class, as `range` is one, Numba otherwise asks whether it is one of its containers, and loads them.
