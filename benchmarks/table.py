@@ -146,17 +146,6 @@ def compilation(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def startup(rows: list[Row]) -> str:
-    """Return a table of what a process pays once."""
-    lines = ["| | takes | beyond Numba and a cached function |", "|---|---:|---:|"]
-    for row in rows:
-        if row["kind"] == "startup":
-            beyond = seconds(row["seconds"] - row["baseline_seconds"]) if "baseline_seconds" in row else ""
-            name = f"{row['what']}, {row['variant']}" if row["variant"] else row["what"]
-            lines.append(f"| {name} | {seconds(row['seconds'])} | {beyond} |")
-    return "\n".join(lines)
-
-
 def allocation(rows: list[Row]) -> str:
     """Return a sentence on the memory that a step needs besides its tensors."""
     found = [row for row in rows if row["kind"] == "allocation"]
@@ -180,17 +169,19 @@ def temporaries(rows: list[Row]) -> str:
 def tables(measurements: list[Row]) -> list[str]:
     """Return the tables of one front end; `measurements` are several for Keras 3 alone."""
     rows = measurements[0]["rows"]
+    if rows[0]["kind"] == "startup":
+        return [train_table.first_steps(measurements)]
     if {row["kind"] for row in rows} <= {"train", "scaling"}:
         return [*train_table.training(rows), *train_table.scaling(rows)]
     frontend = next((row["frontend"] for row in rows if "frontend" in row), "numpy")
     if frontend == "keras":
-        return [by_backend(measurements, VARIANTS), *(startup(one["rows"]) for one in measurements)]
+        return [by_backend(measurements, VARIANTS)]
     if frontend == "tf_keras":
-        return [work(rows, VARIANTS), startup(rows), memory(rows)]
+        return [work(rows, VARIANTS), memory(rows)]
     compared = [steps(rows, VARIANTS), limits(rows)]
     if frontend == "jax":
         compared.append(compilation(rows))
-    return [*compared, startup(rows), allocation(rows) if frontend == "numpy" else temporaries(rows)]
+    return [*compared, allocation(rows) if frontend == "numpy" else temporaries(rows)]
 
 
 def main() -> None:

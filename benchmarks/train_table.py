@@ -1,4 +1,4 @@
-"""Tables of train steps and of cost against work, for the documentation.
+"""Tables of train steps, of cost against work and of first steps, for the documentation.
 
 ``python benchmarks/table.py benchmarks/train_torch.json`` prints those of one measurement, ``python
 benchmarks/train_table.py`` the table of the README page, with a row for each front end.
@@ -49,7 +49,7 @@ def measured(kind: str = "train") -> list[Row]:
     """Return the measurements that lie beside this file, of those front ends that were measured.
 
     Args:
-        kind: "train"; "busy", where other processes computed on every core.
+        kind: "train"; "busy", where other processes computed on every core; "startup", first steps.
     """
     files = [Path(__file__).parent / f"{kind}_{name}.json" for name in FRONTENDS]
     return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
@@ -171,6 +171,22 @@ def _whole(measurement: Row, base: str, model: str, variant: str) -> tuple[Row |
     wanted = {"kind": "train", "base": base, "model": model, "variant": variant}.items()
     found = {row["peer"]: row for row in measurement["rows"] if wanted <= row.items()}
     return found.get(OURS[base]), {name: row for name, row in found.items() if name != OURS[base]}
+
+
+def first_steps(measurements: list[Row]) -> str:
+    """Return a table of what a process pays once, with a row for each front end."""
+    variants = {"plain": "plain", "everything": "all on"}
+    heads = [f"{head}, {words}" for head in ("kernels cached", "nothing cached") for words in variants.values()]
+    heads += [f"the framework's, {words}" for words in variants.values()]
+    lines = [f"| first step | import | {' | '.join(heads)} |", "|---|" + "---:|" * (1 + len(heads))]
+    for one in measurements:
+        taken = {(row["what"], row["variant"]): seconds(row["seconds"]) for row in one["rows"]}
+        imported = next(what for what, _ in taken if what.startswith("import rmsprop"))
+        peer = next((what for what, _ in taken if what.startswith("first step of ")), "")
+        kinds = ("first step, kernels cached", "first step, nothing cached", peer)
+        cells = [taken[imported, ""], *(taken.get((what, variant), "") for what in kinds for variant in variants)]
+        lines.append(f"| {_frontend(one, 'model')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _frontend(measurement: Row, base: str) -> str:

@@ -37,6 +37,13 @@ def measure_startup(
     frontend: str, model: str, variants: Sequence[str], peers: Sequence[str] = (), device: str = "cpu"
 ) -> Iterator[Row]:
     """Return rows on the import, on the first step with and without a cache of kernels, and on peers' first steps."""
+    for row in _measure_startup(frontend, model, variants, peers, device):
+        yield {"frontend": frontend, **row}
+
+
+def _measure_startup(
+    frontend: str, model: str, variants: Sequence[str], peers: Sequence[str], device: str
+) -> Iterator[Row]:
     ours = FRONTENDS[frontend]
     repeats = _SLOW_REPEATS if ours.ours.modules else _REPEATS
     yield _import_row(ours, repeats)

@@ -32,7 +32,7 @@ ROWS = {
     "step": {"frontend", "model", "variant", "tensors", "numbers", "peer", "ratio"} | TIMES,
     "limit": {"frontend", "model", "variant", "bytes", "loop", "part_of_limit"} | TIMES,
     "compilation": {"frontend", "model", "variant", "peer", "ratio"} | TIMES,
-    "startup": {"what", "variant"} | TIMES,
+    "startup": {"frontend", "what", "variant"} | TIMES,
     "allocation": {"model", "variant", "peer", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
     "train": {"frontend", "model", "variant", "batch", "tensors", "numbers", "peer", "base"} | TIMES,
     "scaling": {"frontend", "variant", "axis", "numbers", "tensors", "threads", "peer", "ratio"} | TIMES,

@@ -91,9 +91,10 @@ class _TypingContext(Context):
         if kws or isinstance(func, str):
             return super().resolve_function_type(func, args, kws)
         key = func, args
-        if key not in self._signatures:
-            self._signatures[key] = super().resolve_function_type(func, args, kws)
-        return self._signatures[key]
+        found = self._signatures.get(key)
+        if found is None:
+            found = self._signatures[key] = super().resolve_function_type(func, args, kws)
+        return found
 
     def resolve_value_type(self, val: Any) -> Any:
         # Of a class, as `range` is one, Numba otherwise asks whether it is one of its containers, and loads them.
