@@ -54,6 +54,7 @@ OF_OTHERS = {
     "_numpy_internal": "TensorFlow: the memory of an eager tensor",
     "_shared_name": "tf_keras: the name that checkpoints use",
     "_get_module_for_linking": "Numba: the code of a function that others are made of",
+    "_impl_keys": "Numba: by what the code of a function is found",
     "_rebuild": "Numba: a compiled function that was kept",
     "_reduce": "Numba: a compiled function to keep",
     "_lock": "Python's and Numba's locks, which a fork must not find held",

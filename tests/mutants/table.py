@@ -313,6 +313,11 @@ _CPU = [
         "core/test_golden.py",
     ),
     _mutant(
+        "cpu: the code that another target found for an intrinsic stays", "_core/cpu/target.py",
+        "codes[signature.args] = code", "codes.setdefault(signature.args, code)",
+        "core/test_target.py",
+    ),
+    _mutant(
         "cpu: Numba is asked whether a class is one of its containers", "_core/cpu/target.py",
         "if isinstance(val, type) else", "if val is None else",
         "core/test_target.py",

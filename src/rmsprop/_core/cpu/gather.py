@@ -8,7 +8,7 @@ The rows of a sparse gradient are contiguous; the ascending numbers of these row
 """
 
 from rmsprop._core.cpu.memory import advance, itemsize, load, pointer, store
-from rmsprop._core.cpu.target import jit
+from rmsprop._core.cpu.target import part
 from rmsprop._core.cpu.words import greater, less, read
 
 #: Columns of a matrix in Fortran order that are read together: few enough for the first-level cache.
@@ -18,7 +18,7 @@ _COLUMNS = 32
 VARIABLE, GRADIENT = 1, 2
 
 
-@jit
+@part
 def move(scratch, count, start, address, storage, compute, layout, which, back):
     """Copy elements `start` to ``start + count`` to scratch memory; with `back` not None, from there to them."""
     axes = read(layout, 0)
@@ -64,7 +64,7 @@ def move(scratch, count, start, address, storage, compute, layout, which, back):
         done += height * width
 
 
-@jit
+@part
 def first_row(start, many, length, numbers):
     """Find the first row of a sparse gradient that reaches beyond element `start`, by bisection."""
     row, end = 0, many
@@ -77,7 +77,7 @@ def first_row(start, many, length, numbers):
     return row
 
 
-@jit
+@part
 def gather_rows(scratch, count, start, address, storage, compute, many, length, numbers):
     """Fill scratch memory with elements `start` to ``start + count`` of a sparse gradient: its rows, and zeros.
 

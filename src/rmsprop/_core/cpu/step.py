@@ -15,7 +15,7 @@ from rmsprop._core import rule
 from rmsprop._core.cpu.gather import GRADIENT, VARIABLE, gather_rows, move
 from rmsprop._core.cpu.memory import advance, column_pointer, fence, first_given, pointer, storage_tag, store, stream
 from rmsprop._core.cpu.memory import load as _load
-from rmsprop._core.cpu.target import jit, part
+from rmsprop._core.cpu.target import part
 from rmsprop._core.cpu.words import less, only, read, read_column, read_flag, read_scalar
 from rmsprop._core.tables import CHUNK, GATHERED, GROUP, HEAD, PART, ROW, SCALARS, STATE, WHERE, columns
 
@@ -29,7 +29,7 @@ def _select(typing_context: Any, condition: Any, x: Any, y: Any) -> Any:
     return y(condition, x, y), generate
 
 
-update = jit(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
+update = part(rule.bind(sqrt=math.sqrt, divide=operator.truediv, select=_select))
 
 _TENSORS, _WHERE, _GROUP_TABLE, _SCALES = columns(HEAD, "tensors", "where", "group_table", "scales")
 _TENSOR, _GROUP, _LAYOUT, _ROW_SIZE = columns(ROW, "tensor", "group", "layout", "row_size")

@@ -3,7 +3,7 @@
 Numba's own target for CPUs first loads what it knows of NumPy and of Python's lists, texts and sets. It passes each
 function through what arrays, closures and parallel loops need, then optimises and assembles it by itself, although it
 becomes part of a kernel that is optimised and assembled as a whole. Without all this a first step that finds no cached
-kernels takes less than half of the time, and its code is the same.
+kernels takes about half of the time, and later steps take the same.
 
 `Numba's documentation <https://numba.readthedocs.io/en/stable/extending/>`_ has typing and target contexts, registries,
 pipelines and libraries of code.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from numba import _dynfunc  # type: ignore[attr-defined]
-from numba.core import codegen, compiler, cpu, registry, sigutils, target_extension, typed_passes, untyped_passes
+from numba.core import codegen, compiler, cpu, registry, sigutils, target_extension, typed_passes, types, untyped_passes
 from numba.core.ccallback import CFunc
 from numba.core.compiler_machinery import PassManager
 from numba.core.descriptors import TargetDescriptor
@@ -69,12 +69,19 @@ class _Codegen(codegen.JITCPUCodegen):
     _library_class = _Library
 
 
+def _codes(function: Any) -> dict[Any, Any]:
+    """Return by what the code of a function is found, for each signature that was resolved."""
+    found: dict[Any, Any] = function._impl_keys
+    return found
+
+
 @final
 class _TypingContext(Context):
     """What types numbers have, and what functions of numbers return."""
 
     def init(self) -> None:
-        self._signatures: dict[Any, Any] = {}
+        # A function and the types of arguments -> the signature, and by what its code is found.
+        self._resolved: dict[Any, Any] = {}
 
     def refresh(self) -> None:
         # Otherwise Numba asks its own target, and loads all that this one knows.
@@ -88,17 +95,23 @@ class _TypingContext(Context):
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         # A kernel calls `read` and adds words some hundred times, and each time Numba tries all that could be meant.
-        if kws or isinstance(func, str):
+        if kws or not isinstance(func, types.BaseFunction):
             return super().resolve_function_type(func, args, kws)
-        key = func, args
-        found = self._signatures.get(key)
-        if found is None:
-            found = self._signatures[key] = super().resolve_function_type(func, args, kws)
-        return found
+        key, codes = (func, args), _codes(func)
+        if key not in self._resolved:
+            signature = super().resolve_function_type(func, args, kws)
+            if signature is None:
+                return None
+            self._resolved[key] = signature, codes.get(signature.args)
+        signature, code = self._resolved[key]
+        # Numba's own target has the same object, and may have put its own there.
+        codes[signature.args] = code
+        return signature
 
     def resolve_value_type(self, val: Any) -> Any:
         # Of a class, as `range` is one, Numba otherwise asks whether it is one of its containers, and loads them.
-        return self._lookup_global(val) if isinstance(val, type) else super().resolve_value_type(val)
+        known = self._lookup_global(val) if isinstance(val, type) else None
+        return super().resolve_value_type(val) if known is None else known
 
 
 @final
@@ -119,10 +132,10 @@ class _TargetContext(cpu.CPUContext):
         self.install_registry(mathimpl.registry)
 
     def post_lowering(self, mod: Any, library: Any) -> None:
-        """Link nothing: without counted objects there is no runtime."""
+        """Link nothing, as nothing is counted. There is no fast-math either, and words have 64 bits."""
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
-        """Return a function of Python; that of a part cannot be called, as it has no machine code of its own."""
+        """Return a function of Python; that of a part must not be called, as it has no machine code of its own."""
         if not library.is_part:
             return super().get_executable(library, fndesc, env)
         library.finalize()
@@ -155,6 +168,8 @@ class _Compiler(compiler.Compiler):
         return [passes]
 
 
+# In its place may be that of this module as it was imported before.
+target_extension.target_registry.pop(_NAME, None)
 target_extension.target_registry[_NAME] = _Numbers
 _TARGET: Final = _Target()
 
@@ -166,7 +181,7 @@ class _Part(registry.CPUDispatcher):
 
 def jit(function: Callable[..., Any]) -> Any:
     """Let compiled functions call this one; LLVM decides whether it becomes a part of them."""
-    return _part(function)
+    return _part(function, forceinline=False)  # given, as it would be its first caller's otherwise
 
 
 def part(function: Callable[..., Any]) -> Any:
@@ -179,9 +194,8 @@ def _part(function: Callable[..., Any], **more: bool) -> Any:
 
 
 target_extension.dispatcher_registry[_Numbers] = _Part
-target_extension.jit_registry[_Numbers] = lambda **options: (
-    jit
-)  # for what Numba has in Python, of which this uses nothing
+# Numba looks this up for each of its functions in Python that an operator could mean. Kernels need none of them.
+target_extension.jit_registry[_Numbers] = lambda **options: jit
 
 
 @final
