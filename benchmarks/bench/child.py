@@ -16,10 +16,12 @@ from typing import Any
 
 from bench.contenders import Contender
 from bench.devices import CPU, memory_peak, waiter
+from bench.frameworks import set_threads
 from bench.models import MODELS, VARIANTS, make_task
-from bench.peers import FRONTENDS, OURS, PEERS
+from bench.peers import FRONTENDS, OURS, PEERS, load_frontend
 from bench.scaling import Point, measure_point
 from bench.timing import Budget
+from bench.training.measure import time_training
 
 #: Steps during which memory is watched.
 _WATCHED = 5
@@ -103,8 +105,21 @@ def scaling(
 ) -> dict[str, Any]:
     """Time steps of ours and of peers, which are named with commas between, at one point of cost against work."""
     point = Point(axis, int(numbers), int(tensors), int(threads))
-    budget = Budget(float(seconds), int(rounds) if rounds else None)
-    return {"rows": measure_point(frontend, peers.split(",") if peers else [], point, budget)}
+    return {"rows": measure_point(frontend, _split(peers), point, Budget.read(seconds, rounds))}
+
+
+def train(
+    frontend: str, model: str, variants: str, names: str, seconds: str, rounds: str, threads: str
+) -> dict[str, Any]:
+    """Time train steps of a model; variants and contenders are named with commas between."""
+    load_frontend(frontend)
+    if threads:
+        set_threads(int(threads))
+    return time_training(frontend, model, _split(variants), _split(names), Budget.read(seconds, rounds))
+
+
+def _split(words: str) -> list[str]:
+    return words.split(",") if words else []
 
 
 def _contender(frontend: str, who: str, model: str, variant: str, device: str = CPU) -> Contender:
@@ -141,5 +156,6 @@ def _trim() -> None:
 
 
 if __name__ == "__main__":
-    functions = {function.__name__: function for function in (trivial, first_step, compilation, memory, peak, scaling)}
+    measured = (trivial, first_step, compilation, memory, peak, scaling, train)
+    functions = {function.__name__: function for function in measured}
     print(json.dumps(functions[sys.argv[1]](*sys.argv[2:])))

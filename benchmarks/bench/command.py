@@ -80,6 +80,7 @@ examples, each after `python benchmarks/run.py`, or within `make bench ARGS="...
   --frontend keras --backend torch                     Keras 3 on torch
   --frontend torch --part train --plot train.png       train steps of five models in torch
   --frontend torch --part train --model dqn --busy     one of them on a busy machine
+  --frontend jax --part train --processes 5            where memory lies, averaged out
 """
 
 
@@ -117,6 +118,9 @@ def make_parser() -> argparse.ArgumentParser:
     each = "for each model and variant (default: %(default)s)"
     how.add_argument("--seconds", type=_number(float), default=3.0, metavar="S", help=each)
     how.add_argument("--repeat", type=_number(int), metavar="N", help="rounds instead of seconds")
+    how.add_argument(
+        "--processes", type=_number(int), default=1, metavar="N", help="new ones for each model's train steps"
+    )
     how.add_argument("--busy", action="store_true", help="let another process compute on every core meanwhile")
     how.add_argument("--threads", type=_number(int), metavar="N", help="for all (default: each contender's own)")
     files = parser.add_argument_group("files")
@@ -207,6 +211,8 @@ def _part_names(options: argparse.Namespace) -> tuple[str, ...]:
             there = ", ".join((*known, *ASKED_FOR))
             raise CommandError(f"--part {part}: of the front end {options.frontend} there are {there}")
     parts = tuple(dict.fromkeys(options.part or known))
+    if options.processes > 1 and "train" not in parts:
+        raise CommandError(f"--processes {options.processes} goes with --part train, not with {' '.join(parts)}")
     if set(parts) - set(ASKED_FOR):
         _check_names("peer", set(options.peer or ()) - {"none"}, PEERS, parts)
         _check_names("variant", options.variant or (), VARIANTS, parts)

@@ -145,7 +145,8 @@ class Session:
         names = chosen(self._frontend, self._options.peer)
         for model in models:
             with self._console.status(f"train steps, {model}"):
-                rows, left_out = measure_training(self._frontend, model, variants, names, self._budget)
+                limits = (self._budget, self._options.processes, self._options.threads)
+                rows, left_out = measure_training(self._frontend, model, variants, names, *limits)
                 self.report.rows += rows
                 self.report.left_out |= left_out
             gc.collect()

@@ -77,8 +77,7 @@ def points(frontend: str) -> list[Point]:
 def measure_scaling(frontend: str, peers: Sequence[str], budget: Budget) -> Iterator[Row]:
     """Yield a row for each point and contender; "ratio" is to ours at the same point."""
     for point in points(frontend):
-        limits = (str(budget.seconds), str(budget.rounds or ""))
-        found = measure_in_child("scaling", frontend, ",".join(peers), *map(str, point), *limits)
+        found = measure_in_child("scaling", frontend, ",".join(peers), *map(str, point), *budget.words())
         for row in found["rows"]:
             yield {"kind": "scaling", "frontend": frontend, "variant": "plain", **point._asdict(), **row}
 

@@ -37,6 +37,15 @@ class Budget:
             return rounds >= self.rounds
         return seconds >= self.seconds and rounds >= (_FEW if seconds < 3 * self.seconds else _FEWEST)
 
+    def words(self) -> tuple[str, str]:
+        """Return what `read` makes a budget of: arguments of another process."""
+        return str(self.seconds), str(self.rounds or "")
+
+    @classmethod
+    def read(cls, seconds: str, rounds: str) -> "Budget":
+        """Make the budget that these words describe."""
+        return cls(float(seconds), int(rounds) if rounds else None)
+
 
 def nothing() -> None:
     """Wait for nothing: most steps are done when they return."""

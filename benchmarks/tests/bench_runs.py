@@ -34,7 +34,7 @@ ROWS = {
     "compilation": {"frontend", "model", "variant", "peer", "ratio"} | TIMES,
     "startup": {"frontend", "what", "variant"} | TIMES,
     "allocation": {"model", "variant", "peer", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
-    "train": {"frontend", "model", "variant", "batch", "tensors", "numbers", "peer", "base"} | TIMES,
+    "train": {"frontend", "model", "variant", "batch", "tensors", "numbers", "processes", "peer", "base"} | TIMES,
     "scaling": {"frontend", "variant", "axis", "numbers", "tensors", "threads", "peer", "ratio"} | TIMES,
 }
 

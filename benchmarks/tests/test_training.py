@@ -15,10 +15,11 @@ import train_table
 from bench import busy
 from bench.command import main
 from bench.peers import OURS
+from bench.timing import Budget
 from bench.training import numpy as in_numpy
 from bench.training.contenders import FRONTENDS, MODEL, PEERS, SGD, base_of, counterpart
 from bench.training.jobs import DENSE, MODELS, VARIANTS, make_job
-from bench.training.measure import chosen, rows
+from bench.training.measure import chosen, measure_training, rows, together
 
 EVERY = "centered+momentum+decay"
 
@@ -111,6 +112,41 @@ class TestRows:
         assert chosen("torch", ["torch-compiled"]) == compiled
 
 
+class TestSeveralProcesses:
+    RUNS = (
+        {"model/": [10.0, 12.0], "sgd/": [11.0, 13.0], "torch/plain": [1.0, 1.0], f"{OURS}/plain": [12.0, 14.0]},
+        {"model/": [20.0, 22.0], "sgd/": [23.0, 25.0], f"{OURS}/plain": [26.0, 28.0]},
+    )
+
+    def test_rounds_are_put_together_of_those_that_all_have(self):
+        assert together(self.RUNS) == {
+            (MODEL, ""): [10.0, 12.0, 20.0, 22.0],
+            (SGD, ""): [11.0, 13.0, 23.0, 25.0],
+            (OURS, "plain"): [12.0, 14.0, 26.0, 28.0],
+        }
+
+    def test_each_is_told_what_to_measure(self, monkeypatch):
+        """Parts are of the same process's model, reasons of any process, and the words those of the child."""
+        asked, runs = [], iter(self.RUNS)
+
+        def answer(what, *words):
+            asked.append((what, *words))
+            left_out = {"torch (mlp)": "no memory"} if len(asked) == 2 else {}
+            return {"times": next(runs), "sizes": {"tensors": 6, "numbers": 4996}, "left_out": left_out}
+
+        monkeypatch.setattr("bench.training.measure.measure_in_child", answer)
+        names, budget = [MODEL, SGD, "torch", OURS], Budget(2.5)
+        found, left_out = measure_training("numpy", "mlp", ["plain"], names, budget, processes=2, threads=1)
+        assert asked == [("train", "numpy", "mlp", "plain", f"{MODEL},{SGD},torch,{OURS}", "2.5", "", "1")] * 2
+        assert left_out == {"torch (mlp)": "no memory"}
+        assert {row["peer"]: row.get("part_seconds") for row in found} == {MODEL: None, SGD: 2.0, OURS: 4.0}
+        assert {(row["processes"], row["samples"], row["tensors"]) for row in found} == {(2, 4, 6)}
+
+    def test_a_budget_crosses_to_another_process(self):
+        for budget in (Budget(2.5), Budget(3.0, 7)):
+            assert Budget.read(*budget.words()) == budget
+
+
 @pytest.mark.slow
 class TestARun:
     def test_rows_are_written_shown_and_drawn(self, tmp_path):
@@ -129,6 +165,17 @@ class TestARun:
         assert "MLP 8-64-64-4, batch 32, 6 tensors, 5 k numbers" in printed.getvalue()
         assert plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert "other_processes" not in found["machine"]
+
+    def test_new_processes_are_as_many_as_asked_for(self, tmp_path):
+        path = tmp_path / "train.json"
+        command = ["--part", "train", "--model", "mlp", "--variant", "plain", "--peer", "none", "--repeat", "3"]
+        with redirect_stdout(StringIO()):
+            assert main([*command, "--processes", "2", "--threads", "1", "--json", str(path)]) == 0
+        found = json.loads(path.read_text())["rows"]
+        assert [(row["peer"], row["samples"], row["processes"]) for row in found] == [
+            (MODEL, 6, 2), (SGD, 6, 2), (OURS, 6, 2),
+        ]  # fmt: skip
+        assert {(row["numbers"], row["tensors"], row["batch"]) for row in found} == {(4996, 6, 32)}
 
     def test_a_busy_machine_was_asked_for(self, tmp_path):
         path = tmp_path / "train.json"
@@ -160,6 +207,7 @@ class TestOtherWork:
     ("arguments", "message"),
     [
         (["--part", "steps", "--variant", EVERY], f"--variant {EVERY} goes with --part train, not with steps"),
+        (["--part", "limit", "--processes", "2"], "--processes 2 goes with --part train, not with limit"),
         (["--peer", "keras-compiled"], "--peer keras-compiled goes with --part train, not with steps limit"),
         (["--part", "train", "--model", "resnet50"], "--part train measures nothing of --model resnet50"),
         (["--part", "train", "--model", "dqn"], "--part train measures nothing of --model dqn"),  # of NumPy

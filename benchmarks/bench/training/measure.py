@@ -1,13 +1,18 @@
-"""The measurement of train steps: all contenders of a model in one process, in turns."""
+"""The measurement of train steps: all contenders of a model in one process, in turns; and again in further processes.
+
+Where a process's memory comes to lie makes one copy of a model faster than another by some percent, however many steps
+are timed. So the rounds of several processes are put together.
+"""
 
 import gc
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bench.frameworks import quietly
 from bench.models import count_numbers
 from bench.peers import OURS
+from bench.processes import measure_in_child
 from bench.timing import Budget, interleave, ratio, summary
 from bench.training.contenders import COMPILED, FRONTENDS, MODEL, SGD, WITHOUT_OPTIONS, Trains, base_of, counterpart
 from bench.training.jobs import MODELS, VARIANTS, make_job
@@ -32,17 +37,64 @@ def chosen(frontend: str, peers: Sequence[str] | None) -> list[str]:
 
 
 def measure_training(
-    frontend: str, model: str, variants: Sequence[str], names: Sequence[str], budget: Budget
+    frontend: str,
+    model: str,
+    variants: Sequence[str],
+    names: Sequence[str],
+    budget: Budget,
+    processes: int = 1,
+    threads: int | None = None,
 ) -> tuple[list[Row], dict[str, str]]:
-    """Return the rows of a model, and why some contenders are left out."""
-    found, left_out = _make(frontend, model, variants, names)
-    steps = {key: contender.step for key, contender in found.items()}
-    times = interleave({"/".join(key): step for key, step in steps.items()}, budget, turn=TURN)
-    by_key = {key: times["/".join(key)] for key in steps}
-    weights = next(iter(found.values())).weights()
+    """Return the rows of a model, and why some contenders are left out.
+
+    Args:
+        frontend: ours.
+        model: of `MODELS`.
+        variants: of the options.
+        names: of the contenders.
+        budget: of each process.
+        processes: in how many new ones to measure, one after the other; 1 measures in this one.
+        threads: of all contenders in new processes; None: each contender's own.
+    """
+    if processes == 1:
+        runs = [time_training(frontend, model, variants, names, budget)]
+    else:
+        words = (frontend, model, ",".join(variants), ",".join(names), *budget.words(), str(threads or ""))
+        runs = [measure_in_child("train", *words) for _ in range(processes)]
     common: Row = {"kind": "train", "frontend": frontend, "model": model, "batch": MODELS[model].batch}
-    common |= {"tensors": len(weights), "numbers": count_numbers([one.shape for one in weights])}
-    return [{**common, **row} for row in rows(by_key)], left_out
+    common |= {"processes": processes, **runs[0]["sizes"]}
+    left_out = {name: why for run in runs for name, why in run["left_out"].items()}
+    return [{**common, **row} for row in rows(together(run["times"] for run in runs))], left_out
+
+
+def time_training(
+    frontend: str, model: str, variants: Sequence[str], names: Sequence[str], budget: Budget
+) -> dict[str, Any]:
+    """Time the train steps of a model in this process, and return what fits into JSON.
+
+    Returns:
+        "times": the seconds of each round, by name and variant with a slash between; "sizes": tensors and numbers of
+        the model; "left_out": why some contenders are left out.
+    """
+    found, left_out = _make(frontend, model, variants, names)
+    times = interleave({"/".join(key): one.step for key, one in found.items()}, budget, turn=TURN)
+    shapes = [one.shape for one in next(iter(found.values())).weights()]
+    return {
+        "times": times,
+        "sizes": {"tensors": len(shapes), "numbers": count_numbers(shapes)},
+        "left_out": left_out,
+    }
+
+
+def together(runs: Iterable[Mapping[str, Sequence[float]]]) -> dict[Key, list[float]]:
+    """Return the rounds of several processes, of the contenders that all of them have."""
+    every = list(runs)
+    found: dict[Key, list[float]] = {}
+    for words in every[0]:
+        if all(words in run for run in every):
+            name, _, variant = words.partition("/")
+            found[name, variant] = [seconds for run in every for seconds in run[words]]
+    return found
 
 
 def _make(
