@@ -80,7 +80,7 @@ examples, each after `python benchmarks/run.py`, or within `make bench ARGS="...
   --frontend keras --backend torch                     Keras 3 on torch
   --frontend torch --part train --plot train.png       train steps of five models in torch
   --frontend torch --part train --model dqn --busy     one of them on a busy machine
-  --frontend jax --part train --processes 5            where memory lies, averaged out
+  --frontend jax --part train --processes 5            in five processes, put together
 """
 
 

@@ -1,7 +1,7 @@
 """The measurement of train steps: all contenders of a model in one process, in turns; and again in further processes.
 
-Where a process's memory comes to lie makes one copy of a model faster than another by some percent, however many steps
-are timed. So the rounds of several processes are put together.
+One copy of a model is faster than another by some percent for as long as its process lives, however many steps are
+timed. So the rounds of several processes are put together.
 """
 
 import gc
