@@ -338,6 +338,16 @@ _CPU = [
         "torch/test_openmp.py::test_a_team_that_was_late_is_not_asked_for_a_while",
     ),
     _mutant(
+        "cpu: a helper that was late wakes on its leader's core again", "_core/cpu/cores.py",
+        "        core = _leave(system, own)", "        pass",
+        "core/test_cores.py",
+    ),
+    _mutant(
+        "cpu: a helper that was woken apart never runs on that core again", "_core/cpu/cores.py",
+        "        _toggle(own, core)", "        pass",
+        "core/test_cores.py::test_a_helper_may_run_where_its_leader_may",
+    ),
+    _mutant(
         "torch: a forked child asks a team that it has not", "_torch/openmp.py",
         "        one.leave()", "        pass",
         "torch/test_openmp.py::test_a_forked_child_steps",

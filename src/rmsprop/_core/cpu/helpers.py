@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import numpy
 
-from rmsprop._core.cpu import team
+from rmsprop._core.cpu import cores, team
 from rmsprop._core.cpu.kernels import entry, live_forever, pool_words
 from rmsprop._core.cpu.pools import POOL
 from rmsprop._core.cpu.system import System, system
@@ -65,7 +65,7 @@ class _Team:
         if found is None:
             return
         with self._starting:
-            self._words[[team.WAIT, team.POST]] = found.wait, found.post
+            self._words[team.WAIT : team.HELPERS] = found.wait, *found.words
             while len(self._threads) < min(helpers, team.MOST) and not self._ended:
                 if not self._start(found):
                     self._again = time.monotonic() + _PAUSE
@@ -76,12 +76,13 @@ class _Team:
         if number == team.MOST:
             return False
         box = team.BOXES + team.BOX * number
+        semaphore = box + team.HELPER + cores.SEMAPHORE
         thread = None
         try:
-            if self._words[box + team.HANDLE] == 0:
+            if self._words[semaphore] == 0:
                 handle, held = found.semaphore()
                 self._held.append(held)
-                self._words[box + team.HANDLE] = handle
+                self._words[semaphore] = handle
             # A daemon is not waited for at the end of the interpreter, which may begin meanwhile.
             arguments = self.address + 8 * box, self.address
             thread = threading.Thread(target=_functions()[0], args=arguments, name="rmsprop", daemon=True)

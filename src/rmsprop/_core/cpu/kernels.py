@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy
 
 from rmsprop._core import scales
-from rmsprop._core.cpu import coalesce, execute, gather, norms, openmp, pieces, pools, step, team
+from rmsprop._core.cpu import coalesce, cores, execute, gather, norms, openmp, pieces, pools, step, team
 from rmsprop._core.cpu.cache import KernelCache
 from rmsprop._core.cpu.system import library_function, yields
 from rmsprop._core.cpu.target import CFunction
@@ -30,13 +30,13 @@ _ENTRIES: Final = {
     "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce,)),
     "lead": (pools.lead, _WORD, (pools,)),
     "help_with": (pools.help_with, _WORD, (pools,)),
-    "serve": (team.serve, _TWO_WORDS, (team, pools)),
-    "ask": (team.ask, TO_A_POOL, (team, pools)),
+    "serve": (team.serve, _TWO_WORDS, (team, cores, pools)),
+    "ask": (team.ask, TO_A_POOL, (team, cores, pools)),
     "take_back": (team.take_back, TO_A_POOL, (team, pools)),
     "ask_openmp": (openmp.ask, TO_A_POOL, (openmp, pools)),
     "take_part": (openmp.take_part, _WORD, (openmp, pools)),
     "come": (openmp.come, _WORD, (openmp, pools)),
-    "dismiss": (team.dismiss, _TWO_WORDS, (team, pools)),
+    "dismiss": (team.dismiss, _TWO_WORDS, (team, cores, pools)),
 }
 
 

@@ -27,7 +27,7 @@ from rmsprop._core.cpu.words import (
     write,
     write_shared,
 )
-from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, LINE, NEXT, columns
+from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, NEXT, columns
 
 #: The words of every pool, addresses of functions:
 #:
@@ -37,9 +37,11 @@ from rmsprop._core.tables import ARRIVED, COUNTERS, FINISHED, HEAD, JOB, LINE, N
 POOL: Final = ("ask", "take_back", "lead", "help_with", "malloc", "free", "yields", "own")
 ASK, TAKE_BACK, LEAD, HELP_WITH, _MALLOC, _FREE, YIELD, OWN = range(len(POOL))
 
-#: The words of a ticket: how many know of it, the gate, the job, the pool; and words for the pool's own use in `ask`.
+#: The words of a ticket: how many know of it, the gate, the job, the pool; and memory for the pool's own use in `ask`,
+#: of which a set of cores needs most.
 _KNOWN, GATE, JOB_OF, POOL_OF, SPARE = 0, 1, 2, 3, 8
-_TICKET_BYTES: Final = 8 * SPARE + LINE
+SPARE_BYTES: Final = 128
+_TICKET_BYTES: Final = 8 * SPARE + SPARE_BYTES
 
 #: The gate is closed: its other bits count the threads that are still inside.
 _CLOSED: Final = -(1 << 63)

@@ -25,7 +25,8 @@ class System:
 
     Attributes:
         wait: sleeps until a post; its arguments are a handle and -1, on Windows and macOS a wait without end.
-        post: wakes one sleeper; its arguments are a handle and 1, on Windows the number of posts.
+        words: those of `rmsprop._core.cpu.cores`. The first wakes one sleeper; its arguments are a handle and 1, on
+            Windows the number of posts. The others are Linux's for threads and their cores, 0 elsewhere.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,8 @@ class System:
             if sys.platform == "darwin":  # which has no unnamed semaphores of POSIX's
                 names = "dispatch_semaphore_wait", "dispatch_semaphore_signal"
         self._library = library
-        self.wait, self.post = (address_of(getattr(library, name)) for name in names)
+        self.wait, post = (address_of(getattr(library, name)) for name in names)
+        self.words = post, *_of_threads(library)
 
     def semaphore(self) -> tuple[int, Any]:
         """Make a semaphore; return its handle, and what must live as long as it."""
@@ -56,6 +58,14 @@ class System:
         if not handle:
             raise OSError("no semaphore")
         return handle, memory
+
+
+def _of_threads(library: Any) -> list[int]:
+    """Return the addresses of Linux's functions for threads and their cores; zeros if one of them is not there."""
+    names = "gettid", "sched_getcpu", "sched_getaffinity", "sched_setaffinity", "clock_gettime"
+    if sys.platform == "linux" and all(hasattr(library, name) for name in names):
+        return [address_of(getattr(library, name)) for name in names]
+    return [0] * len(names)
 
 
 @cache

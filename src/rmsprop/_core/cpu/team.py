@@ -12,18 +12,20 @@ that are free.
 
 from typing import Final
 
+from rmsprop._core.cpu.cores import POST, SEMAPHORE, SYSTEM, enter, wake, woken
 from rmsprop._core.cpu.modes import pause
-from rmsprop._core.cpu.pools import HELP_WITH, OWN, POOL, YIELD
+from rmsprop._core.cpu.pools import HELP_WITH, OWN, POOL, SPARE, YIELD
 from rmsprop._core.cpu.words import call, call_system, exchange_shared, read, read_shared, replace_shared, write_shared
 from rmsprop._core.tables import HEAD
 
 #: Helpers of a team at most.
 MOST: Final = 255
 
-#: Words of the team: those of every pool, more functions of the system, and the number of helpers. Then the mailboxes,
-#: of `BOX` words each: the mail, whether the helper sleeps, and the semaphore that it sleeps on.
-WAIT, POST, HELPERS, BOXES = len(POOL), len(POOL) + 1, len(POOL) + 2, 16
-MAIL, ASLEEP, HANDLE, BOX = 0, 1, 2, 16
+#: Words of the team: those of every pool, the function that waits for a semaphore, the system's of
+#: `rmsprop._core.cpu.cores`, and the number of helpers. Then the mailboxes, of `BOX` words each: the mail, whether the
+#: helper sleeps, and a helper's of that module.
+WAIT, CORES, HELPERS, BOXES = len(POOL), len(POOL) + 1, len(POOL) + 1 + len(SYSTEM), 16
+MAIL, ASLEEP, HELPER, BOX = 0, 1, 2, 16
 
 #: What a mailbox holds besides a ticket: nothing, that its helper has taken one and is not done, or the request to end.
 EMPTY, BUSY, END = 0, 1, -1
@@ -36,7 +38,8 @@ _POOL = HEAD.index("pool")
 
 def serve(box, team):
     """Help with the jobs whose tickets are in a mailbox, until END is in it."""
-    looks = 0
+    helper, looks = box + 8 * HELPER, 0
+    enter(team + 8 * CORES, helper)
     while True:
         mail = read_shared(box + 8 * MAIL)
         if mail == END:
@@ -53,7 +56,8 @@ def serve(box, team):
             # In this order, and the other way round in `ask`: it sees that this sleeps, or this sees the mail.
             write_shared(box + 8 * ASLEEP, 1)
             if read_shared(box + 8 * MAIL) == EMPTY:
-                call_system(read(team, WAIT), read(box, HANDLE), -1)
+                call_system(read(team, WAIT), read(helper, SEMAPHORE), -1)
+                woken(team + 8 * CORES, helper)
             exchange_shared(box + 8 * ASLEEP, 0)
             looks = 0
 
@@ -67,7 +71,7 @@ def ask(head, ticket, wanted):
         if replace_shared(box + 8 * MAIL, EMPTY, ticket):
             asked += 1
             if exchange_shared(box + 8 * ASLEEP, 0) == 1:
-                call_system(read(team, POST), read(box, HANDLE), 1)
+                wake(team + 8 * CORES, box + 8 * HELPER, ticket + 8 * SPARE)
         box += 8 * BOX
     return asked
 
@@ -89,4 +93,4 @@ def dismiss(box, team):
     while not replace_shared(box + 8 * MAIL, EMPTY, END):
         call_system(read(team, YIELD), 0, 0)
     if exchange_shared(box + 8 * ASLEEP, 0) == 1:
-        call_system(read(team, POST), read(box, HANDLE), 1)
+        call_system(read(team + 8 * CORES, POST), read(box + 8 * HELPER, SEMAPHORE), 1)
