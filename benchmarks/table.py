@@ -171,6 +171,8 @@ def tables(measurements: list[Row]) -> list[str]:
     rows = measurements[0]["rows"]
     if rows[0]["kind"] == "startup":
         return [train_table.first_steps(measurements)]
+    if rows[0]["kind"] == "pauses":
+        return [train_table.pauses(measurements)]
     if {row["kind"] for row in rows} <= {"train", "scaling"}:
         return [*train_table.training(rows), *train_table.scaling(rows)]
     frontend = next((row["frontend"] for row in rows if "frontend" in row), "numpy")

@@ -1,4 +1,4 @@
-"""Tables of train steps, of cost against work and of first steps, for the documentation.
+"""Tables of train steps, of cost against work, of first steps and of steps after pauses, for the documentation.
 
 ``python benchmarks/table.py benchmarks/train_torch.json`` prints those of one measurement, ``python
 benchmarks/train_table.py`` the table of the README page, with a row for each front end.
@@ -49,7 +49,7 @@ def measured(kind: str = "train") -> list[Row]:
     """Return the measurements that lie beside this file, of those front ends that were measured.
 
     Args:
-        kind: "train"; "busy", where other processes computed on every core; "startup", first steps.
+        kind: "train"; "busy", where other processes computed on every core; "startup", first steps; "pauses".
     """
     files = [Path(__file__).parent / f"{kind}_{name}.json" for name in FRONTENDS]
     return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
@@ -171,6 +171,28 @@ def _whole(measurement: Row, base: str, model: str, variant: str) -> tuple[Row |
     wanted = {"kind": "train", "base": base, "model": model, "variant": variant}.items()
     found = {row["peer"]: row for row in measurement["rows"] if wanted <= row.items()}
     return found.get(OURS[base]), {name: row for name, row in found.items() if name != OURS[base]}
+
+
+def pauses(measurements: list[Row]) -> str:
+    """Return a table of the first steps after pauses: ours, and in brackets how many of it the strongest peer's takes."""
+    kept = [row for one in measurements for row in one["rows"] if row["kind"] == "pauses"]
+    lengths = dict.fromkeys(row["pause"] for row in kept)
+    heads = [f"after {seconds(pause)}" if pause else "after other steps" for pause in lengths]
+    lines = [f"| | | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(heads)]
+    for one in measurements:
+        rows = [row for row in one["rows"] if row["kind"] == "pauses"]
+        for variant in dict.fromkeys(row["variant"] for row in rows):
+            mine = [[row for row in rows if (row["variant"], row["pause"]) == (variant, pause)] for pause in lengths]
+            words = {"everything": "all on"}.get(variant, variant)
+            lines.append(f"| {_frontend(one, 'model')} | {words} | {' | '.join(map(_paused, mine))} |")
+    return "\n".join(lines)
+
+
+def _paused(rows: list[Row]) -> str:
+    """Write our time, and the least ratio of the peers'."""
+    (ours,) = (row for row in rows if row["peer"] == "rmsprop")
+    others = [row["ratio"] for row in rows if row is not ours]
+    return seconds(ours["seconds"]) + (f" ({min(others):.1f} ×)" if others else "")
 
 
 def first_steps(measurements: list[Row]) -> str:

@@ -18,6 +18,7 @@ from bench.contenders import Contender
 from bench.devices import CPU, memory_peak, waiter
 from bench.frameworks import set_threads
 from bench.models import MODELS, VARIANTS, make_task
+from bench.pauses import time_pauses
 from bench.peers import FRONTENDS, OURS, PEERS, load_frontend
 from bench.scaling import Point, measure_point
 from bench.timing import Budget
@@ -108,6 +109,11 @@ def scaling(
     return {"rows": measure_point(frontend, _split(peers), point, Budget.read(seconds, rounds))}
 
 
+def pauses(frontend: str, variant: str, peers: str, seconds: str, rounds: str) -> dict[str, Any]:
+    """Time steps of ours and of peers, which are named with commas between, after pauses."""
+    return {"rows": time_pauses(frontend, variant, _split(peers), Budget.read(seconds, rounds))}
+
+
 def train(
     frontend: str, model: str, variants: str, names: str, seconds: str, rounds: str, threads: str
 ) -> dict[str, Any]:
@@ -156,6 +162,6 @@ def _trim() -> None:
 
 
 if __name__ == "__main__":
-    measured = (trivial, first_step, compilation, memory, peak, scaling, train)
+    measured = (trivial, first_step, compilation, memory, peak, scaling, pauses, train)
     functions = {function.__name__: function for function in measured}
     print(json.dumps(functions[sys.argv[1]](*sys.argv[2:])))

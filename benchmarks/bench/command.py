@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 #: What can be measured, of one front end or another.
 PARTS: Final = tuple(dict.fromkeys(part for frontend in FRONTENDS.values() for part in frontend.parts))
 
-#: What can be measured of every front end, where it is asked for by name: train steps, and cost against work.
-ASKED_FOR: Final = ("train", "scaling")
+#: What can be measured of every front end, where it is asked for by name: train steps, cost against work, and the first
+#: steps after a pause.
+ASKED_FOR: Final = ("train", "scaling", "pauses")
 
 _MODELS: Final = tuple(
     dict.fromkeys([*(model for workload in WORKLOADS.values() for model in workload.models), *jobs.MODELS])
@@ -57,10 +58,11 @@ is a tensor of 100 M numbers, and a device-to-device copy is the limit.
 Of jax's front end, a step is a jitted function that is given the memory of
 parameters and state, and the peer is one of optax's; compiling is timed too.
 
-Two parts are measured where --part names them: "train", whole train steps and
-the optimizer's part of them, and "scaling", the cost of a step by the numbers,
+Three parts are measured where --part names them: "train", whole train steps
+and the optimizer's part of them; "scaling", the cost of a step by the numbers,
 tensors and threads, and by the size of a table of which a step has some rows
-(tf_keras). With --busy another process computes on every core.
+(tf_keras); and "pauses", the first steps after a while without any. With
+--busy another process computes on every core.
 
 Keras 3 runs on one backend in a process, --backend or else KERAS_BACKEND: a
 step is in a tf.function, jitted or done by torch as the backend's trainer has
@@ -81,6 +83,7 @@ examples, each after `python benchmarks/run.py`, or within `make bench ARGS="...
   --frontend torch --part train --plot train.png       train steps of five models in torch
   --frontend torch --part train --model dqn --busy     one of them on a busy machine
   --frontend jax --part train --processes 5            in five processes, put together
+  --frontend numpy --part pauses                       DQN's steps after 0 to 100 ms without one
 """
 
 

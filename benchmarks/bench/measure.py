@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bench import busy, limit, machine, memory, scaling, startup
+from bench import busy, limit, machine, memory, pauses, scaling, startup
 from bench.devices import CPU, CUDA, DeviceMemory, check_device, device_name, waiter
 from bench.frameworks import set_threads
 from bench.models import MODELS, VARIANTS, count_numbers, make_task
@@ -20,6 +20,7 @@ from bench.report import (
     show_limits,
     show_machine,
     show_memory,
+    show_pauses,
     show_startup,
     show_steps,
 )
@@ -135,7 +136,12 @@ class Session:
         if "train" in parts:
             self._train()
         if "scaling" in parts:
-            self._scale()
+            rows = scaling.measure_scaling(self._frontend, self._usual_peers(), self._budget)
+            self._collect("scaling", rows, show_scaling)
+        if "pauses" in parts:
+            variants = self._given or least_and_most
+            rows = pauses.measure_pauses(self._frontend, variants, self._usual_peers(), self._budget)
+            self._collect("pauses", rows, show_pauses)
 
     def _train(self) -> None:
         """Measure train steps of the models that the front end trains, in the variants that they have."""
@@ -152,12 +158,12 @@ class Session:
             gc.collect()
         show_training(self.report, self._console)
 
-    def _scale(self) -> None:
-        """Measure cost against work, beside the peers that are named or those that are usual."""
+    def _usual_peers(self) -> list[str]:
+        """Return the peers that are named, or else those that are usual where much is measured."""
         names = self._options.peer or scaling.DEFAULT_PEERS[self._frontend]
         peers, left_out = choose_peers([name for name in names if name in PEERS], self._device)
         self.report.left_out |= left_out
-        self._collect("scaling", scaling.measure_scaling(self._frontend, [*peers], self._budget), show_scaling)
+        return [*peers]
 
     def _relatives(self) -> list[str]:
         """Return the peers on the front end's own framework: only their costs of a process compare with ours."""

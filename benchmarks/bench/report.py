@@ -35,7 +35,7 @@ class Report:
         machine: see `bench.machine`.
         left_out: peer -> why it is not in the rows.
         rows: one a figure; "kind" is one of `KINDS`, or limit, compilation, startup, allocation, memory,
-            train or scaling.
+            train, scaling or pauses.
         format: of the file.
     """
 
@@ -85,6 +85,7 @@ def show(report: Report, console: Console) -> None:
     show_memory(report, console)
     show_training(report, console)
     show_scaling(report, console)
+    show_pauses(report, console)
     show_busy(report, console)
 
 
@@ -220,6 +221,23 @@ def show_memory(report: Report, console: Console) -> None:
                 table.add_row(variant if index == 0 else "", row["peer"], *cells, style=style)
             table.add_section()
         print_table(table, console)
+
+
+def show_pauses(report: Report, console: Console) -> None:
+    """Print what the first steps after pauses take, ours and others'."""
+    rows = report.of("pauses")
+    if not rows:
+        return
+    title = f"{rows[0]['model']}: each of the first {rows[0]['steps']} steps after a pause"
+    table = make_table(title, "variant", "pause", "", "a step", "10-90 %", "ratio")
+    for variant, group in _groups(rows):
+        for index, row in enumerate(group):
+            cells = [duration(row["seconds"]), spread(row), f"{row['ratio']:.2f}"]
+            pause = (duration(row["pause"]) if row["pause"] else "none") if row["peer"] == OURS else ""
+            style = "bold" if row["peer"] == OURS else None
+            table.add_row(variant if index == 0 else "", pause, row["peer"], *cells, style=style)
+        table.add_section()
+    print_table(table, console)
 
 
 def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:

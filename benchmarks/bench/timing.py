@@ -63,17 +63,17 @@ def interleave(
         turn: seconds that a turn takes at least.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
-    with _no_collections():
+    with without_collections():
         calls = {name: _calls(step, wait, turn) for name, step in steps.items()}
         start, rounds = time.perf_counter(), 0
         while not budget.spent(rounds, time.perf_counter() - start):
-            for name in _order(list(steps), rounds):
+            for name in order(list(steps), rounds):
                 times[name].append(_turn(steps[name], calls[name], wait))
             rounds += 1
     return times
 
 
-def _order(names: list[str], turn: int) -> list[str]:
+def order(names: list[str], turn: int) -> list[str]:
     """Rotate the names, and turn round every other rotation, so that nobody always follows the same one."""
     place = turn // 2 % len(names)
     order = names[place:] + names[:place]
@@ -120,7 +120,7 @@ def settle(limit: float = 0.2) -> None:
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Keep the garbage collector out, as timeit does: with frameworks loaded one collection takes 0.1 s."""
     gc.collect()
     enabled = gc.isenabled()

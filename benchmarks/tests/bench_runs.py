@@ -35,6 +35,7 @@ ROWS = {
     "startup": {"frontend", "what", "variant"} | TIMES,
     "allocation": {"model", "variant", "peer", "largest_tensor_bytes", "python_bytes", "resident_bytes"},
     "train": {"frontend", "model", "variant", "batch", "tensors", "numbers", "processes", "peer", "base"} | TIMES,
+    "pauses": {"frontend", "model", "variant", "tensors", "numbers", "steps", "pause", "peer", "ratio"} | TIMES,
     "scaling": {"frontend", "variant", "axis", "numbers", "tensors", "threads", "peer", "ratio"} | TIMES,
 }
 

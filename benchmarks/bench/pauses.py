@@ -1,0 +1,79 @@
+"""The first steps after a pause: threads that help have gone to sleep, and arrays may have left the caches.
+
+In a program that steps now and then, as one that gathers experience or waits for data, each step is such a one.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bench.models import MODELS, VARIANTS, count_numbers, make_task
+from bench.peers import OURS, PEERS, Maker, load_frontend, who_can
+from bench.processes import measure_in_child
+from bench.timing import Budget, Step, order, ratio, settle, summary, without_collections
+
+Row = dict[str, Any]
+
+#: Seconds without a step, before which all threads have settled, too; 0: after other steps.
+PAUSES: Final = (0.0, 0.001, 0.01, 0.03, 0.1)
+
+#: Steps that are timed together after a pause, and those that are done before where there is none.
+STEPS: Final = 5
+
+#: The model whose steps are measured.
+MODEL: Final = "dqn"
+
+
+def measure_pauses(frontend: str, variants: Sequence[str], peers: Sequence[str], budget: Budget) -> Iterator[Row]:
+    """Yield a row for each variant, pause and contender; "ratio" is to ours after the same pause."""
+    for variant in variants:
+        names = who_can(peers, variant)
+        found = measure_in_child("pauses", frontend, variant, ",".join(names), *budget.words())
+        yield from found["rows"]
+
+
+def time_pauses(frontend: str, variant: str, peers: Sequence[str], budget: Budget) -> list[Row]:
+    """Measure a variant in this process, with all contenders in turns; the budget is that of all pauses together."""
+    makers: dict[str, Maker] = {OURS: load_frontend(frontend).ours.makers["step"]}
+    makers |= {name: PEERS[name].makers["step"] for name in peers}
+    shapes = MODELS[MODEL]()
+    contenders = {name: make(make_task(shapes, VARIANTS[variant])) for name, make in makers.items()}
+    times = take_turns({name: one.step for name, one in contenders.items()}, budget)
+    common: Row = {"kind": "pauses", "frontend": frontend, "model": MODEL, "variant": variant, "steps": STEPS}
+    common |= {"tensors": len(shapes), "numbers": count_numbers(shapes)}
+    return [
+        {**common, "pause": pause, "peer": name, **summary(found), "ratio": ratio(found, times[pause, OURS])}
+        for (pause, name), found in times.items()
+    ]
+
+
+def take_turns(steps: Mapping[str, Step], budget: Budget) -> dict[tuple[float, str], list[float]]:
+    """Return the seconds that a step takes, one figure a round, by the pause before it and the contender."""
+    times: dict[tuple[float, str], list[float]] = {(pause, name): [] for pause in PAUSES for name in steps}
+    with without_collections():
+        for step in steps.values():
+            _several(step)
+        start, rounds = time.perf_counter(), 0
+        while not budget.spent(rounds, time.perf_counter() - start):
+            for pause in PAUSES:
+                for name in order(list(steps), rounds):
+                    times[pause, name].append(_after(pause, steps[name]))
+            rounds += 1
+    return times
+
+
+def _after(pause: float, step: Step) -> float:
+    settle()
+    if pause:
+        time.sleep(pause)
+    else:
+        _several(step)
+    return _several(step)
+
+
+def _several(step: Step) -> float:
+    """Return the seconds that a step takes."""
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return (time.perf_counter() - start) / STEPS

@@ -1,0 +1,79 @@
+"""Steps after pauses: who waits how long before which steps, and how the figures are shown."""
+
+import json
+import time
+from contextlib import redirect_stdout
+from io import StringIO
+
+import pytest
+import table
+from bench_runs import ROWS
+
+from bench import pauses
+from bench.command import main
+from bench.peers import OURS
+from bench.timing import Budget
+
+
+def test_each_pause_is_before_the_steps_that_are_timed(monkeypatch):
+    """Where there is none, other steps are. Contenders take turns in an order that changes."""
+    done = []
+    monkeypatch.setattr(pauses, "PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(pauses, "settle", lambda: done.append("settle"))
+    monkeypatch.setattr(time, "sleep", done.append)
+    steps = {name: lambda name=name: done.append(name) for name in "ab"}
+    found = pauses.take_turns(steps, Budget(rounds=2))
+    a, b = pauses.STEPS * ["a"], pauses.STEPS * ["b"]
+    warm = [*a, *b]
+    first = ["settle", *a, *a, "settle", *b, *b, "settle", 0.01, *a, "settle", 0.01, *b]
+    second = ["settle", *b, *b, "settle", *a, *a, "settle", 0.01, *b, "settle", 0.01, *a]
+    assert done == warm + first + second
+    assert {key: len(seconds) for key, seconds in found.items()} == {
+        (pause, name): 2 for pause in (0.0, 0.01) for name in "ab"
+    }
+
+
+def test_a_step_is_a_part_of_those_that_are_timed():
+    def step():
+        time.sleep(0.002)
+
+    assert 0.002 <= pauses._several(step) < 0.02
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """A run of each variant, in a process of its own."""
+    path = tmp_path_factory.mktemp("pauses") / "pauses.json"
+    with redirect_stdout(StringIO()) as printed:
+        assert main(["--part", "pauses", "--peer", "torch-foreach", "--repeat", "2", "--json", str(path)]) == 0
+    return json.loads(path.read_text())["rows"], printed.getvalue()
+
+
+@pytest.mark.slow
+def test_a_run_has_a_row_for_each_pause_and_contender(figures):
+    rows, printed = figures
+    places = [(row["variant"], row["pause"], row["peer"]) for row in rows]
+    contenders = (OURS, "torch-foreach")
+    assert places == [(v, p, c) for v in ("plain", "everything") for p in pauses.PAUSES for c in contenders]
+    for row in rows:
+        assert set(row) - {"kind"} == ROWS["pauses"]
+        assert (row["model"], row["tensors"], row["steps"], row["samples"]) == ("dqn", 10, pauses.STEPS, 2)
+        assert 0 < row["seconds_p10"] <= row["seconds"] <= row["seconds_p90"]
+        assert row["ratio"] == 1.0 or row["peer"] != OURS
+    assert "dqn: each of the first 5 steps after a pause" in printed
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith(" plain")] == ["none"]
+
+
+def test_the_documentations_table_has_a_line_for_each_front_end_and_variant():
+    common = {"kind": "pauses", "frontend": "jax", "variant": "everything"}
+    rows = [
+        {**common, "pause": pause, "peer": peer, "seconds": seconds, "ratio": seconds / 0.001}
+        for pause in (0.0, 0.03)
+        for peer, seconds in ((OURS, 0.001), ("optax", 0.003), ("other", 0.0021))
+    ]
+    (shown,) = table.tables([{"rows": rows}])
+    assert shown.replace("\u00d7", "x").splitlines() == [
+        "| | | after other steps | after 30 ms |",
+        "|---|---|---:|---:|",
+        "| JAX | all on | 1 ms (2.1 x) | 1 ms (2.1 x) |",
+    ]
