@@ -174,7 +174,7 @@ def _whole(measurement: Row, base: str, model: str, variant: str) -> tuple[Row |
 
 
 def pauses(measurements: list[Row]) -> str:
-    """Return a table of the first steps after pauses: ours, and in brackets how many of it the strongest peer's takes."""
+    """Return a table of the first steps after pauses: ours, and how many of it the strongest peer's takes."""
     kept = [row for one in measurements for row in one["rows"] if row["kind"] == "pauses"]
     lengths = dict.fromkeys(row["pause"] for row in kept)
     heads = [f"after {seconds(pause)}" if pause else "after other steps" for pause in lengths]

@@ -6,9 +6,9 @@ from contextlib import redirect_stdout
 from io import StringIO
 
 import pytest
-import table
 from bench_runs import ROWS
 
+import table
 from bench import pauses
 from bench.command import main
 from bench.peers import OURS
