@@ -102,8 +102,10 @@ class TestMeasuring:
         [
             (
                 ["--part", "fit"],
-                "--part fit: of the front end numpy there are "
-                "steps, limit, startup, allocation, train, scaling, pauses",
+                (
+                    "--part fit: of the front end numpy there are "
+                    "steps, limit, startup, allocation, train, scaling, pauses"
+                ),
             ),
             (["--part", "limit", "--model", "mlp"], "--part limit measures nothing of --model mlp"),
             (["--part", "steps", "--model", "table"], "--part steps measures nothing of --model table"),
