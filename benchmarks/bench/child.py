@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.contenders import Contender
 from bench.devices import CPU, memory_peak, waiter
-from bench.frameworks import set_threads
+from bench.frameworks import load, set_threads
 from bench.models import MODELS, VARIANTS, make_task
 from bench.pauses import time_pauses
 from bench.peers import FRONTENDS, OURS, PEERS, load_frontend
@@ -109,9 +109,18 @@ def scaling(
     return {"rows": measure_point(frontend, _split(peers), point, Budget.read(seconds, rounds))}
 
 
-def pauses(frontend: str, variant: str, peers: str, seconds: str, rounds: str) -> dict[str, Any]:
+def pauses(
+    frontend: str, model: str, variant: str, peers: str, seconds: str, rounds: str, threads: str
+) -> dict[str, Any]:
     """Time steps of ours and of peers, which are named with commas between, after pauses."""
-    return {"rows": time_pauses(frontend, variant, _split(peers), Budget.read(seconds, rounds))}
+    load_frontend(frontend)
+    names = _split(peers)
+    for name in names:
+        for module in PEERS[name].modules:
+            load(module)
+    if threads:
+        set_threads(int(threads))
+    return {"rows": time_pauses(frontend, model, variant, names, Budget.read(seconds, rounds))}
 
 
 def train(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.backends import BACKENDS, running_on
-from bench.devices import DEVICES
+from bench.devices import CPU, DEVICES
 from bench.models import VARIANTS
 from bench.peers import FRONTENDS, PEERS
 from bench.training import contenders as training
@@ -28,6 +28,9 @@ PARTS: Final = tuple(dict.fromkeys(part for frontend in FRONTENDS.values() for p
 #: What can be measured of every front end, where it is asked for by name: train steps, cost against work, and the first
 #: steps after a pause.
 ASKED_FOR: Final = ("train", "scaling", "pauses")
+
+#: The parts of which --plot has a picture.
+_DRAWN: Final = {*WORKLOADS, "train", "scaling"}
 
 _MODELS: Final = tuple(
     dict.fromkeys([*(model for workload in WORKLOADS.values() for model in workload.models), *jobs.MODELS])
@@ -165,7 +168,9 @@ def _run(options: argparse.Namespace) -> None:
     from bench.report import Report, show
 
     peers, parts = _peer_names(options), _part_names(options)
-    _check_device(options)
+    _check_device(options, parts)
+    if options.plot and not options.source and not _DRAWN & set(parts):
+        raise CommandError(f"--plot: there is no picture of --part {' '.join(parts)}")
     if options.backend and options.frontend != _KERAS:
         raise CommandError(f"--backend {options.backend}: only --frontend {_KERAS} has it, not {options.frontend}")
     for path in (options.json, options.plot):
@@ -216,7 +221,7 @@ def _part_names(options: argparse.Namespace) -> tuple[str, ...]:
     parts = tuple(dict.fromkeys(options.part or known))
     if options.processes > 1 and "train" not in parts:
         raise CommandError(f"--processes {options.processes} goes with --part train, not with {' '.join(parts)}")
-    if set(parts) - set(ASKED_FOR):
+    if set(parts) - {"train"}:
         _check_names("peer", set(options.peer or ()) - {"none"}, PEERS, parts)
         _check_names("variant", options.variant or (), VARIANTS, parts)
     return parts
@@ -229,10 +234,13 @@ def _check_names(option: str, names: Iterable[str], known: Container[str], parts
             raise CommandError(f"--{option} {name} goes with --part train, not with {' '.join(parts)}")
 
 
-def _check_device(options: argparse.Namespace) -> None:
+def _check_device(options: argparse.Namespace, parts: Sequence[str]) -> None:
     known = FRONTENDS[options.frontend].ours.devices
     if options.device not in known:
         raise CommandError(f"--device {options.device}: the front end {options.frontend} runs on {', '.join(known)}")
+    here = [part for part in ASKED_FOR if part in parts]
+    if options.device != CPU and here:
+        raise CommandError(f"--device {options.device}: --part {' '.join(here)} is measured on {CPU}")
 
 
 @contextmanager

@@ -88,6 +88,8 @@ class Session:
         modules += [options.backend] if options.backend else []
         if "train" in (options.part or ()):
             modules += training.FRONTENDS[options.frontend].packages
+        if {"scaling", "pauses"} & set(options.part or ()):
+            modules += [module for name in self._usual_names() for module in PEERS[name].modules]
         packages = dict.fromkeys(["numpy", "numba", *(module.replace("_", "-") for module in modules)])
         self.report = Report(machine.describe_machine(packages, default_threads()), left_out)
         if self._device != CPU:
@@ -139,8 +141,9 @@ class Session:
             rows = scaling.measure_scaling(self._frontend, self._usual_peers(), self._budget)
             self._collect("scaling", rows, show_scaling)
         if "pauses" in parts:
-            variants = self._given or least_and_most
-            rows = pauses.measure_pauses(self._frontend, variants, self._usual_peers(), self._budget)
+            models = plain if self._options.model else [pauses.MODEL]
+            what = (models, self._given or least_and_most, self._usual_peers())
+            rows = pauses.measure_pauses(self._frontend, *what, self._budget, self._options.threads)
             self._collect("pauses", rows, show_pauses)
 
     def _train(self) -> None:
@@ -159,11 +162,14 @@ class Session:
         show_training(self.report, self._console)
 
     def _usual_peers(self) -> list[str]:
-        """Return the peers that are named, or else those that are usual where much is measured."""
-        names = self._options.peer or scaling.DEFAULT_PEERS[self._frontend]
-        peers, left_out = choose_peers([name for name in names if name in PEERS], self._device)
+        """Return those of `_usual_names` that can run."""
+        peers, left_out = choose_peers(self._usual_names(), self._device)
         self.report.left_out |= left_out
         return [*peers]
+
+    def _usual_names(self) -> list[str]:
+        """Return the peers that are named, or else those that are usual where much is measured."""
+        return [name for name in self._options.peer or scaling.DEFAULT_PEERS[self._frontend] if name in PEERS]
 
     def _relatives(self) -> list[str]:
         """Return the peers on the front end's own framework: only their costs of a process compare with ours."""

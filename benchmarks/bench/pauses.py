@@ -1,10 +1,11 @@
 """The first steps after a pause: threads that help have gone to sleep, and arrays may have left the caches.
 
-In a program that steps now and then, as one that gathers experience or waits for data, each step is such a one.
+So are all steps of a program that steps now and then, as one that gathers experience or waits for data.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 from bench.models import MODELS, VARIANTS, count_numbers, make_task
@@ -14,32 +15,48 @@ from bench.timing import Budget, Step, order, ratio, settle, summary, without_co
 
 Row = dict[str, Any]
 
-#: Seconds without a step, before which all threads have settled, too; 0: after other steps.
+#: Seconds between the last of some steps of a contender and the next.
 PAUSES: Final = (0.0, 0.001, 0.01, 0.03, 0.1)
 
-#: Steps that are timed together after a pause, and those that are done before where there is none.
+#: Steps before a pause, and steps that are timed together after it.
 STEPS: Final = 5
 
-#: The model whose steps are measured.
+#: The model whose steps are measured where none is named.
 MODEL: Final = "dqn"
 
 
-def measure_pauses(frontend: str, variants: Sequence[str], peers: Sequence[str], budget: Budget) -> Iterator[Row]:
-    """Yield a row for each variant, pause and contender; "ratio" is to ours after the same pause."""
-    for variant in variants:
+def measure_pauses(
+    frontend: str,
+    models: Sequence[str],
+    variants: Sequence[str],
+    peers: Sequence[str],
+    budget: Budget,
+    threads: int | None = None,
+) -> Iterator[Row]:
+    """Yield a row for each model, variant, pause and contender; "ratio" is to ours after the same pause.
+
+    Args:
+        frontend: ours.
+        models: of `MODELS`.
+        variants: of the options.
+        peers: by name.
+        budget: of a model and variant, which have a process of their own.
+        threads: of all contenders; None: each contender's own.
+    """
+    for model, variant in product(models, variants):
         names = who_can(peers, variant)
-        found = measure_in_child("pauses", frontend, variant, ",".join(names), *budget.words())
-        yield from found["rows"]
+        words = (frontend, model, variant, ",".join(names), *budget.words(), str(threads or ""))
+        yield from measure_in_child("pauses", *words)["rows"]
 
 
-def time_pauses(frontend: str, variant: str, peers: Sequence[str], budget: Budget) -> list[Row]:
-    """Measure a variant in this process, with all contenders in turns; the budget is that of all pauses together."""
+def time_pauses(frontend: str, model: str, variant: str, peers: Sequence[str], budget: Budget) -> list[Row]:
+    """Measure a model and variant in this process, with all contenders in turns."""
     makers: dict[str, Maker] = {OURS: load_frontend(frontend).ours.makers["step"]}
     makers |= {name: PEERS[name].makers["step"] for name in peers}
-    shapes = MODELS[MODEL]()
+    shapes = MODELS[model]()
     contenders = {name: make(make_task(shapes, VARIANTS[variant])) for name, make in makers.items()}
     times = take_turns({name: one.step for name, one in contenders.items()}, budget)
-    common: Row = {"kind": "pauses", "frontend": frontend, "model": MODEL, "variant": variant, "steps": STEPS}
+    common: Row = {"kind": "pauses", "frontend": frontend, "model": model, "variant": variant, "steps": STEPS}
     common |= {"tensors": len(shapes), "numbers": count_numbers(shapes)}
     return [
         {**common, "pause": pause, "peer": name, **summary(found), "ratio": ratio(found, times[pause, OURS])}
@@ -63,11 +80,10 @@ def take_turns(steps: Mapping[str, Step], budget: Budget) -> dict[tuple[float, s
 
 
 def _after(pause: float, step: Step) -> float:
-    settle()
+    settle()  # until no thread of another contender spins
+    _several(step)
     if pause:
         time.sleep(pause)
-    else:
-        _several(step)
     return _several(step)
 
 

@@ -225,19 +225,18 @@ def show_memory(report: Report, console: Console) -> None:
 
 def show_pauses(report: Report, console: Console) -> None:
     """Print what the first steps after pauses take, ours and others'."""
-    rows = report.of("pauses")
-    if not rows:
-        return
-    title = f"{rows[0]['model']}: each of the first {rows[0]['steps']} steps after a pause"
-    table = make_table(title, "variant", "pause", "", "a step", "10-90 %", "ratio")
-    for variant, group in _groups(rows):
-        for index, row in enumerate(group):
-            cells = [duration(row["seconds"]), spread(row), f"{row['ratio']:.2f}"]
-            pause = (duration(row["pause"]) if row["pause"] else "none") if row["peer"] == OURS else ""
-            style = "bold" if row["peer"] == OURS else None
-            table.add_row(variant if index == 0 else "", pause, row["peer"], *cells, style=style)
-        table.add_section()
-    print_table(table, console)
+    for model in dict.fromkeys(row["model"] for row in report.of("pauses")):
+        rows = report.of("pauses", model=model)
+        title = f"{model}: each of the first {rows[0]['steps']} steps after a pause"
+        table = make_table(title, "variant", "pause", "", "a step", "10-90 %", "ratio")
+        for variant, group in _groups(rows):
+            for index, row in enumerate(group):
+                cells = [duration(row["seconds"]), spread(row), f"{row['ratio']:.2f}"]
+                pause = (duration(row["pause"]) if row["pause"] else "none") if row["peer"] == OURS else ""
+                style = "bold" if row["peer"] == OURS else None
+                table.add_row(variant if index == 0 else "", pause, row["peer"], *cells, style=style)
+            table.add_section()
+        print_table(table, console)
 
 
 def _groups(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:

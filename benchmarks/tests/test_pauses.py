@@ -14,9 +14,11 @@ from bench.command import main
 from bench.peers import OURS
 from bench.timing import Budget
 
+DECAY = "centered+momentum+decay"
 
-def test_each_pause_is_before_the_steps_that_are_timed(monkeypatch):
-    """Where there is none, other steps are. Contenders take turns in an order that changes."""
+
+def test_each_pause_is_between_steps_of_a_contender(monkeypatch):
+    """They take turns in an order that changes."""
     done = []
     monkeypatch.setattr(pauses, "PAUSES", (0.0, 0.01))
     monkeypatch.setattr(pauses, "settle", lambda: done.append("settle"))
@@ -25,19 +27,37 @@ def test_each_pause_is_before_the_steps_that_are_timed(monkeypatch):
     found = pauses.take_turns(steps, Budget(rounds=2))
     a, b = pauses.STEPS * ["a"], pauses.STEPS * ["b"]
     warm = [*a, *b]
-    first = ["settle", *a, *a, "settle", *b, *b, "settle", 0.01, *a, "settle", 0.01, *b]
-    second = ["settle", *b, *b, "settle", *a, *a, "settle", 0.01, *b, "settle", 0.01, *a]
+    first = ["settle", *a, *a, "settle", *b, *b, "settle", *a, 0.01, *a, "settle", *b, 0.01, *b]
+    second = ["settle", *b, *b, "settle", *a, *a, "settle", *b, 0.01, *b, "settle", *a, 0.01, *a]
     assert done == warm + first + second
     assert {key: len(seconds) for key, seconds in found.items()} == {
         (pause, name): 2 for pause in (0.0, 0.01) for name in "ab"
     }
 
 
-def test_a_step_is_a_part_of_those_that_are_timed():
-    def step():
-        time.sleep(0.002)
+def test_a_step_is_a_part_of_those_that_are_timed(monkeypatch):
+    now = [7.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
-    assert 0.002 <= pauses._several(step) < 0.02
+    def step():
+        now[0] += 0.5
+
+    assert pauses._several(step) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--variant", DECAY], f"--variant {DECAY} goes with --part train, not with pauses"),
+        (["--peer", "torch.compile"], "--peer torch.compile goes with --part train, not with pauses"),
+        (["--frontend", "torch", "--device", "cuda"], "--device cuda: --part pauses is measured on cpu"),
+        (["--plot", "x.png"], "--plot: there is no picture of --part pauses"),
+        (["--model", "table"], "--part pauses measures nothing of --model table"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_line(arguments, message, capsys):
+    assert main(["--part", "pauses", *arguments]) == 2
+    assert capsys.readouterr().err == f"bench: error: {message}\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +65,11 @@ def figures(tmp_path_factory):
     """A run of each variant, in a process of its own."""
     path = tmp_path_factory.mktemp("pauses") / "pauses.json"
     with redirect_stdout(StringIO()) as printed:
-        assert main(["--part", "pauses", "--peer", "torch-foreach", "--repeat", "2", "--json", str(path)]) == 0
-    return json.loads(path.read_text())["rows"], printed.getvalue()
+        command = ["--part", "pauses", "--peer", "torch-foreach", "--model", "mlp", "--threads", "1", "--repeat", "2"]
+        assert main([*command, "--json", str(path)]) == 0
+    entries = json.loads(path.read_text())
+    assert "torch" in entries["machine"]["versions"]
+    return entries["rows"], printed.getvalue()
 
 
 @pytest.mark.slow
@@ -57,10 +80,10 @@ def test_a_run_has_a_row_for_each_pause_and_contender(figures):
     assert places == [(v, p, c) for v in ("plain", "everything") for p in pauses.PAUSES for c in contenders]
     for row in rows:
         assert set(row) - {"kind"} == ROWS["pauses"]
-        assert (row["model"], row["tensors"], row["steps"], row["samples"]) == ("dqn", 10, pauses.STEPS, 2)
+        assert (row["model"], row["tensors"], row["steps"], row["samples"]) == ("mlp", 6, pauses.STEPS, 2)
         assert 0 < row["seconds_p10"] <= row["seconds"] <= row["seconds_p90"]
         assert row["ratio"] == 1.0 or row["peer"] != OURS
-    assert "dqn: each of the first 5 steps after a pause" in printed
+    assert "mlp: each of the first 5 steps after a pause" in printed
     assert [line.split()[1] for line in printed.splitlines() if line.startswith(" plain")] == ["none"]
 
 

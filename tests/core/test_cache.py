@@ -1,7 +1,9 @@
 """Compiled kernels on disk: found again, never stale, never an error."""
 
+import ast
 import os
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from processes import run
 
 import rmsprop
+from rmsprop._core.cpu import cache, kernels
 
 #: Prints a number that a step makes, and of how many kernels of steps there was a sound file, and was none.
 STEP = """
@@ -152,3 +155,20 @@ def test_many_processes_may_start_at_once(forked, tmp_path):
     printed = forked(source, textwrap.dedent(STEP), RMSPROP_CACHE_DIR=str(tmp_path)).splitlines()
     assert [line.split()[0] for line in printed] == ["-1.0"] * 3 + ["0"]
     assert not [file.name for file in tmp_path.rglob("tmp*")]
+
+
+def imported(module):
+    """The modules of the core that a module imports, or imports names of."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = {
+        sys.modules.get(f"{one.module}.{name.name}", sys.modules[one.module]) for one in imports for name in one.names
+    }
+    return {one for one in found if one.__name__.startswith("rmsprop._core.")}
+
+
+@pytest.mark.parametrize("name", kernels._ENTRIES)
+def test_an_edit_of_any_module_that_a_function_of_every_step_is_made_of_compiles_it_anew(name):
+    """Otherwise an old one would be loaded that looks for words where they are no more."""
+    own = set(kernels._ENTRIES[name][2])
+    assert set().union(*map(imported, own)) <= own | set(cache._SHARED)

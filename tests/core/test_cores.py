@@ -1,11 +1,10 @@
 """Where helpers wake: a system of Python functions says where threads run, then Linux itself."""
 
-import contextlib
 import ctypes
 import os
 import sys
-import threading
 import time
+from pathlib import Path
 
 import numpy
 import pytest
@@ -17,25 +16,27 @@ from rmsprop._core.cpu.pools import SPARE_BYTES
 from rmsprop._core.cpu.target import CFunction
 
 _WORD = ctypes.c_int64
-_MASK = cores.OWN_BYTES // 8
+
+#: Linux's number of it, which other systems have not.
+CLOCK_MONOTONIC = 1
+
+#: The number of a thread.
+HELPER = 99
+_MASK = cores.SET_BYTES // 8
 
 
-def wake_one(words, helper, own):
-    cores.wake(words, helper, own)
+def wake_one(words, helper, scratch):
+    cores.wake(words, helper, scratch)
 
 
-def has_woken(words, helper, own):
+def has_woken(words, helper, scratch):
     cores.woken(words, helper)
-
-
-def begins(words, helper, own):
-    cores.enter(words, helper)
 
 
 @pytest.fixture(scope="module")
 def compiled():
     """The functions of the module, each of the system's words, the helper's, and memory."""
-    functions = wake_one, has_woken, begins
+    functions = wake_one, has_woken
     return {one.__name__: CFunction(one, "void(int64, int64, int64)", NullCache()) for one in functions}
 
 
@@ -46,16 +47,18 @@ def as_set(words):
 class PythonSystem:
     """A system whose functions write down their calls; its clock stands.
 
-    Args:
-        core: that of the calling thread.
-        allowed: the cores on which it may run; None: the system does not tell.
+    Attributes:
+        calls: what was called.
+        core: that of the calling thread, number 0.
+        allowed: thread -> the cores on which it may run; None: the system does not tell.
         now: the time in nanoseconds.
     """
 
-    def __init__(self, core=5, allowed=frozenset({1, 5, 70}), now=7_000_000_123):
-        self.calls, self.core, self.allowed, self.now = [], core, allowed, now
+    def __init__(self):
+        self.calls, self.core, self.now = [], 5, 7_000_000_123
+        self.allowed = dict.fromkeys((0, HELPER), frozenset({1, 5, 70}))
         functions = {
-            "post": (self._post, 2), "self": (lambda: 99, 0), "core": (lambda: self.core, 0), "cores": (self._get, 3),
+            "post": (self._post, 2), "core": (lambda: self.core, 0), "cores": (self._get, 3),
             "set_cores": (self._set, 3), "clock": (self._tell, 2),
         }  # fmt: skip
         self._made = [
@@ -63,18 +66,19 @@ class PythonSystem:
             for function, count in (functions[name] for name in cores.SYSTEM)
         ]
         self.words = numpy.array([system.address_of(one) for one in self._made], numpy.int64)
-        self.helper, self.own = numpy.zeros(14, numpy.int64), numpy.zeros(_MASK, numpy.int64)
+        self.helper = numpy.zeros(cores.HELPER_WORDS, numpy.int64)
+        self.helper[[cores.SEMAPHORE, cores.THREAD]] = 44, HELPER
+        self.scratch = numpy.zeros(cores.SCRATCH_BYTES // 8, numpy.int64)
 
     def _post(self, semaphore, number):
         self.calls.append(("post", semaphore, number))
         return 0
 
     def _get(self, thread, size, address):
-        assert (thread, size) == (0, cores.OWN_BYTES)
-        if self.allowed is None:
+        if size != cores.SET_BYTES or self.allowed[thread] is None:
             return 0xFFFFFFFF  # a C function's -1, whose register may hold anything above it
         found = numpy.zeros(_MASK, numpy.uint64)
-        for core in self.allowed:
+        for core in self.allowed[thread]:
             found[core // 64] |= numpy.uint64(1 << core % 64)
         ctypes.memmove(address, found.ctypes.data, size)
         return 0
@@ -85,26 +89,24 @@ class PythonSystem:
         return 0
 
     def _tell(self, clock, address):
-        assert clock == time.CLOCK_MONOTONIC
+        if clock != CLOCK_MONOTONIC:
+            return -1
         numpy.frombuffer((2 * _WORD).from_address(address), numpy.int64)[:] = divmod(self.now, 10**9)
         return 0
 
     def call(self, function):
-        function.ctypes(self.words.ctypes.data, self.helper.ctypes.data, self.own.ctypes.data)
+        function.ctypes(self.words.ctypes.data, self.helper.ctypes.data, self.scratch.ctypes.data)
 
 
 @pytest.fixture
-def fake(compiled):
-    made = PythonSystem()
-    made.helper[cores.SEMAPHORE] = 44
-    made.call(compiled["begins"])
-    return made
+def fake():
+    return PythonSystem()
 
 
 def test_one_that_was_late_may_not_run_on_the_core_of_who_wakes_it(fake, compiled):
     """While it is woken; afterwards it may run wherever that thread may."""
     fake.helper[cores.APART] = 2
-    expected = [("set", 99, {1, 70}), ("post", 44, 1), ("set", 99, {1, 5, 70})]
+    expected = [("set", HELPER, {1, 70}), ("post", 44, 1), ("set", HELPER, {1, 5, 70})]
     fake.call(compiled["wake_one"])
     assert fake.calls == expected
     assert fake.helper[cores.APART] == 1
@@ -117,22 +119,37 @@ def test_one_that_was_late_may_not_run_on_the_core_of_who_wakes_it(fake, compile
 
 @pytest.mark.parametrize("core", [0, 63, 64, 1023])
 def test_any_core_of_a_set(core, fake, compiled):
-    fake.core, fake.allowed = core, {core, 7}
+    fake.core, fake.allowed = core, {0: {core, 7}, HELPER: {core, 7}}
     fake.helper[cores.APART] = 1
     fake.call(compiled["wake_one"])
-    assert fake.calls == [("set", 99, {7}), ("post", 44, 1), ("set", 99, {core, 7})]
+    assert fake.calls == [("set", HELPER, {7}), ("post", 44, 1), ("set", HELPER, {core, 7})]
 
 
 @pytest.mark.parametrize(
-    ("core", "allowed"),
-    [(5, {5}), (5, None), (-1, {1, 5}), (0xFFFFFFFF, {1, 5}), (1024, {1, 5})],
-    ids=["no other core", "cores unknown", "core unknown", "core unknown, 32 bits", "beyond the set"],
-)
-def test_where_it_cannot_be_told_it_is_woken_anywhere(core, allowed, fake, compiled):
-    fake.core, fake.allowed = core, allowed
+    ("core", "leaders", "helpers"),
+    [
+        (5, {5}, {5}),
+        (5, None, {1, 5}),
+        (5, {1, 5}, None),
+        (5, {1, 5}, {1, 5, 6}),
+        (5, {1, 5, 6}, {1, 5}),
+        (5, {1, 5}, {7}),
+        (-1, {1, 5}, {1, 5}),
+        (0xFFFFFFFF, {1, 5}, {1, 5}),
+        (1024, {1, 5}, {1, 5}),
+    ],
+    ids=[
+        "no other core", "leader's cores unknown", "helper's cores unknown", "helper's are more", "helper's are fewer",
+        "helper's are others", "core unknown", "core unknown, 32 bits", "core beyond the set",
+    ],
+)  # fmt: skip
+def test_otherwise_cores_are_left_as_they_are(core, leaders, helpers, fake, compiled):
+    """Where they cannot be told, where there is no other, and where a user gave a thread its own."""
+    fake.core, fake.allowed = core, {0: leaders, HELPER: helpers}
     fake.helper[cores.APART] = 9
     fake.call(compiled["wake_one"])
     assert fake.calls == [("post", 44, 1)]
+    assert fake.helper[cores.APART] == 8
 
 
 @pytest.mark.parametrize(("took", "times"), [(0, 0), (cores.LATE, 0), (cores.LATE + 1, cores.TIMES)])
@@ -144,20 +161,29 @@ def test_late_is_who_runs_long_after_the_call(took, times, fake, compiled):
     assert fake.helper[cores.APART] == times
 
 
-def test_a_system_without_these_functions(compiled):
+@pytest.mark.parametrize("apart", [True, False])
+def test_late_is_not_who_was_woken_apart_or_has_no_number(apart, fake, compiled):
+    """The cores of such a thread are not what made it late, or cannot be changed."""
+    fake.helper[cores.APART if apart else cores.THREAD] = int(apart)
+    fake.call(compiled["wake_one"])
+    fake.now += 1000 * cores.LATE
+    fake.call(compiled["has_woken"])
+    assert fake.helper[cores.APART] == 0
+
+
+def test_a_system_without_these_functions(fake, compiled):
     """Windows and macOS: nobody is late, and nothing but the semaphore is called."""
-    fake = PythonSystem()
     fake.words[1:] = 0
-    for name in ("begins", "wake_one", "has_woken"):
+    for name in ("wake_one", "has_woken"):
         fake.call(compiled[name])
-    assert fake.calls == [("post", 0, 1)]
-    assert not fake.helper.any()
+    assert fake.calls == [("post", 44, 1)]
+    assert fake.helper[cores.APART] == 0
 
 
 def test_the_words_have_room():
-    """A set of cores in a ticket, a helper's words in its mailbox, the system's before the number of helpers."""
-    assert cores.OWN_BYTES <= SPARE_BYTES
-    assert max(cores.SEMAPHORE, cores.WOKEN_AT, cores.APART) + 4 <= team.BOX - team.HELPER
+    """Sets of cores in a ticket, a helper's words in its mailbox, the system's before the number of helpers."""
+    assert cores.SCRATCH_BYTES <= SPARE_BYTES
+    assert team.HELPER + cores.HELPER_WORDS <= team.BOX
     assert team.CORES + len(cores.SYSTEM) == team.HELPERS < team.BOXES
     if found := system.system():
         assert len(found.words) == len(cores.SYSTEM)
@@ -170,115 +196,132 @@ def test_systems_other_than_linux_have_none_of_linuxs_functions(monkeypatch):
 
 
 linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or len(os.sched_getaffinity(0)) < 2,
-    reason="Linux alone lets a thread choose its cores, and there must be two",
+    not sys.platform.startswith("linux") or not all(system.system().words) or len(os.sched_getaffinity(0)) < 2,
+    reason="a C library of Linux has the functions, and there must be two cores",
 )
+
+
+class Asleep:
+    """A team of one helper that sleeps, whose semaphore is posted by a function of Python's.
+
+    Attributes:
+        number: the system's of the helper's thread.
+        posted: what `look` returned before each post.
+    """
+
+    def __init__(self):
+        self._team = helpers._Team()
+        self._counting = Counting(100, 2, pool=self._team)
+        self._counting.run.execute()
+        (thread,) = self._team._threads.values()
+        self.number, self.posted, self._steps = thread.native_id, [], 1
+        where, kind = team.CORES + cores.POST, ctypes.CFUNCTYPE(ctypes.c_int, _WORD, _WORD)
+        real = kind(int(self._team._words[where]))
+        self.look = lambda: None
+
+        def post(semaphore, count):
+            self.posted.append(self.look())
+            return real(semaphore, count)
+
+        self._instead, self._real = kind(post), real
+        self.sleep()
+        self._team._words[where] = system.address_of(self._instead)
+        self.times = 0  # it may have been late already
+
+    @property
+    def times(self):
+        """How many times the helper is still to be woken apart."""
+        return int(self._team._words[team.BOXES + team.HELPER + cores.APART])
+
+    @times.setter
+    def times(self, number):
+        self._team._words[team.BOXES + team.HELPER + cores.APART] = number
+
+    def _entries(self):
+        """The entries of what Linux says of the helper: its state and how often it has slept, among others."""
+        lines = Path(f"/proc/self/task/{self.number}/status").read_text().splitlines()
+        return dict(line.split(":\t", 1) for line in lines)
+
+    def sleep(self):
+        """Wait until the helper sleeps: also until the system has it sleep."""
+        words = self._team._words
+        wait_until(lambda: words[team.BOXES + team.ASLEEP] == 1 and self._entries()["State"].startswith("S"))
+
+    def step(self):
+        """Do a step, for which it is woken."""
+        self.sleep()
+        self._counting.run.execute()
+        self._steps += 1
+        assert (self._counting.done == self._steps).all()
+
+    def interrupt(self):
+        """Wake it as a signal does, without a leader."""
+        self.sleep()
+        slept = self._entries()["voluntary_ctxt_switches"]
+        self._real(int(self._team._words[team.BOXES + team.HELPER + cores.SEMAPHORE]), 1)
+        wait_until(lambda: self._entries()["voluntary_ctxt_switches"] != slept)
+
+    def end(self):
+        self._team._words[team.CORES + cores.POST] = system.address_of(self._real)
+        self._team.end()
 
 
 @pytest.fixture
 def asleep():
-    """A team of one helper that sleeps; a job that it helps with; a function that waits until it sleeps."""
-    own = helpers._Team()
-    counting = Counting(100, 2, pool=own)
-    counting.run.execute()
-
-    def sleep():
-        wait_until(lambda: own._words[team.BOXES + team.ASLEEP] == 1)
-
-    sleep()
-    yield own, counting, sleep
-    own.end()
-
-
-def helper_of(own):
-    (thread,) = own._threads.values()
-    return thread.native_id
+    made = Asleep()
+    yield made
+    made.end()
 
 
 @linux
 def test_linux_wakes_a_late_helper_apart(asleep):
-    """What it may do during the call is read there, by a function that stands for the semaphore's."""
-    own, counting, sleep = asleep
-    words, apart = own._words, team.BOXES + team.HELPER + cores.APART
-    number, seen = helper_of(own), []
-    real = ctypes.CFUNCTYPE(ctypes.c_int, _WORD, _WORD)(int(words[team.CORES + cores.POST]))
-
-    def post(semaphore, count):
-        seen.append((os.sched_getaffinity(number), ctypes.CDLL(None).sched_getcpu()))
-        return real(semaphore, count)
-
-    instead = ctypes.CFUNCTYPE(ctypes.c_int, _WORD, _WORD)(post)
+    """What the helper may do during the call is read there."""
     mine = os.sched_getaffinity(0)
-    words[team.CORES + cores.POST] = system.address_of(instead)
-    try:
-        with pinned(min(mine)):  # so that the core is the same before the call and in it
-            words[apart] = 1
-            counting.run.execute()
-            sleep()
-        for _ in range(5):
-            words[apart] = 1
-            counting.run.execute()
-            sleep()
-    finally:
-        words[team.CORES + cores.POST] = ctypes.cast(real, ctypes.c_void_p).value
-    assert seen[0] == (mine, min(mine))  # a thread with one core knows no other
-    assert len(seen) == 6
-    assert all(len(allowed) == len(mine) - 1 and allowed < mine for allowed, _ in seen[1:])
-    assert os.sched_getaffinity(number) == mine
-    assert (counting.done == 7).all()
-
-
-@contextlib.contextmanager
-def pinned(core):
-    """Let this thread run on one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    asleep.look = lambda: os.sched_getaffinity(asleep.number)
+    for _ in range(5):
+        asleep.times = 1
+        asleep.step()
+        assert os.sched_getaffinity(asleep.number) == mine
+    assert [len(allowed) for allowed in asleep.posted] == 5 * [len(mine) - 1]
+    assert all(allowed < mine for allowed in asleep.posted)
 
 
 @linux
-def test_a_helper_may_run_where_its_leader_may(asleep):
-    """Each thread that leads may have cores of its own, which a helper takes over with the next late wake."""
-    own, counting, sleep = asleep
-    apart, everything = team.BOXES + team.HELPER + cores.APART, os.sched_getaffinity(0)
-    few = set(sorted(everything)[:2])
-
-    def lead():
-        os.sched_setaffinity(0, few)
-        own._words[apart] = 1
-        counting.run.execute()
-
-    leader = threading.Thread(target=lead)
-    leader.start()
-    leader.join()
-    assert os.sched_getaffinity(helper_of(own)) == few
-    sleep()
-    own._words[apart] = 1
-    counting.run.execute()
-    assert os.sched_getaffinity(helper_of(own)) == everything
+@pytest.mark.parametrize("whose", ["leader", "helper"])
+def test_linux_leaves_threads_with_cores_of_their_own_alone(whose, asleep):
+    everything = os.sched_getaffinity(0)
+    number, few = 0 if whose == "leader" else asleep.number, {min(everything)}
+    asleep.look = lambda: os.sched_getaffinity(asleep.number)
+    os.sched_setaffinity(number, few)
+    try:
+        asleep.times = 1
+        asleep.step()
+    finally:
+        os.sched_setaffinity(0, everything)
+    assert asleep.posted == [everything if whose == "leader" else few]
+    assert os.sched_getaffinity(asleep.number) == asleep.posted[0]
 
 
 @linux
-def test_a_helper_on_its_leaders_core_is_late_and_then_woken_apart(asleep):
-    """Both are given one core: the leader computes there for longer than it takes to be late."""
-    own, counting, sleep = asleep
-    words, apart = own._words, team.BOXES + team.HELPER + cores.APART
-    core, number = min(os.sched_getaffinity(0)), helper_of(own)
-    os.sched_setaffinity(number, {core})
-    with pinned(core):
-        deadline = time.monotonic() + 20
-        while words[apart] == 0 and time.monotonic() < deadline:
-            sleep()
-            counting.run.execute()
-            busy = time.perf_counter() + 0.002
-            while time.perf_counter() < busy:
-                pass
-    sleep()
-    left = words[apart]
-    assert left > 0
-    counting.run.execute()
-    assert words[apart] == left - 1
-    assert os.sched_getaffinity(number) == os.sched_getaffinity(0)
+def test_linux_tells_a_helper_that_it_was_late(asleep):
+    """Here because the call that wakes it takes long. A helper that was woken apart is not late."""
+    asleep.look = lambda: time.sleep(2e-9 * cores.LATE)
+    asleep.step()
+    asleep.sleep()
+    assert asleep.times == cores.TIMES
+    asleep.times = 1
+    asleep.step()
+    asleep.sleep()
+    assert asleep.times == 0
+
+
+@linux
+def test_one_that_nobody_woke_is_not_late(asleep):
+    """A signal ends the system's wait, and so does what was posted for a helper that found its mail before it slept."""
+    asleep.step()
+    asleep.sleep()
+    asleep.times = 0
+    time.sleep(2e-9 * cores.LATE)
+    asleep.interrupt()
+    asleep.sleep()
+    assert asleep.times == 0

@@ -232,6 +232,7 @@ def test_tables_of_train_steps_are_those_of_the_measurement():
         assert [part for part in parts if part not in performance] == [], file.name
     assert train_table.busy(train_table.measured(), train_table.measured("busy")) in performance
     assert train_table.overview(train_table.measured()) in performance
+    assert train_table.pauses(train_table.measured("pauses")) in performance
     assert train_table.first_steps(train_table.measured("startup")) in performance
     for page in ("README.md", "README.zh-CN.md"):
         assert train_table.overview(train_table.measured()) in (ROOT / page).read_text()

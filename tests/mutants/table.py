@@ -339,13 +339,19 @@ _CPU = [
     ),
     _mutant(
         "cpu: a helper that was late wakes on its leader's core again", "_core/cpu/cores.py",
-        "        core = _leave(system, own)", "        pass",
+        "        apart = _others(system, thread, scratch)", "        pass",
         "core/test_cores.py",
     ),
     _mutant(
         "cpu: a helper that was woken apart never runs on that core again", "_core/cpu/cores.py",
-        "        _toggle(own, core)", "        pass",
-        "core/test_cores.py::test_a_helper_may_run_where_its_leader_may",
+        "        _set_cores(system, thread, scratch)\n", "        pass\n",
+        "core/test_cores.py::test_linux_wakes_a_late_helper_apart",
+    ),
+    _mutant(
+        "cpu: a helper is late that a signal woke", "_core/cpu/team.py",
+        "if exchange_shared(box + 8 * ASLEEP, 0) == 0 and waits:",
+        "if exchange_shared(box + 8 * ASLEEP, 0) >= 0 and waits:",
+        "core/test_cores.py::test_one_that_nobody_woke_is_not_late",
     ),
     _mutant(
         "torch: a forked child asks a team that it has not", "_torch/openmp.py",

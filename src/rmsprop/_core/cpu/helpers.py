@@ -87,8 +87,7 @@ class _Team:
             arguments = self.address + 8 * box, self.address
             thread = threading.Thread(target=_functions()[0], args=arguments, name="rmsprop", daemon=True)
             thread.start()
-            self._threads[number] = thread
-            self._words[team.HELPERS] = number + 1
+            self._join(number, thread)
         except (OSError, RuntimeError):
             return False  # the system refuses, or the interpreter is shutting down
         except BaseException as error:
@@ -96,13 +95,19 @@ class _Team:
                 if thread.ident is None:
                     # Should it begin nevertheless, it ends at once. No other thread reads this mailbox: two must not.
                     self._words[box + team.MAIL] = team.END
+                    self._words[team.HELPERS] = number + 1
                 else:
-                    self._threads[number] = thread
-                self._words[team.HELPERS] = number + 1
+                    self._join(number, thread)
             if isinstance(error, MemoryError):
                 return False
             raise
         return True
+
+    def _join(self, number: int, thread: threading.Thread) -> None:
+        """Let leaders ask a thread that has started."""
+        self._words[team.BOXES + team.BOX * number + team.HELPER + cores.THREAD] = thread.native_id or 0
+        self._threads[number] = thread
+        self._words[team.HELPERS] = number + 1
 
     def end(self) -> None:
         """End all threads: one that wakes while the interpreter is taken down may crash it."""

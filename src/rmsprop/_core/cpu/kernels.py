@@ -24,19 +24,21 @@ _TWO_WORDS: Final = "void(int64, int64)"
 #: What a pool has in `ask` and `take_back`.
 TO_A_POOL: Final = "int64(int64, int64, int64)"
 
+_TEAM: Final = (team, cores, pools)
+
 #: The functions of every step: each with its signature, and the modules that it is made of.
 _ENTRIES: Final = {
     "execute": (execute.execute, _WORD, (execute, norms, scales, gather, pieces, pools)),
     "coalesce": (coalesce.coalesce, _RETURNS_WORD, (coalesce,)),
     "lead": (pools.lead, _WORD, (pools,)),
     "help_with": (pools.help_with, _WORD, (pools,)),
-    "serve": (team.serve, _TWO_WORDS, (team, cores, pools)),
-    "ask": (team.ask, TO_A_POOL, (team, cores, pools)),
-    "take_back": (team.take_back, TO_A_POOL, (team, pools)),
+    "serve": (team.serve, _TWO_WORDS, _TEAM),
+    "ask": (team.ask, TO_A_POOL, _TEAM),
+    "take_back": (team.take_back, TO_A_POOL, _TEAM),
     "ask_openmp": (openmp.ask, TO_A_POOL, (openmp, pools)),
     "take_part": (openmp.take_part, _WORD, (openmp, pools)),
     "come": (openmp.come, _WORD, (openmp, pools)),
-    "dismiss": (team.dismiss, _TWO_WORDS, (team, cores, pools)),
+    "dismiss": (team.dismiss, _TWO_WORDS, _TEAM),
 }
 
 

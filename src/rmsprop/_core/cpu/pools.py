@@ -38,9 +38,9 @@ POOL: Final = ("ask", "take_back", "lead", "help_with", "malloc", "free", "yield
 ASK, TAKE_BACK, LEAD, HELP_WITH, _MALLOC, _FREE, YIELD, OWN = range(len(POOL))
 
 #: The words of a ticket: how many know of it, the gate, the job, the pool; and memory for the pool's own use in `ask`,
-#: of which a set of cores needs most.
+#: of which two sets of cores need most.
 _KNOWN, GATE, JOB_OF, POOL_OF, SPARE = 0, 1, 2, 3, 8
-SPARE_BYTES: Final = 128
+SPARE_BYTES: Final = 256
 _TICKET_BYTES: Final = 8 * SPARE + SPARE_BYTES
 
 #: The gate is closed: its other bits count the threads that are still inside.

@@ -62,7 +62,7 @@ class System:
 
 def _of_threads(library: Any) -> list[int]:
     """Return the addresses of Linux's functions for threads and their cores; zeros if one of them is not there."""
-    names = "gettid", "sched_getcpu", "sched_getaffinity", "sched_setaffinity", "clock_gettime"
+    names = "sched_getcpu", "sched_getaffinity", "sched_setaffinity", "clock_gettime"
     if sys.platform == "linux" and all(hasattr(library, name) for name in names):
         return [address_of(getattr(library, name)) for name in names]
     return [0] * len(names)

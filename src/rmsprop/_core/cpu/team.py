@@ -12,7 +12,7 @@ that are free.
 
 from typing import Final
 
-from rmsprop._core.cpu.cores import POST, SEMAPHORE, SYSTEM, enter, wake, woken
+from rmsprop._core.cpu.cores import POST, SEMAPHORE, SYSTEM, wake, woken
 from rmsprop._core.cpu.modes import pause
 from rmsprop._core.cpu.pools import HELP_WITH, OWN, POOL, SPARE, YIELD
 from rmsprop._core.cpu.words import call, call_system, exchange_shared, read, read_shared, replace_shared, write_shared
@@ -39,7 +39,6 @@ _POOL = HEAD.index("pool")
 def serve(box, team):
     """Help with the jobs whose tickets are in a mailbox, until END is in it."""
     helper, looks = box + 8 * HELPER, 0
-    enter(team + 8 * CORES, helper)
     while True:
         mail = read_shared(box + 8 * MAIL)
         if mail == END:
@@ -55,10 +54,12 @@ def serve(box, team):
         else:
             # In this order, and the other way round in `ask`: it sees that this sleeps, or this sees the mail.
             write_shared(box + 8 * ASLEEP, 1)
-            if read_shared(box + 8 * MAIL) == EMPTY:
+            waits = read_shared(box + 8 * MAIL) == EMPTY
+            if waits:
                 call_system(read(team, WAIT), read(helper, SEMAPHORE), -1)
+            # Nobody woke this if the word is still 1: a signal did, or what was posted when there was mail already.
+            if exchange_shared(box + 8 * ASLEEP, 0) == 0 and waits:
                 woken(team + 8 * CORES, helper)
-            exchange_shared(box + 8 * ASLEEP, 0)
             looks = 0
 
 
