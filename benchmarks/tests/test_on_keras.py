@@ -22,6 +22,7 @@ from bench.models import VARIANTS
 from bench.peers import FRONTENDS, OURS, PEERS
 from bench.training.contenders import FRONTENDS as TRAINING
 from bench.training.contenders import MODEL, SGD
+from bench.training.jobs import make_job
 from bench.workloads import WORKLOADS, make_fit_task
 
 pytestmark = pytest.mark.slow
@@ -174,11 +175,23 @@ class TestOption:
         assert capsys.readouterr().err == expected
 
 
+#: Models that Keras's own RMSprop does not train: on TensorFlow it looks up row numbers of an embedding's gradient in a
+#: table that has fewer (Keras 3.15). The benchmark leaves it out, and says why.
+FAILS = ("transformer",) if BACKEND == "tensorflow" else ()
+
+
 class TestTrainSteps:
-    @pytest.mark.parametrize("model", TRAINING["keras"].models)
+    @pytest.mark.parametrize("model", [name for name in TRAINING["keras"].models if name not in FAILS])
     def test_every_model_trains_alike_by_ours_and_by_kerass_own(self, model):
         ended = assert_trains(TRAINING["keras"].makers(), (MODEL, SGD, "keras", OURS), model)
         assert_same_way(ended, OURS, "keras")
+
+    @pytest.mark.parametrize("model", FAILS)
+    def test_where_kerass_own_fails_ours_trains(self, model):
+        makers = TRAINING["keras"].makers()
+        assert_trains(makers, (MODEL, SGD, OURS), model)
+        with pytest.raises(Exception, match="is not in"):
+            makers["keras"](make_job(model), {}).step()
 
     def test_of_models_that_are_compiled_are_those_of_tensorflow(self):
         compiled = [name for name in TRAINING["keras"].makers() if name.endswith("-compiled")]

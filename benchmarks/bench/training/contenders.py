@@ -94,8 +94,7 @@ def _keras() -> dict[str, Maker]:
 _COMMON: Final = {MODEL: "model alone", SGD: "+ SGD", OURS: "+ rmsprop"}
 _COMPILED_WORDS: Final = {MODEL + COMPILED: "compiled model alone", OURS + COMPILED: "compiled model + rmsprop"}
 
-#: By name. NumPy has layers of ours to train, and those are dense. The models of Keras 3 are those of its backends, so
-#: the two that are all layers are left to these.
+#: By name. NumPy has layers of ours to train, and those are dense.
 FRONTENDS: Final = {
     "numpy": FrontEnd(
         _numpy,
@@ -119,7 +118,6 @@ FRONTENDS: Final = {
         _COMMON
         | {"keras": "+ keras.optimizers.RMSprop", "model-compiled": "model alone, XLA"}
         | {"keras-compiled": "+ keras's, XLA", "rmsprop-compiled": "+ rmsprop, XLA"},
-        ("mlp", "classifier", "dqn"),
     ),
 }
 
