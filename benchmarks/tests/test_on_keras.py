@@ -192,8 +192,7 @@ class TestTrainSteps:
         assert_trains(makers, (MODEL, SGD, OURS), model)
         own = makers["keras"](make_job(model), {"centered": True})
         with pytest.raises(Exception, match="is not in"):
-            for _ in range(3):
-                own.step()
+            [own.step() for _ in range(3)]
 
     def test_of_models_that_are_compiled_are_those_of_tensorflow(self):
         compiled = [name for name in TRAINING["keras"].makers() if name.endswith("-compiled")]
