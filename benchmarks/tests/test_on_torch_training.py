@@ -70,3 +70,25 @@ def test_steps_forget_the_gradients_of_the_step_before():
     trainer.step()
     for one, parameter in zip(first, trainer._parameters, strict=True):
         assert load("torch").equal(one, parameter.grad)
+
+
+def test_steps_after_pauses_are_beside_those_of_peers_whose_versions_are_named(tmp_path):
+    path = tmp_path / "pauses.json"
+    with redirect_stdout(StringIO()):
+        command = [
+            "--part",
+            "pauses",
+            "--peer",
+            "torch-foreach",
+            "--model",
+            "mlp",
+            "--variant",
+            "plain",
+            "--repeat",
+            "2",
+        ]
+        assert main([*command, "--json", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert "torch" in found["machine"]["versions"]
+    assert [row["peer"] for row in found["rows"][:2]] == [OURS, "torch-foreach"]
+    assert all(row["ratio"] > 0 for row in found["rows"])
