@@ -16,10 +16,10 @@ from typing import Any
 
 from bench.contenders import Contender
 from bench.devices import CPU, memory_peak, waiter
-from bench.frameworks import load, set_threads
+from bench.frameworks import set_threads
 from bench.models import MODELS, VARIANTS, make_task
 from bench.pauses import time_pauses
-from bench.peers import FRONTENDS, OURS, PEERS, load_frontend
+from bench.peers import FRONTENDS, OURS, PEERS, load_contenders, load_frontend
 from bench.scaling import Point, measure_point
 from bench.timing import Budget
 from bench.training.measure import time_training
@@ -113,14 +113,10 @@ def pauses(
     frontend: str, model: str, variant: str, peers: str, seconds: str, rounds: str, threads: str
 ) -> dict[str, Any]:
     """Time steps of ours and of peers, which are named with commas between, after pauses."""
-    load_frontend(frontend)
-    names = _split(peers)
-    for name in names:
-        for module in PEERS[name].modules:
-            load(module)
+    everybody = load_contenders(frontend, _split(peers))
     if threads:
         set_threads(int(threads))
-    return {"rows": time_pauses(frontend, model, variant, names, Budget.read(seconds, rounds))}
+    return {"rows": time_pauses(frontend, model, variant, everybody, Budget.read(seconds, rounds))}
 
 
 def train(

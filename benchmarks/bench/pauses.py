@@ -9,9 +9,9 @@ from itertools import product
 from typing import Any, Final
 
 from bench.models import MODELS, VARIANTS, count_numbers, make_task
-from bench.peers import OURS, PEERS, Maker, load_frontend, who_can
+from bench.peers import OURS, Peer, who_can
 from bench.processes import measure_in_child
-from bench.timing import Budget, Step, order, ratio, settle, summary, without_collections
+from bench.timing import Budget, Step, ratio, settle, summary, take_turns, without_collections
 
 Row = dict[str, Any]
 
@@ -49,13 +49,11 @@ def measure_pauses(
         yield from measure_in_child("pauses", *words)["rows"]
 
 
-def time_pauses(frontend: str, model: str, variant: str, peers: Sequence[str], budget: Budget) -> list[Row]:
-    """Measure a model and variant in this process, with all contenders in turns."""
-    makers: dict[str, Maker] = {OURS: load_frontend(frontend).ours.makers["step"]}
-    makers |= {name: PEERS[name].makers["step"] for name in peers}
+def time_pauses(frontend: str, model: str, variant: str, everybody: Mapping[str, Peer], budget: Budget) -> list[Row]:
+    """Measure a model and variant in this process, with all contenders in turns; `everybody` has ours, too."""
     shapes = MODELS[model]()
-    contenders = {name: make(make_task(shapes, VARIANTS[variant])) for name, make in makers.items()}
-    times = take_turns({name: one.step for name, one in contenders.items()}, budget)
+    contenders = {name: one.make(make_task(shapes, VARIANTS[variant])) for name, one in everybody.items()}
+    times = time_steps({name: one.step for name, one in contenders.items()}, budget)
     common: Row = {"kind": "pauses", "frontend": frontend, "model": model, "variant": variant, "steps": STEPS}
     common |= {"tensors": len(shapes), "numbers": count_numbers(shapes)}
     return [
@@ -64,19 +62,12 @@ def time_pauses(frontend: str, model: str, variant: str, peers: Sequence[str], b
     ]
 
 
-def take_turns(steps: Mapping[str, Step], budget: Budget) -> dict[tuple[float, str], list[float]]:
+def time_steps(steps: Mapping[str, Step], budget: Budget) -> dict[tuple[float, str], list[float]]:
     """Return the seconds that a step takes, one figure a round, by the pause before it and the contender."""
-    times: dict[tuple[float, str], list[float]] = {(pause, name): [] for pause in PAUSES for name in steps}
     with without_collections():
         for step in steps.values():
             _several(step)
-        start, rounds = time.perf_counter(), 0
-        while not budget.spent(rounds, time.perf_counter() - start):
-            for pause in PAUSES:
-                for name in order(list(steps), rounds):
-                    times[pause, name].append(_after(pause, steps[name]))
-            rounds += 1
-    return times
+        return take_turns([*product(PAUSES, steps)], budget, lambda turn: _after(turn[0], steps[turn[1]]))
 
 
 def _after(pause: float, step: Step) -> float:

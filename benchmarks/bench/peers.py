@@ -174,6 +174,16 @@ def load_frontend(name: str) -> FrontEnd:
     return frontend
 
 
+def load_contenders(frontend: str, names: Iterable[str]) -> dict[str, Peer]:
+    """Import what a front end and peers of these names need, and return ours and them by name."""
+    ours = load_frontend(frontend).ours
+    peers = {name: PEERS[name] for name in names}
+    for peer in peers.values():
+        for module in peer.modules:
+            load(module)
+    return {OURS: ours, **peers}
+
+
 def who_can(names: Iterable[str], variant: str) -> list[str]:
     """Return those peers that have the options of a variant."""
     return [name for name in names if not set(PEERS[name].lacks) & VARIANTS[variant].keys()]

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from bench.frameworks import set_threads
 from bench.models import VARIANTS, Shape, count_numbers, make_task
-from bench.peers import FRONTENDS, OURS, PEERS, load_frontend
+from bench.peers import FRONTENDS, OURS, load_contenders
 from bench.processes import measure_in_child
 from bench.timing import Budget, interleave, ratio, summary
 from bench.workloads import AnyTask, make_table_task
@@ -84,16 +85,10 @@ def measure_scaling(frontend: str, peers: Sequence[str], budget: Budget) -> Iter
 
 def measure_point(frontend: str, peers: Sequence[str], point: Point, budget: Budget) -> list[Row]:
     """Measure one point in this process, in which no framework has run anything yet."""
-    from bench.frameworks import load, set_threads
-
     os.environ["RMSPROP_NUM_THREADS"] = str(point.threads)
-    ours = load_frontend(frontend).ours
-    for name in peers:
-        for module in PEERS[name].modules:
-            load(module)
+    everybody = load_contenders(frontend, peers)
     set_threads(point.threads)
     task, kind = make(point), "embedding" if point.axis == "table" else "step"
-    everybody = {OURS: ours} | {name: PEERS[name] for name in peers}
     contenders = {name: one.makers[kind](task) for name, one in everybody.items() if kind in one.makers}
     times = interleave({name: one.step for name, one in contenders.items()}, budget)
     return [{"peer": name, **summary(found), "ratio": ratio(found, times[OURS])} for name, found in times.items()]

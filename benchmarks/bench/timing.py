@@ -10,12 +10,12 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 #: Seconds that a turn takes at least.
 TURN: Final = 0.004
@@ -29,6 +29,9 @@ _ACCOUNTED: Final = 0.02
 _FEW, _FEWEST = 7, 3
 
 Step = Callable[[], object]
+
+#: What takes turns.
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,23 @@ def interleave(
         wait: returns when what was called is done; it is called once a turn, not once a step.
         turn: seconds that a turn takes at least.
     """
-    times: dict[str, list[float]] = {name: [] for name in steps}
     with without_collections():
         calls = {name: _calls(step, wait, turn) for name, step in steps.items()}
-        start, rounds = time.perf_counter(), 0
-        while not budget.spent(rounds, time.perf_counter() - start):
-            for name in order(list(steps), rounds):
-                times[name].append(_turn(steps[name], calls[name], wait))
-            rounds += 1
+        return take_turns(list(steps), budget, lambda name: _turn(steps[name], calls[name], wait))
+
+
+def take_turns(names: Sequence[Name], budget: Budget, seconds_of: Callable[[Name], float]) -> dict[Name, list[float]]:
+    """Let a function time each of the names once a round, in changing order; return what it returned for each."""
+    times: dict[Name, list[float]] = {name: [] for name in names}
+    start, rounds = time.perf_counter(), 0
+    while not budget.spent(rounds, time.perf_counter() - start):
+        for name in _order(list(names), rounds):
+            times[name].append(seconds_of(name))
+        rounds += 1
     return times
 
 
-def order(names: list[str], turn: int) -> list[str]:
+def _order(names: list[Name], turn: int) -> list[Name]:
     """Rotate the names, and turn round every other rotation, so that nobody always follows the same one."""
     place = turn // 2 % len(names)
     order = names[place:] + names[:place]

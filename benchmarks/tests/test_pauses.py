@@ -24,11 +24,11 @@ def test_each_pause_is_between_steps_of_a_contender(monkeypatch):
     monkeypatch.setattr(pauses, "settle", lambda: done.append("settle"))
     monkeypatch.setattr(time, "sleep", done.append)
     steps = {name: lambda name=name: done.append(name) for name in "ab"}
-    found = pauses.take_turns(steps, Budget(rounds=2))
+    found = pauses.time_steps(steps, Budget(rounds=2))
     a, b = pauses.STEPS * ["a"], pauses.STEPS * ["b"]
     warm = [*a, *b]
     first = ["settle", *a, *a, "settle", *b, *b, "settle", *a, 0.01, *a, "settle", *b, 0.01, *b]
-    second = ["settle", *b, *b, "settle", *a, *a, "settle", *b, 0.01, *b, "settle", *a, 0.01, *a]
+    second = ["settle", *b, 0.01, *b, "settle", *a, 0.01, *a, "settle", *b, *b, "settle", *a, *a]
     assert done == warm + first + second
     assert {key: len(seconds) for key, seconds in found.items()} == {
         (pause, name): 2 for pause in (0.0, 0.01) for name in "ab"

@@ -61,7 +61,7 @@ class TestModels:
 class TestTiming:
     def test_each_contender_follows_each_other_and_is_first_equally_often(self) -> None:
         names = ["a", "b", "c", "d"]
-        orders = [timing.order(names, turn) for turn in range(8)]
+        orders = [timing._order(names, turn) for turn in range(8)]
         assert all(sorted(order) == names for order in orders)
         assert sorted(order[0] for order in orders) == sorted(2 * names)
         before = {(one, other) for order in orders for one, other in pairwise(order)}
