@@ -49,6 +49,16 @@ def quietly() -> Iterator[None]:
                 sys.stderr.write(chatter.read().decode(errors="replace"))
 
 
+def reason(error: BaseException) -> str:
+    """Return the line of an error that says what is wrong, or its type where it has no text.
+
+    That is the first one. But TensorFlow's errors of graphs begin with headings, which end in colons, and with the
+    places in the source, which are indented; their first line is returned only if there is nothing else.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.strip() and line[0].strip() and line[-1] != ":"), lines[0])
+
+
 def set_threads(threads: int) -> None:
     """Let the frameworks use so many threads; TensorFlow and JAX must not have run anything yet."""
     if "jax" in sys.modules:

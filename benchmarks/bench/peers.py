@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from bench.contenders import Contender, floor, jax, keras, tf_keras, torch
 from bench.contenders.numpy import Ours
 from bench.devices import CPU, DEVICES
-from bench.frameworks import load, quietly
+from bench.frameworks import load, quietly, reason
 from bench.models import VARIANTS, make_task
 from rmsprop.cli import CommandError
 
@@ -69,17 +69,13 @@ def _lacks_argument(argument: str, device: str) -> str | None:
 
 
 def _fails(make: Maker, device: str) -> str | None:
-    """Let a contender do a step on a few numbers, and return the first line of the error."""
+    """Let a contender do a step on a few numbers, and return what its error says."""
     try:
         with quietly():
             make(make_task([(8,)], {})._replace(device=device)).step()
     except Exception as error:  # of compilers, drivers, libraries: whatever keeps it from running is the answer
-        return _first_line(error)
+        return reason(error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _torch(name: str, argument: str, value: bool) -> Peer:
@@ -212,4 +208,4 @@ def _problem(peer: Peer, device: str) -> str | None:
     except ModuleNotFoundError as error:
         return f"not installed: {error}"
     except Exception as error:  # a package beside it may be broken, and say so as it likes
-        return _first_line(error)
+        return reason(error)

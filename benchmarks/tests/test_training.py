@@ -5,6 +5,7 @@ import os
 import time
 from contextlib import redirect_stdout
 from io import StringIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from bench.timing import Budget
 from bench.training import numpy as in_numpy
 from bench.training.contenders import FRONTENDS, MODEL, PEERS, SGD, base_of, counterpart
 from bench.training.jobs import DENSE, MODELS, VARIANTS, make_job
-from bench.training.measure import chosen, measure_training, rows, together
+from bench.training.measure import TRIALS, chosen, measure_training, rows, time_training, together
 
 EVERY = "centered+momentum+decay"
 
@@ -141,6 +142,26 @@ class TestSeveralProcesses:
         assert left_out == {"torch (mlp)": "no memory"}
         assert {row["peer"]: row.get("part_seconds") for row in found} == {MODEL: None, SGD: 2.0, OURS: 4.0}
         assert {(row["processes"], row["samples"], row["tensors"]) for row in found} == {(2, 4, 6)}
+
+    @pytest.mark.parametrize("trial", range(1, TRIALS + 1))
+    def test_a_peer_that_fails_in_a_step_of_its_trial_is_left_out_with_the_reason(self, monkeypatch, trial):
+        trainer = FRONTENDS["numpy"].makers()
+
+        def make(job, options):
+            steps = iter(range(1, trial))
+
+            def step():
+                if next(steps, None) is None:
+                    raise ValueError(f"no step {trial}\nand more")
+
+            return SimpleNamespace(step=step)
+
+        makers = {MODEL: trainer[MODEL], "torch": make, OURS: trainer[OURS]}
+        frontend = SimpleNamespace(makers=lambda: makers)
+        monkeypatch.setattr("bench.training.measure.FRONTENDS", {"numpy": frontend})
+        found = time_training("numpy", "mlp", ["plain"], list(makers), Budget(0, 1))
+        assert found["left_out"] == {"torch (mlp)": f"no step {trial}"}
+        assert list(found["times"]) == [f"{MODEL}/", f"{OURS}/plain"]
 
     def test_a_budget_crosses_to_another_process(self):
         for budget in (Budget(2.5), Budget(3.0, 7)):

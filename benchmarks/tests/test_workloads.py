@@ -9,6 +9,7 @@ from bench_runs import RUN
 
 from bench import measure, memory
 from bench.command import _peer_names, main, make_parser
+from bench.frameworks import reason
 from bench.models import VARIANTS, count_numbers
 from bench.peers import FRONTENDS, OURS, PEERS
 from bench.timing import Budget
@@ -47,6 +48,21 @@ class TestWorkloads:
         assert len(set(task.rows.tolist())) == TOUCHED
         assert (numpy.diff(task.rows) < 0).any()  # in no order
         assert 0 <= task.rows.min() <= task.rows.max() < 5000
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("no memory", "no memory"),
+            ("\nno compiler\nand a long story", "no compiler"),
+            ("", "ValueError"),
+            ("only a heading:", "only a heading:"),
+            ("Graph error:\n\nDetected at:\n  File 'a', line 3\n\nno row 7\n\t [[a node]]", "no row 7"),
+        ],
+    )
+    def test_are_the_first_line_that_is_no_heading_and_no_place(self, text, expected):
+        assert reason(ValueError(text)) == expected
 
 
 class Sleeper:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bench.devices import CUDA, waiter
-from bench.frameworks import load, quietly
+from bench.frameworks import load, quietly, reason
 from bench.gpu.contenders import CONTENDERS, OURS, VARIANTS, moved
 from bench.models import Shape, count_numbers, resnet50
 from bench.timing import Budget, Step, interleave, ratio, summary
@@ -77,8 +77,7 @@ class Session:
                 step()
                 waiter(self._device)()
         except Exception as error:  # of memory, compilers, packages that are not there: whatever it is, is the answer
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            self.left_out[f"{name} ({case}, {variant})"] = f"{type(error).__name__}: {first}"
+            self.left_out[f"{name} ({case}, {variant})"] = f"{type(error).__name__}: {reason(error)}"
             return None
         return step
 
@@ -124,7 +123,7 @@ def measure_all(session: Session, cases: Mapping[str, list[Shape]], left: Callab
         try:
             session.measure(case, cases[case], variant)
         except RuntimeError as error:  # a device's, as of memory
-            missed.append(f"{case}, {variant} ({(str(error).splitlines() or [''])[0]})")
+            missed.append(f"{case}, {variant} ({reason(error)})")
         longest = max(longest, time.monotonic() - start)
         print(f"{case}, {variant}: {time.monotonic() - start:.0f} s", flush=True)
     return missed
