@@ -156,12 +156,16 @@ class TestSeveralProcesses:
 
             return SimpleNamespace(step=step)
 
-        makers = {MODEL: trainer[MODEL], "torch": make, OURS: trainer[OURS]}
+        def compile_for_minutes(job, options):
+            raise AssertionError("what fails is not compiled")
+
+        makers = {MODEL: trainer[MODEL], "torch": make, OURS: trainer[OURS], "model-compiled": trainer[MODEL]}
+        makers["torch-compiled"] = compile_for_minutes
         frontend = SimpleNamespace(makers=lambda: makers)
         monkeypatch.setattr("bench.training.measure.FRONTENDS", {"numpy": frontend})
         found = time_training("numpy", "mlp", ["plain"], list(makers), Budget(0, 1))
-        assert found["left_out"] == {"torch (mlp)": f"no step {trial}"}
-        assert list(found["times"]) == [f"{MODEL}/", f"{OURS}/plain"]
+        assert found["left_out"] == dict.fromkeys(("torch (mlp)", "torch-compiled (mlp)"), f"no step {trial}")
+        assert list(found["times"]) == [f"{MODEL}/", f"{OURS}/plain", "model-compiled/"]
 
     def test_a_budget_crosses_to_another_process(self):
         for budget in (Budget(2.5), Budget(3.0, 7)):

@@ -14,8 +14,18 @@ from bench.models import count_numbers
 from bench.peers import OURS
 from bench.processes import measure_in_child
 from bench.timing import Budget, interleave, ratio, summary
-from bench.training.contenders import COMPILED, FRONTENDS, MODEL, SGD, WITHOUT_OPTIONS, Trains, base_of, counterpart
-from bench.training.jobs import MODELS, VARIANTS, make_job
+from bench.training.contenders import (
+    COMPILED,
+    FRONTENDS,
+    MODEL,
+    SGD,
+    WITHOUT_OPTIONS,
+    Maker,
+    Trains,
+    base_of,
+    counterpart,
+)
+from bench.training.jobs import MODELS, VARIANTS, Job, make_job
 
 Row = dict[str, Any]
 
@@ -101,26 +111,39 @@ def together(runs: Iterable[Mapping[str, Sequence[float]]]) -> dict[Key, list[fl
     return found
 
 
+def _try(make: Maker, job: Job, variant: str) -> Trains | Exception:
+    """Return a contender that has done `TRIALS` steps, or its error."""
+    try:
+        with quietly():  # compilers chatter
+            contender = make(job, VARIANTS[variant] if variant else {})
+            for _ in range(TRIALS):
+                contender.step()
+    except Exception as error:  # of compilers and packages that are not there: whatever it is, is the answer
+        return error
+    return contender
+
+
 def _make(
     frontend: str, model: str, variants: Sequence[str], names: Sequence[str]
 ) -> tuple[dict[Key, Trains], dict[str, str]]:
-    """Make the contenders, each of which does `TRIALS` steps; those that cannot are left out with the reason."""
+    """Make the contenders, each of which does `TRIALS` steps; those that cannot are left out with the reason.
+
+    So is the compiled one of a contender that failed: XLA takes minutes to compile Keras's step that fails.
+    """
     makers, job = FRONTENDS[frontend].makers(), make_job(model)
     found: dict[Key, Trains] = {}
+    failed: dict[Key, Exception] = {}
     left_out: dict[str, str] = {}
     for name in names:
         for variant in ("",) if name in WITHOUT_OPTIONS else variants:
-            try:
-                with quietly():  # compilers chatter
-                    contender = makers[name](job, VARIANTS[variant] if variant else {})
-                    for _ in range(TRIALS):
-                        contender.step()
-            except Exception as error:  # of compilers and packages that are not there: whatever it is, is the answer
+            made = failed.get((name.removesuffix(COMPILED), variant)) or _try(makers[name], job, variant)
+            if isinstance(made, Exception):
                 if name in (MODEL, OURS):
-                    raise
-                left_out[f"{name} ({model})"] = reason(error)
+                    raise made
+                failed[name, variant] = made
+                left_out[f"{name} ({model})"] = reason(made)
                 break
-            found[name, variant] = contender
+            found[name, variant] = made
     # What is nothing without the model alone beside it.
     kept = {key: one for key, one in found.items() if (base_of(key[0]), "") in found}
     gc.collect()
