@@ -25,6 +25,17 @@ def built():
     return optimizer, arrays
 
 
+def in_order(data):
+    """Return a file with its header's names in alphabetical order, so that damage hits the same places in every run.
+
+    safetensors writes the texts of the metadata in another order each time.
+    """
+    length = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + data[length:]
+
+
 def damages(data, count):
     """Give damaged copies of a file, most of them in its header."""
     dice = random.Random(0)
@@ -80,7 +91,7 @@ def check_damaged(folder, count):
         slot[...] = numpy.arange(slot.size).reshape(slot.shape)
     path = folder / "file"
     optimizer.save(path, variables=True, metadata={"epoch": "3"})
-    data, loaded = path.read_bytes(), 0
+    data, loaded = in_order(path.read_bytes()), 0
     for damaged in damages(data, count):
         path.write_bytes(damaged)
         optimizer, arrays = built()
@@ -108,7 +119,7 @@ def check_damaged(folder, count):
 
 
 def test_damaged_files_are_refused_or_read_as_they_are(tmp_path):
-    assert 3 < check_damaged(tmp_path, 400) < 200
+    assert 3 < check_damaged(tmp_path, 800) < 400
 
 
 @pytest.mark.slow
