@@ -189,9 +189,9 @@ def _run(options: argparse.Namespace) -> None:
             session = Session(options, peers if set(parts) - set(ASKED_FOR) else [], console)
             try:
                 report = session.measure(parts)
-            except (OSError, UnicodeError, SystemExit, KeyboardInterrupt):
-                # What cannot be shown, as to a reader that is gone (Rich exits then), has been measured all the same.
-                # So has what was finished before Ctrl-C.
+            except BaseException:
+                # What was finished before a failure or Ctrl-C has been measured all the same. So has what cannot be
+                # shown, as to a reader that is gone (Rich exits then).
                 if options.json and session.report.rows:
                     session.report.write(options.json)
                 raise

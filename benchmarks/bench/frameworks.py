@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+import threadpoolctl
+
 
 def load(name: str) -> Any:
     """Import a module quietly; ImportError if it is missing or broken.
@@ -59,8 +61,22 @@ def reason(error: BaseException) -> str:
     return next((line for line in lines if line.strip() and line[0].strip() and line[-1] != ":"), lines[0])
 
 
+def torch_to_compile() -> Any:
+    """Return torch, made ready for a contender that it compiles."""
+    # In this process: those that compile in others go on using the processor for a while.
+    load("torch._inductor.config").compile_threads = 1
+    torch = load("torch")
+    # What earlier contenders compiled counts: after some eight, torch would give up and run this one uncompiled.
+    torch.compiler.reset()
+    return torch
+
+
 def set_threads(threads: int) -> None:
-    """Let the frameworks use so many threads; TensorFlow and JAX must not have run anything yet."""
+    """Let NumPy's BLAS and the frameworks use so many threads: those that are loaded.
+
+    TensorFlow and JAX must not have run anything yet.
+    """
+    threadpoolctl.threadpool_limits(threads, "blas")
     if "jax" in sys.modules:
         # What its runtime reads when it starts, and the runtimes of processes that this one starts.
         os.environ["PJRT_NPROC"] = str(threads)

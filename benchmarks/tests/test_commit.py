@@ -72,13 +72,13 @@ class TestTheCommitOfAMeasurement:
 class TestWhatHasChangedSince:
     @pytest.fixture
     def since(self, checkout):
-        """A checkout in which the rule was changed twice, two frameworks' engines once, and the documentation."""
+        """A checkout in which the rule was changed twice, sources of some frameworks once, and the documentation."""
         folder, git = checkout
         start = git("rev-parse", "HEAD")
         for paths in (
             ["_core/rule.py"],
             ["_core/rule.py", "_torch/engine.py", "_core/cuda/launches.py"],
-            ["_jax/native.py"],
+            ["_jax/native.py", "_keras/steps.py", "_kerases/built.py", "_tf_keras/untraced.py"],
         ):
             for path in paths:
                 with open(folder / "src" / "rmsprop" / path, "a") as source:
@@ -95,8 +95,12 @@ class TestWhatHasChangedSince:
         [
             ("numpy", {}, []),
             ("torch", {}, ["_core/cuda/launches.py: 1 commit", "_torch/engine.py: 1 commit"]),
-            ("keras", {"KERAS_BACKEND": "jax"}, ["_jax/native.py: 1 commit"]),
-            ("tf_keras", {}, []),
+            (
+                "keras",
+                {"KERAS_BACKEND": "jax"},
+                ["_jax/native.py: 1 commit", "_keras/steps.py: 1 commit", "_kerases/built.py: 1 commit"],
+            ),
+            ("tf_keras", {}, ["_kerases/built.py: 1 commit", "_tf_keras/untraced.py: 1 commit"]),
         ],
     )
     def test_is_what_its_framework_uses(self, since, frontend, settings, own):

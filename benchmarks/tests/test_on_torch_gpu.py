@@ -8,10 +8,11 @@ import torch
 from matplotlib import image
 
 from bench.gpu import command, measure
-from bench.gpu.contenders import CONTENDERS, OURS, VARIANTS, moved
+from bench.gpu.contenders import CONTENDERS, OURS, Contender, moved
 from bench.gpu.measure import CASES, COPY, TINY, Session, measure_all
 from bench.models import count_numbers
 from bench.timing import Budget
+from bench.training.jobs import VARIANTS
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +80,10 @@ def test_no_device_is_said_in_a_line(capsys, monkeypatch):
     assert "finds no CUDA device here" in capsys.readouterr().err
 
 
-def test_a_failure_of_the_tests_is_the_exit_code(monkeypatch, tmp_path):
-    failed = {"status": 1, "summary": "1 failed", "failures": ["FAILED a::b"], "seconds": 1.0}
+@pytest.mark.parametrize(("status", "summary"), [(1, "1 failed"), (None, "stopped after 200 s"), (5, "no tests ran")])
+def test_a_failure_of_the_tests_is_the_exit_code(monkeypatch, tmp_path, status, summary):
+    """As is a kernel that hangs, and tests that were not found."""
+    failed = {"status": status, "summary": summary, "failures": [], "seconds": 1.0}
     monkeypatch.setattr(command, "run_tests", lambda limit: failed)
     monkeypatch.setattr(command, "TINY", {})
     files = ["--json", str(tmp_path / "gpu.json"), "--plot", str(tmp_path / "gpu.png")]
@@ -110,8 +113,25 @@ def test_figures_until_the_time_is_over_are_written(monkeypatch, tmp_path):
     assert command.main(["--device", "cpu", "--tiny", "--no-tests", "--limit", "17", *files]) == 0
     assert time.monotonic() - start < 30
     written = json.loads((tmp_path / "gpu.json").read_text())
-    assert written["not_measured"] == ["stopped: the time was over"]
+    expected = [f"{case}, {variant} (the time was over)" for case in TINY for variant in VARIANTS]
+    assert written["not_measured"] == expected[1:]
     assert len(written["rows"]) == 2
+
+
+@pytest.mark.parametrize(("name", "code"), [(OURS, 1), ("rmsprop-graph", 1), ("torch-foreach", 0)])
+def test_ours_that_fails_is_the_exit_code(monkeypatch, tmp_path, name, code):
+    """Also within a CUDA graph; what fails of others is left out."""
+
+    def fail(parameters, options):
+        raise RuntimeError("no kernel image is available")
+
+    for other in [*CONTENDERS]:
+        monkeypatch.delitem(CONTENDERS, other)
+    monkeypatch.setitem(CONTENDERS, name, Contender(name, fail, lambda options: 1))
+    files = ["--json", str(tmp_path / "gpu.json"), "--plot", str(tmp_path / "gpu.png")]
+    assert command.main(["--device", "cpu", "--tiny", "--no-tests", *files]) == code
+    written = json.loads((tmp_path / "gpu.json").read_text())
+    assert written["left_out"][f"{name} (1 k, plain)"] == "RuntimeError: no kernel image is available"
 
 
 def test_memory_that_is_not_there_leaves_a_contender_out(monkeypatch):

@@ -1,8 +1,10 @@
 """Train steps in torch: every model trains, what is compiled computes the same, and all is shown."""
 
 import json
+import os
 from contextlib import redirect_stdout
 from io import StringIO
+from textwrap import dedent
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from bench_runs import assert_same_way, assert_trains
 from bench.command import main
 from bench.frameworks import load
 from bench.peers import OURS
+from bench.processes import run_python
 from bench.training import measure
 from bench.training.contenders import FRONTENDS, MODEL, SGD, Trains
 from bench.training.jobs import MODELS, make_job
@@ -38,6 +41,20 @@ def test_numpys_peers_step_numpys_memory():
     assert_same_way(ended, "torch.compile", "torch")
 
 
+def test_numpys_peers_have_the_threads_that_were_asked_for():
+    """As NumPy's BLAS has. Torch is loaded for them although the front end does not need it."""
+    threads = (os.cpu_count() or 1) + 1
+    source = f"""
+        import json, threadpoolctl
+        from bench.child import train
+        train("numpy", "mlp", "plain", "{MODEL},torch,{OURS}", "0.0", "1", "{threads}")
+        import torch
+        blas = [one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+        print(json.dumps({{"torch": torch.get_num_threads(), "blas": min(blas)}}))
+    """
+    assert run_python("-c", dedent(source)) == {"torch": threads, "blas": threads}
+
+
 def test_one_that_fails_is_left_out_with_the_reason(monkeypatch, tmp_path):
     def fail(*arguments, **options):
         raise RuntimeError("no compiler\nand a long story")
@@ -48,8 +65,8 @@ def test_one_that_fails_is_left_out_with_the_reason(monkeypatch, tmp_path):
     with redirect_stdout(StringIO()):
         assert main([*command, "--json", str(path)]) == 0
     found = json.loads(path.read_text())
-    failed = dict.fromkeys(("model-compiled", "torch-compiled", "rmsprop-compiled"), "no compiler")
-    assert found["left_out"] == {f"{name} (mlp)": reason for name, reason in failed.items()}
+    failed = ("model-compiled (mlp)", "torch-compiled (mlp, plain)", "rmsprop-compiled (mlp, plain)")
+    assert found["left_out"] == dict.fromkeys(failed, "no compiler")
     assert [row["peer"] for row in found["rows"]] == [MODEL, SGD, "torch", OURS]
     assert all(row["base"] == MODEL for row in found["rows"])
 

@@ -21,6 +21,7 @@ from bench.training import numpy as in_numpy
 from bench.training.contenders import FRONTENDS, MODEL, PEERS, SGD, base_of, counterpart
 from bench.training.jobs import DENSE, MODELS, VARIANTS, make_job
 from bench.training.measure import TRIALS, chosen, measure_training, rows, time_training, together
+from rmsprop.cli import CommandError
 
 EVERY = "centered+momentum+decay"
 
@@ -164,7 +165,9 @@ class TestSeveralProcesses:
         frontend = SimpleNamespace(makers=lambda: makers)
         monkeypatch.setattr("bench.training.measure.FRONTENDS", {"numpy": frontend})
         found = time_training("numpy", "mlp", ["plain"], list(makers), Budget(0, 1))
-        assert found["left_out"] == dict.fromkeys(("torch (mlp)", "torch-compiled (mlp)"), f"no step {trial}")
+        assert found["left_out"] == dict.fromkeys(
+            ("torch (mlp, plain)", "torch-compiled (mlp, plain)"), f"no step {trial}"
+        )
         assert list(found["times"]) == [f"{MODEL}/", f"{OURS}/plain", "model-compiled/"]
 
     def test_a_budget_crosses_to_another_process(self):
@@ -276,15 +279,18 @@ class TestTables:
         assert set(train_table.CONTENDERS) == {*PEERS, SGD, OURS, "rmsprop-compiled"}
 
 
-def test_figures_are_written_where_a_run_is_stopped(monkeypatch, tmp_path):
-    """By Ctrl-C, in the middle of the second model."""
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (CommandError("a process of the measurement failed"), 2)]
+)
+def test_figures_are_written_where_a_run_is_stopped(monkeypatch, tmp_path, stop, code):
+    """By Ctrl-C or a failure, in the middle of the second model."""
 
     def measured(frontend, model, *rest):
         if model == "classifier":
-            raise KeyboardInterrupt
+            raise stop
         return [{"kind": "train", "model": model}], {}
 
     monkeypatch.setattr("bench.measure.measure_training", measured)
     path = tmp_path / "train.json"
-    assert main(["--part", "train", "--peer", "none", "--json", str(path)]) == 130
+    assert main(["--part", "train", "--peer", "none", "--json", str(path)]) == code
     assert json.loads(path.read_text())["rows"] == [{"kind": "train", "model": "mlp"}]

@@ -52,7 +52,7 @@ def test_threads_step_different_optimizers_at_once(monkeypatch):
 def team(monkeypatch):
     """A team of helpers of this test's own."""
     own = helpers._Team()
-    monkeypatch.setattr(helpers, "THE_TEAM", own)
+    monkeypatch.setattr(helpers, "OUR_TEAM", own)
     yield own
     found = [*own._threads.values()]
     own.end()
@@ -346,12 +346,12 @@ def test_an_interrupt_waits_for_the_helpers():
 @pytest.mark.parametrize("state", ["asleep", "busy"])
 def test_a_process_ends_whatever_its_helpers_do(state):
     source = """
-        from rmsprop._core.cpu.helpers import THE_TEAM
+        from rmsprop._core.cpu.helpers import OUR_TEAM
         from rmsprop._core.cpu.team import ASLEEP, BOXES
         lead()
         if STATE == "asleep":
             held.open()
-            wait_until(lambda: THE_TEAM._words[BOXES + ASLEEP] == 1)
+            wait_until(lambda: OUR_TEAM._words[BOXES + ASLEEP] == 1)
         else:
             open_later(0.5)
         print("done")

@@ -51,6 +51,10 @@ class Runtime:
         """Be in a region of somebody else's."""
         self._inside = 1
 
+    def leave(self):
+        """Be out of it again."""
+        self._inside = 0
+
 
 def made(runtime, threads=3, pieces=100):
     """A job, and the team of a runtime."""
@@ -136,11 +140,11 @@ def test_without_the_team_threads_of_this_package_are_started(monkeypatch):
 def fresh(monkeypatch):
     """No team is known yet, and three threads are wanted."""
     before = torch.get_num_threads()
-    openmp.team.cache_clear()
+    openmp._tried.cache_clear()
     torch.set_num_threads(3)
     yield monkeypatch
     torch.set_num_threads(before)
-    openmp.team.cache_clear()
+    openmp._tried.cache_clear()
 
 
 def test_a_runtime_is_tried_first(fresh):
@@ -159,6 +163,28 @@ def test_what_is_not_used(fresh, why):
         runtime.enter()
     fresh.setattr(openmp, "_library", lambda: None if why == "none" else runtime)
     assert openmp.team() is None
+    assert runtime.regions == [3] * (why == "fewer threads")
+
+
+def test_a_refusal_that_is_of_one_moment_is_not_remembered(fresh):
+    """Of a call within somebody's parallel region, and of a thread with another number of threads."""
+    runtime = Runtime()
+    fresh.setattr(openmp, "_library", lambda: runtime)
+    runtime.enter()
+    assert openmp.team() is None
+    runtime.leave()
+    runtime.omp_get_max_threads = lambda: 2
+    assert openmp.team() is None
+    runtime.omp_get_max_threads = torch.get_num_threads
+    assert openmp.team() is not None
+    assert runtime.regions == [3]
+
+
+def test_a_failed_trial_is_remembered(fresh):
+    runtime = Runtime(comes=2)
+    fresh.setattr(openmp, "_library", lambda: runtime)
+    assert openmp.team() is openmp.team() is None
+    assert runtime.regions == [3]
 
 
 def test_other_numbers_of_threads_than_torch_s_are_our_own_threads(monkeypatch):

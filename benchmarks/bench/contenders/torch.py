@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, final
 
-from bench.frameworks import load, quietly
+from bench.frameworks import load, quietly, torch_to_compile
 from bench.models import Array, Task
 
 #: Returns an optimizer, from parameters, the task's options, and arguments that choose the implementation.
@@ -109,11 +109,7 @@ class Compiled(Torch):
         self._function: Callable[[], object] = self._compile
 
     def _compile(self) -> None:
-        # In this process: those that compile in others go on using the processor for a while.
-        load("torch._inductor.config").compile_threads = 1
-        torch = load("torch")
-        # What earlier contenders compiled counts: after some eight, torch would give up and run this one uncompiled.
-        torch.compiler.reset()
+        torch = torch_to_compile()
         with quietly():
             function = torch.compile(super()._move)
             function()

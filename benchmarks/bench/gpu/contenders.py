@@ -8,18 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from bench.contenders.torch import settings
-from bench.frameworks import load
+from bench.frameworks import load, torch_to_compile
 from bench.timing import Step
+from bench.training.jobs import RATE
 
 OURS: Final = "rmsprop"
-
-#: Variant -> options, by the names that they have in tf_keras and here.
-VARIANTS: Final[dict[str, dict[str, Any]]] = {
-    "plain": {},
-    "centered+momentum+decay": {"momentum": 0.9, "centered": True, "weight_decay": 1e-4},
-}
-
-_RATE: Final = 1e-6
 
 
 class Contender(NamedTuple):
@@ -49,13 +42,13 @@ def _of_adam(options: Mapping[str, Any]) -> int:
 
 
 def _ours(parameters: list[Any], options: Mapping[str, Any]) -> Step:
-    step: Step = load("rmsprop.torch").RMSprop(parameters, lr=_RATE, **options).step
+    step: Step = load("rmsprop.torch").RMSprop(parameters, lr=RATE, **options).step
     return step
 
 
 def _torchs(**way: bool) -> Callable[[list[Any], Mapping[str, Any]], Step]:
     def make(parameters: list[Any], options: Mapping[str, Any]) -> Step:
-        found = {**settings(dict(options)), "lr": _RATE}
+        found = {**settings(dict(options)), "lr": RATE}
         step: Step = load("torch").optim.RMSprop(parameters, **found, **way).step
         return step
 
@@ -63,10 +56,7 @@ def _torchs(**way: bool) -> Callable[[list[Any], Mapping[str, Any]], Step]:
 
 
 def _compiled(parameters: list[Any], options: Mapping[str, Any]) -> Step:
-    torch = load("torch")
-    # In this process: those that compile in others go on using the processor for a while.
-    load("torch._inductor.config").compile_threads = 1
-    torch.compiler.reset()
+    torch = torch_to_compile()
     way = {"foreach": True} | ({"capturable": True} if parameters[0].is_cuda else {})
     step: Step = torch.compile(_torchs(**way)(parameters, options))
     return step
@@ -93,12 +83,12 @@ def _captured(make: Callable[[list[Any], Mapping[str, Any]], Step]) -> Callable[
 
 
 def _fused_adamw(parameters: list[Any], options: Mapping[str, Any]) -> Step:
-    step: Step = load("torch").optim.AdamW(parameters, lr=_RATE, fused=True).step
+    step: Step = load("torch").optim.AdamW(parameters, lr=RATE, fused=True).step
     return step
 
 
 def _apex(parameters: list[Any], options: Mapping[str, Any]) -> Step:
-    step: Step = load("apex.optimizers").FusedAdam(parameters, lr=_RATE, adam_w_mode=True).step
+    step: Step = load("apex.optimizers").FusedAdam(parameters, lr=RATE, adam_w_mode=True).step
     return step
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from bench.devices import CUDA, waiter
 from bench.frameworks import load, quietly, reason
-from bench.gpu.contenders import CONTENDERS, OURS, VARIANTS, moved
+from bench.gpu.contenders import CONTENDERS, OURS, moved
 from bench.models import Shape, count_numbers, resnet50
 from bench.timing import Budget, Step, interleave, ratio, summary
+from bench.training.jobs import VARIANTS
 
 Row = dict[str, Any]
 
@@ -38,12 +39,14 @@ class Session:
     Attributes:
         rows: those found so far.
         left_out: contender, with case and variant where it is left out of that alone -> the reason.
+        failed: names of contenders that failed in some case and variant.
     """
 
     def __init__(self, device: str, budget: Budget) -> None:
         self._device, self._budget = device, budget
         self.rows: list[Row] = []
         self.left_out: dict[str, str] = {}
+        self.failed: set[str] = set()
 
     def measure(self, case: str, shapes: list[Shape], variant: str) -> None:
         """Let all contenders step the same tensors in turns, and keep their rows."""
@@ -78,6 +81,7 @@ class Session:
                 waiter(self._device)()
         except Exception as error:  # of memory, compilers, packages that are not there: whatever it is, is the answer
             self.left_out[f"{name} ({case}, {variant})"] = f"{type(error).__name__}: {reason(error)}"
+            self.failed.add(name)
             return None
         return step
 
@@ -103,6 +107,12 @@ def _rows(times: Mapping[str, list[float]], case: str, variant: str, shapes: lis
         row["ratio"] = ratio(seconds, times[OURS]) if OURS in times else None
         found.append(row)
     return found
+
+
+def without_rows(session: Session, cases: Mapping[str, list[Shape]]) -> list[str]:
+    """Return the cases and variants that have no rows yet."""
+    there = {(row["case"], row["variant"]) for row in session.rows}
+    return [f"{case}, {variant}" for case in cases for variant in VARIANTS if (case, variant) not in there]
 
 
 def measure_all(session: Session, cases: Mapping[str, list[Shape]], left: Callable[[], float]) -> list[str]:

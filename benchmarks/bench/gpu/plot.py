@@ -48,7 +48,7 @@ def _draw(panel: Any, rows: list[dict[str, Any]]) -> None:
     panel.set_yticks(range(len(steps)), [CONTENDERS[row["peer"]].words for row in steps], fontsize=8)
     panel.invert_yaxis()
     panel.set_title(f"{rows[0]['case']}, {rows[0]['variant']}: GB/s", fontsize=9, loc="left")
-    panel.set_xlim(0, 1.25 * max(copy, *(row["bytes_per_second"] / 1e9 for row in steps)))
+    panel.set_xlim(0, 1.25 * max([copy, *(row["bytes_per_second"] / 1e9 for row in steps)]))
     panel.tick_params(left=False, labelsize=7.5)
     panel.spines[["top", "right", "left"]].set_visible(False)
 

@@ -1,6 +1,7 @@
 """Who takes part in train steps, for each front end, and which of them are compared with which."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -120,6 +121,14 @@ FRONTENDS: Final = {
         | {"keras-compiled": "+ keras's, XLA", "rmsprop-compiled": "+ rmsprop, XLA"},
     ),
 }
+
+
+def load_packages(frontend: str) -> None:
+    """Import what a front end's contenders need besides its framework, where it is there."""
+    for package in FRONTENDS[frontend].packages:
+        with suppress(ImportError):
+            load(package)
+
 
 #: The names of all that are others' RMSprop.
 PEERS: Final = tuple(

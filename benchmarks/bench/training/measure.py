@@ -141,9 +141,9 @@ def _make(
                 if name in (MODEL, OURS):
                     raise made
                 failed[name, variant] = made
-                left_out[f"{name} ({model})"] = reason(made)
-                break
-            found[name, variant] = made
+                left_out[f"{name} ({model}, {variant})" if variant else f"{name} ({model})"] = reason(made)
+            else:
+                found[name, variant] = made
     # What is nothing without the model alone beside it.
     kept = {key: one for key, one in found.items() if (base_of(key[0]), "") in found}
     gc.collect()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from bench.frameworks import load
+from bench.frameworks import load, torch_to_compile
 from bench.models import Array
 from bench.training import torch as in_torch
 from bench.training.jobs import DENSE, RATE, Job
@@ -96,8 +96,6 @@ def make_torchs(variables: list[Array], gradients: list[Array], options: dict[st
 
 def make_compiled(variables: list[Array], gradients: list[Array], options: dict[str, Any]) -> Callable[[], object]:
     """Make a `torch.optim.RMSprop` on the memory of the arrays, its step within `torch.compile`."""
-    load("torch._inductor.config").compile_threads = 1
-    torch = load("torch")
-    torch.compiler.reset()
+    torch = torch_to_compile()
     move: Callable[[], object] = torch.compile(make_torchs(variables, gradients, options))
     return move

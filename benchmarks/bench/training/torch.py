@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, Final, Literal
 
 from bench.contenders.torch import settings
-from bench.frameworks import load
+from bench.frameworks import load, torch_to_compile
 from bench.models import Array
 from bench.training.jobs import BLOCKS, DENSE, HEADS, INNER, RATE, STAGES, TOKENS, WIDTH, Job
 
@@ -46,11 +46,7 @@ class Trainer:
 
     def _compile(self, what: Compiled) -> None:
         """Compile, and do the first step."""
-        # In this process: those that compile in others go on using the processor for a while.
-        load("torch._inductor.config").compile_threads = 1
-        torch = load("torch")
-        # What earlier contenders compiled counts: after some eight, torch would give up and run this one uncompiled.
-        torch.compiler.reset()
+        torch = torch_to_compile()
         if what == "model":
             self._loss, self._step = torch.compile(self._compute), self._train
         else:

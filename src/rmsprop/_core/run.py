@@ -25,7 +25,8 @@ from rmsprop._core.tables import (
     columns,
 )
 
-#: Full pieces of a launch from which another thread saves more than its waking costs, where a pool knows no better.
+#: Pieces of a launch, the last one perhaps not full, from which another thread saves more than its waking costs, where
+#: a pool knows no better.
 SMALL: Final = 8
 
 #: Batches of pieces that a thread claims: enough that others do the work of one that the system stops.
@@ -46,7 +47,7 @@ class Pool(Protocol):
     """Threads that help with jobs; see `rmsprop._core.cpu.pools`.
 
     Attributes:
-        least: full pieces of a launch from which another thread saves more than it costs.
+        least: pieces of a launch, the last one perhaps not full, from which another thread saves more than it costs.
     """
 
     least: int
@@ -110,7 +111,7 @@ class Run:
             return
         # Numba is imported when the first step needs it, so that `import rmsprop` takes no time.
         with loading():
-            from rmsprop._core.cpu.helpers import THE_TEAM
+            from rmsprop._core.cpu.helpers import OUR_TEAM
             from rmsprop._core.cpu.kernels import entry, kernel
 
         helpers, least = 0, SMALL if pool is None else pool.least
@@ -126,7 +127,7 @@ class Run:
                 job[_THREADS] = threads
                 job[_KERNEL] = kernel(launch.kernel)
         if helpers:
-            self._pool: Pool = pool or THE_TEAM
+            self._pool: Pool = pool or OUR_TEAM
             self.words[_POOL] = self._pool.words_at()
             self._helpers = helpers
         self._execute = _EXECUTE(entry("execute"))

@@ -47,8 +47,8 @@ HEAD: Final = (
     "steps",  # the jobs of those launches
 )
 
-#: The three counters of a job: the next piece, the finished pieces, and the threads that have arrived. A caller whose
-#: threads are another's, such as a framework's, waits until all pieces are finished.
+#: The three counters of a job: the next piece, the finished pieces, and the threads that have arrived. The
+#: finished ones tell when the last piece was done, which an OpenMP team is measured by (`rmsprop._core.cpu.openmp`).
 NEXT, FINISHED, ARRIVED, COUNTERS = 0, 8, 16, 24
 
 JOB: Final = (

@@ -37,12 +37,12 @@ class OpenMP:
 
     def __init__(self, library: Any) -> None:
         from rmsprop._core.cpu import openmp
-        from rmsprop._core.cpu.helpers import THE_TEAM
+        from rmsprop._core.cpu.helpers import OUR_TEAM
         from rmsprop._core.cpu.kernels import entry, live_forever, pool_words
         from rmsprop._core.cpu.system import address_of
 
-        self._ours = THE_TEAM
-        words = pool_words(entry("ask_openmp"), entry("take_back"), THE_TEAM.words_at())
+        self._ours = OUR_TEAM
+        words = pool_words(entry("ask_openmp"), entry("take_back"), OUR_TEAM.words_at())
         words += [address_of(getattr(library, name)) for name in _FUNCTIONS]
         words += [entry("take_part"), entry("ask"), 1, 0, openmp.FEWEST]
         self._words: Integers = numpy.array(words, numpy.int64)
@@ -66,7 +66,7 @@ class OpenMP:
 
 
 @final
-class Helpers:
+class LazyPool:
     """The team, or threads of this package if a trial of it fails: found, and compiled, when a step needs them."""
 
     least = _LEAST
@@ -77,9 +77,9 @@ class Helpers:
     def words_at(self) -> int:
         """Return the address of the pool's words."""
         if self._found is None:
-            from rmsprop._core.cpu.helpers import THE_TEAM
+            from rmsprop._core.cpu.helpers import OUR_TEAM
 
-            self._found = team() or THE_TEAM
+            self._found = team() or OUR_TEAM
         return self._found.words_at()
 
     def have(self, helpers: int) -> None:
@@ -92,7 +92,7 @@ def _leave() -> None:
     """Do without the team in a forked child, which has none of its threads: GNU's runtime would wait for them."""
     for one in _teams:
         one.leave()
-    team.cache_clear()
+    _tried.cache_clear()
     _forked.append(True)
 
 
@@ -108,15 +108,25 @@ def threads_and_pool() -> tuple[int, Pool | None]:
     """Return how many threads a step has, and whose; None: those of this package."""
     own = torch.get_num_threads()
     threads = default_threads(own)
-    return threads, Helpers() if 1 < threads == own and _library() is not None else None
+    return threads, LazyPool() if 1 < threads == own and _library() is not None else None
 
 
-@cache
 def team() -> OpenMP | None:
-    """Return torch's team; None if there is none that is known."""
+    """Return torch's team; None if there is none that is known.
+
+    There is also none within a parallel region, and on a thread for which the runtime has another number of threads
+    than torch. Neither says anything about later calls.
+    """
     library = _library()
     if library is None or library.omp_in_parallel() or library.omp_get_max_threads() != torch.get_num_threads():
         return None
+    return _tried()
+
+
+@cache
+def _tried() -> OpenMP | None:
+    """Return torch's team; None if a region did not have as many threads as were wanted."""
+    library = _library()
     with loading():
         from rmsprop._core.cpu.kernels import entry
 

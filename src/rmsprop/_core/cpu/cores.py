@@ -39,7 +39,7 @@ HELPER_WORDS: Final = _TIME + 2
 LATE: Final = 200_000
 
 #: How many times a helper that was late is woken apart. There, each costs 4 microseconds, and a helper on its leader's
-#: core 3000 over the next ten steps (DQN's parameters in NumPy after 30 ms without a step).
+#: core 3000 microseconds over the next ten steps (DQN's parameters in NumPy after 30 ms without a step).
 TIMES: Final = 256
 
 #: Bytes of a set of cores, 1024 of them: the system refuses to tell where it has more. And what `wake` needs.

@@ -128,8 +128,8 @@ class _Team:
         self._threads, self._held, self._starting = {}, [], threading.Lock()
 
 
-THE_TEAM: Final = _Team()
+OUR_TEAM: Final = _Team()
 
-atexit.register(THE_TEAM.end)
+atexit.register(OUR_TEAM.end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=THE_TEAM.renew)
+    os.register_at_fork(after_in_child=OUR_TEAM.renew)

@@ -15,6 +15,7 @@ from rmsprop._core.cpu.pools import JOB_OF, POOL, POOL_OF, SPARE, help_now
 from rmsprop._core.cpu.target import jit
 from rmsprop._core.cpu.words import (
     add_shared,
+    as_int,
     call_with_four,
     call_with_three,
     call_word,
@@ -42,8 +43,8 @@ LATE: Final = 200_000
 #: seconds: one late region in a few thousand steps is not felt.
 FEWEST, MOST = 64, 4096
 
-#: The part by which that falls with each job for which the team was in time, so that it grows where more than one in
-#: about two hundred are late.
+#: The part by which that falls, and by one more, with each job for which the team was in time. It takes 63 of them
+#: (from 128) to 87 (from 4096) to undo a doubling: so it grows where more than one in about 64 to 88 is late.
 _FORGIVES: Final = 128
 
 #: The word of a ticket that says when its job's last piece was done.
@@ -80,7 +81,7 @@ def _note(pool, late):
 def ask(head, ticket, wanted):
     """Do a job in a parallel region, or ask this package's own threads."""
     pool = read(head, _POOL)
-    if read_shared(pool + 8 * IS_THERE) != 0 and call_word(read(pool, _IN_PARALLEL), 0) & 0xFFFFFFFF == 0:
+    if read_shared(pool + 8 * IS_THERE) != 0 and as_int(call_word(read(pool, _IN_PARALLEL), 0)) == 0:
         if read_shared(pool + 8 * WITHOUT) <= 0:
             write_shared(ticket + 8 * _DONE, 0)
             threads = read(read(ticket, JOB_OF), _THREADS)
