@@ -183,8 +183,7 @@ def pauses(measurements: list[Row]) -> str:
         rows = [row for row in one["rows"] if row["kind"] == "pauses"]
         for variant in dict.fromkeys(row["variant"] for row in rows):
             mine = [[row for row in rows if (row["variant"], row["pause"]) == (variant, pause)] for pause in lengths]
-            words = {"everything": "all on"}.get(variant, variant)
-            lines.append(f"| {_frontend(one, 'model')} | {words} | {' | '.join(map(_paused, mine))} |")
+            lines.append(f"| {_frontend(one, 'model')} | {variant} | {' | '.join(map(_paused, mine))} |")
     return "\n".join(lines)
 
 
@@ -197,16 +196,16 @@ def _paused(rows: list[Row]) -> str:
 
 def first_steps(measurements: list[Row]) -> str:
     """Return a table of what a process pays once, with a row for each front end."""
-    variants = {"plain": "plain", "everything": "all on"}
-    heads = [f"{head}, {words}" for head in ("kernels cached", "nothing cached") for words in variants.values()]
-    heads += [f"the framework's, {words}" for words in variants.values()]
+    variants = ("plain", "everything")
+    kinds = ("kernels cached", "nothing cached", "the framework's")
+    heads = [f"{kind}, {variant}" for kind in kinds for variant in variants]
     lines = [f"| first step | import | {' | '.join(heads)} |", "|---|" + "---:|" * (1 + len(heads))]
     for one in measurements:
         taken = {(row["what"], row["variant"]): seconds(row["seconds"]) for row in one["rows"]}
         imported = next(what for what, _ in taken if what.startswith("import rmsprop"))
         peer = next((what for what, _ in taken if what.startswith("first step of ")), "")
-        kinds = ("first step, kernels cached", "first step, nothing cached", peer)
-        cells = [taken[imported, ""], *(taken.get((what, variant), "") for what in kinds for variant in variants)]
+        whats = ("first step, kernels cached", "first step, nothing cached", peer)
+        cells = [taken[imported, ""], *(taken.get((what, variant), "") for what in whats for variant in variants)]
         lines.append(f"| {_frontend(one, 'model')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -95,5 +95,5 @@ def test_the_documentations_table_has_a_line_for_each_front_end_and_variant():
     assert shown.replace("\u00d7", "x").splitlines() == [
         "| | | after other steps | after 30 ms |",
         "|---|---|---:|---:|",
-        "| JAX | all on | 1 ms (2.1 x) | 1 ms (2.1 x) |",
+        "| JAX | everything | 1 ms (2.1 x) | 1 ms (2.1 x) |",
     ]
