@@ -119,11 +119,13 @@ def assert_trains(make, names, model):
 def assert_same_way(ended, one, other):
     """Two contenders went the same way from where they began, but for rounding, in the mean of all weights.
 
-    Measured: 1.6e-4 for ResNet-18 in TensorFlow, whose sums have no order; 4.2e-6 at most elsewhere.
+    Measured: for ResNet-18 1.1e-3 in JAX on AMD EPYC and 1.6e-4 in TensorFlow, whose sums have no order; 4.2e-6 at most
+    for other models. ResNet-18 makes much of rounding: in JAX the first gradients are the same and the weights 8e-7 of
+    the way apart after the first step, but the gradients of the second step 4e-3 and of the third 1e-2.
     """
     triples = list(zip(ended["start"], ended[one], ended[other], strict=True))
     apart = sum(np.abs(mine - theirs).sum() for _, mine, theirs in triples)
-    assert apart <= 1e-3 * sum(np.abs(theirs - start).sum() for start, _, theirs in triples)
+    assert apart <= 5e-3 * sum(np.abs(theirs - start).sum() for start, _, theirs in triples)
 
 
 def run_alone(frontend, *arguments):

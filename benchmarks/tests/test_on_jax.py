@@ -158,7 +158,7 @@ class TestARun:
         for row in figures.rows:
             if row["kind"] in ("step", "compilation") and row["peer"] == "optax":
                 assert f" | {row['ratio']:.1f} " in printed
-        assert printed.count("|---|") == 5
+        assert printed.count("|---|") == 4  # steps, limit, compilation, allocation
 
     def test_is_silent_but_for_its_report(self):
         """In a process of its own, which imports JAX; with more threads than one by default."""

