@@ -40,7 +40,7 @@ def interrupted(call: Callable[[], object], line: int, skip: Collection[str] = (
 
     def local(frame: Any, event: str, argument: Any) -> Any:
         nonlocal passed
-        if event == "line" and frame.f_lasti not in _ends_of_with(frame.f_code):
+        if event == "line" and frame.f_lasti not in _edges_of_with(frame.f_code):
             passed += 1
             if passed > line:
                 sys.settrace(None)
@@ -71,14 +71,18 @@ def interrupted(call: Callable[[], object], line: int, skip: Collection[str] = (
 
 
 @cache
-def _ends_of_with(code: CodeType) -> frozenset[int]:
-    """Return where the ends of `with` blocks begin, whose line is that of the `with`: ``__exit__(None, None, None)``.
+def _edges_of_with(code: CodeType) -> frozenset[int]:
+    """Return the places at the edges of `with` blocks from which an exception would not reach the block's `__exit__`.
 
-    No signal comes between the block and this call, where it would leave a lock held, as Python looks for signals only
-    after it has called something, at the begin of a function and where it jumps back.
+    That is where the end begins, whose line is that of the `with`: ``__exit__(None, None, None)``; and, in Python 3.11,
+    a `try` that is the first line. No signal comes there, where it would leave a lock held or a scope open, as Python
+    looks for signals only after it has called something, at the begin of a function and where it jumps back.
     """
-    found, nones = set[int](), 0
-    for one in reversed([*dis.get_instructions(code)]):
+    found, nones, instructions = set[int](), 0, [*dis.get_instructions(code)]
+    for begin, _, first in zip(instructions, instructions[1:], instructions[2:], strict=False):
+        if begin.opname == "BEFORE_WITH" and first.opname == "NOP":
+            found.add(first.offset)
+    for one in reversed(instructions):
         if one.opname == "LOAD_CONST" and one.argval is None:
             nones += 1
         elif nones < 3 or one.opname not in ("SWAP", "NOP"):

@@ -65,6 +65,7 @@ class Run:
 
 def check(make, step, every, *skip, anew=Run.anew):
     assert interrupts.check_each_line(make, step, anew, Run.read, every, (*CALLED_BY_TENSORFLOW, *skip)) > 1
+    assert tf.Variable(0.0, name="w").name == "w:0", "a scope was left open"
 
 
 @kinds
