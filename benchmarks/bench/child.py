@@ -22,7 +22,7 @@ from bench.pauses import time_pauses
 from bench.peers import FRONTENDS, OURS, PEERS, load_contenders, load_frontend
 from bench.scaling import Point, measure_point
 from bench.timing import Budget
-from bench.training.contenders import load_packages
+from bench.training import contenders as training
 from bench.training.measure import time_training
 
 #: Steps during which memory is watched.
@@ -126,8 +126,7 @@ def train(
     """Time train steps of a model; variants and contenders are named with commas between."""
     load_frontend(frontend)
     if threads:
-        load_packages(frontend)  # which are told only if they are there
-        set_threads(int(threads))
+        set_threads(int(threads), training.FRONTENDS[frontend].packages)
     return time_training(frontend, model, _split(variants), _split(names), Budget.read(seconds, rounds))
 
 

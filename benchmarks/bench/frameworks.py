@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -71,11 +71,16 @@ def torch_to_compile() -> Any:
     return torch
 
 
-def set_threads(threads: int) -> None:
-    """Let NumPy's BLAS and the frameworks use so many threads: those that are loaded.
+def set_threads(threads: int, packages: Iterable[str] = ()) -> None:
+    """Let NumPy's BLAS and the frameworks use so many threads.
 
-    TensorFlow and JAX must not have run anything yet.
+    Args:
+        threads: of each framework that is loaded; TensorFlow and JAX must not have run anything yet.
+        packages: those that are not loaded yet and will be used: they are loaded before, where they are there.
     """
+    for package in packages:
+        with suppress(ImportError):
+            load(package)
     threadpoolctl.threadpool_limits(threads, "blas")
     if "jax" in sys.modules:
         # What its runtime reads when it starts, and the runtimes of processes that this one starts.

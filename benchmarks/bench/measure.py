@@ -83,9 +83,8 @@ class Session:
         self._console = console
         self._peers, left_out = choose_peers(peers, self._device)
         if options.threads is not None:
-            if "train" in (options.part or ()):
-                training.load_packages(self._frontend)  # which are told only if they are there
-            set_threads(options.threads)
+            trains = "train" in (options.part or ())
+            set_threads(options.threads, training.FRONTENDS[self._frontend].packages if trains else ())
         modules = [module for peer in (*self._peers.values(), self._ours.ours) for module in peer.modules]
         modules += [options.backend] if options.backend else []
         if "train" in (options.part or ()):

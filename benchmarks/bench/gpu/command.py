@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     draw(found, options.plot)
     print(f"written: {options.plot}")
-    tests_failed = bool(found["tests"]) and found["tests"]["status"] != 0  # pytest's 5: no test was run
+    # Also where they were stopped (None), and where there was none to run (pytest's 5).
+    tests_failed = bool(found["tests"]) and found["tests"]["status"] != 0
     return int(tests_failed or any(name.startswith(OURS) for name in session.failed))
 
 

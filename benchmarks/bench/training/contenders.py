@@ -1,7 +1,6 @@
 """Who takes part in train steps, for each front end, and which of them are compared with which."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -121,14 +120,6 @@ FRONTENDS: Final = {
         | {"keras-compiled": "+ keras's, XLA", "rmsprop-compiled": "+ rmsprop, XLA"},
     ),
 }
-
-
-def load_packages(frontend: str) -> None:
-    """Import what a front end's contenders need besides its framework, where it is there."""
-    for package in FRONTENDS[frontend].packages:
-        with suppress(ImportError):
-            load(package)
-
 
 #: The names of all that are others' RMSprop.
 PEERS: Final = tuple(
